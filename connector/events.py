@@ -46,9 +46,7 @@ def emit(event: EventName, **numbers: object) -> None:
         level = logging.WARNING
     else:
         level = logging.INFO
-    logging.getLogger(LOGGER).log(
-        level, "%s", json.dumps({"event": event, **numbers}, ensure_ascii=True, default=str)
-    )
+    logging.getLogger(LOGGER).log(level, "%s", json.dumps({"event": event, **numbers}, ensure_ascii=True, default=str))
 
 
 def quieten() -> None:

@@ -1,0 +1,263 @@
+"""Every app setting, typed, with all problems reported at once (interface §2)."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
+from urllib.parse import urlsplit
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    model_validator,
+)
+
+from connector.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+RESERVED_CONNECTION_IDS = frozenset(
+    {
+        "none", "directory", "exchange", "exchangearchive", "linkedin", "mailbox", "onedrivebusiness",
+        "sharepoint", "teams", "yammer", "connectors", "taskfabric", "powerbi", "assistant", "topicengine",
+        "msft_all_connectors",
+    }
+)  # fmt: skip
+"""Ids that Graph keeps for itself.
+https://learn.microsoft.com/graph/api/resources/externalconnectors-externalconnection"""
+
+_FUNCTION_TIMEOUT = 55 * 60
+"""host.json's functionTimeout, in seconds; a test holds the two together."""
+
+_NOT_IN_THIS_RELEASE: Mapping[str, tuple[str, str]] = {
+    "REQUIRE_MANIFEST": ("false", "exports with manifests only"),
+    "MAX_CHANGE_PERCENT": ("", "the guard on the share of changed people"),
+    "VERIFY_ITEMS": ("0", "reading items back after a run"),
+    "REQUIRE_ENTRA_AUTH": ("false", "App Service authentication"),
+}
+"""Settings of the interface that this release does not carry out, with the one value that asks for nothing.
+A setting that is not implemented is refused, never ignored."""
+
+_UUID = r"^[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}$"
+
+
+def _boolean(value: object) -> object:
+    """Read the words that app settings use for yes and no."""
+    if isinstance(value, str):
+        word = value.strip().casefold()
+        if word in {"true", "1", "yes", "on"}:
+            return True
+        if word in {"false", "0", "no", "off"}:
+            return False
+    return value
+
+
+def _https(value: object) -> object:
+    if isinstance(value, str) and urlsplit(value).scheme != "https":
+        raise ValueError("must be an https:// address")
+    return value.rstrip("/") if isinstance(value, str) else value
+
+
+def _names(value: object) -> object:
+    """Read a comma-separated list."""
+    return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+
+
+Switch = Annotated[bool, BeforeValidator(_boolean)]
+Https = Annotated[str, BeforeValidator(_https)]
+Identifier = Annotated[str, Field(pattern=_UUID)]
+Container = Annotated[str, Field(pattern=r"^[a-z0-9](?:[a-z0-9]|-(?=[a-z0-9])){2,62}$")]
+SecretName = Annotated[str, Field(pattern=r"^[0-9a-zA-Z-]{1,127}$")]
+
+
+class Settings(BaseModel):
+    """What the operator decided. Field names are the settings' names in lower case."""
+
+    model_config = ConfigDict(frozen=True, hide_input_in_errors=True, extra="ignore", regex_engine="python-re")
+
+    tenant_id: Annotated[str, Field(pattern=_UUID[:-1] + r"$|^[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+$")]
+    key_vault_url: Https
+    admin_client_id: Identifier
+    ingest_client_id: Identifier
+    admin_credential_name: SecretName = "admin-client-secret"
+    ingest_credential_name: SecretName = "ingest-client-secret"
+    graph_credential_mode: Literal["secret"] = "secret"
+    azure_client_id: Identifier | None = None
+    graph_base_url: Https = "https://graph.microsoft.com/beta"
+    connection_id: str = "contosohr"
+    connection_name: Annotated[str, Field(min_length=1, max_length=128)] = "Contoso HR"
+    connection_description: Annotated[str, Field(min_length=1)] = "People data from the HR system of Contoso"
+    profile_source_url: Https
+    contract: Literal["labels"] = "labels"
+    mapping: Annotated[str, Field(pattern=r"^(blob:.+|[a-z0-9][a-z0-9-]*)$")] = "default"
+    hr_storage_url: Https | None = None
+    hr_storage_connection_string: SecretStr | None = None
+    exports_container: Container = "hr-exports"
+    state_container: Container = "connector-state"
+    reports_container: Container = "connector-reports"
+    quarantine_container: Container = "hr-quarantine"
+    slice_seconds: Annotated[int, Field(ge=1)] = 2700
+    exports_pattern: Annotated[tuple[str, ...], BeforeValidator(_names), Field(min_length=1)] = (
+        "*.csv",
+        "*.csv.gz",
+        "*.zip",
+    )
+    export_settle_seconds: Annotated[int, Field(ge=0)] = 300
+    leaver_grace_exports: Annotated[int, Field(ge=0, le=100)] = 1
+    max_delete_percent: Annotated[float, Field(ge=0, le=100)] = 5
+    max_delete_count: Annotated[int, Field(ge=0)] = 500
+    min_delete_allowance: Annotated[int, Field(ge=0)] = 3
+    max_reject_percent: Annotated[float, Field(ge=0, le=100)] = 20
+    min_match_percent: Annotated[float, Field(ge=0, le=100)] = 50
+    max_concurrency: Annotated[int, Field(ge=1, le=25)] = 16
+    max_items_per_second: Annotated[float, Field(gt=0)] | None = None
+    registration_settle_seconds: Annotated[int, Field(ge=0)] = 60
+    resolve_after_days: Annotated[float, Field(gt=0)] = 7
+    stale_after_hours: Annotated[float, Field(gt=0)] = 26
+    pilot: Annotated[tuple[str, ...], BeforeValidator(_names)] = ()
+    admin_enabled: Switch = True
+
+    @classmethod
+    def from_env(cls, environment: Mapping[str, str]) -> Self:
+        """Read the settings from a mapping such as ``os.environ``; empty values count as absent.
+
+        Raises:
+            ConfigurationError: with one sentence per problem, each naming its setting and what is allowed.
+        """
+        given = {
+            name: environment[name.upper()].strip()
+            for name in cls.model_fields
+            if environment.get(name.upper(), "").strip()
+        }
+        problems = [*_unimplemented(environment), *_misspelt(environment, cls.model_fields)]
+        try:
+            settings = cls.model_validate(given)
+        except ValidationError as error:
+            problems = [
+                *(_sentence(dict(problem)) for problem in error.errors(include_input=False)),
+                *problems,
+            ]
+            # What can be said about the rest is said too: one round trip for the operator, not two.
+            problems += _contradictions({name: given.get(name) for name in cls.model_fields})
+        if problems:
+            raise ConfigurationError(list(dict.fromkeys(problems)))
+        return settings
+
+    @model_validator(mode="after")
+    def _agree_with_each_other(self) -> Self:
+        problems = list(_contradictions(self.model_dump()))
+        problems += _pilot_problems(self.pilot)
+        if self.slice_seconds + 120 >= _FUNCTION_TIMEOUT:
+            problems.append(
+                f"SLICE_SECONDS is {self.slice_seconds}; allowed: 1 to {_FUNCTION_TIMEOUT - 121}, since 120 more"
+                f" seconds must fit into host.json's functionTimeout of {_FUNCTION_TIMEOUT} s"
+            )
+        if problems:
+            raise ConfigurationError(problems)
+        return self
+
+    def takes(self, blob_name: str) -> bool:
+        """Tell whether a blob in the exports container is an export, by EXPORTS_PATTERN."""
+        return any(fnmatchcase(blob_name.casefold(), pattern.casefold()) for pattern in self.exports_pattern)
+
+
+def _unimplemented(environment: Mapping[str, str]) -> Iterator[str]:
+    for name, (neutral, meaning) in _NOT_IN_THIS_RELEASE.items():
+        value = environment.get(name, "").strip()
+        if value and value.casefold() != neutral:
+            remedy = f"set it to {neutral!r} or remove it" if neutral else "remove it"
+            yield f"{name}: this release does not carry it out yet ({meaning}); {remedy}"
+
+
+def _misspelt(environment: Mapping[str, str], fields: Mapping[str, object]) -> Iterator[str]:
+    """Name settings that look like ours but are not, so that a typing mistake is not silently a default."""
+    known = {name.upper() for name in fields} | set(_NOT_IN_THIS_RELEASE) | {"SYNC_SCHEDULE"}
+    for name in environment:
+        if name in known or "_" not in name or not environment[name].strip():
+            continue
+        close = difflib.get_close_matches(name, known, n=1, cutoff=0.9)
+        if close and close[0] not in environment:
+            yield f"{name}: no such setting; did you mean {close[0]}?"
+
+
+def _contradictions(values: Mapping[str, Any]) -> Iterator[str]:
+    admin, ingest = values.get("admin_client_id"), values.get("ingest_client_id")
+    if admin and ingest and admin.casefold() == ingest.casefold():
+        yield "ADMIN_CLIENT_ID, INGEST_CLIENT_ID: are the same app; two app registrations are required"
+    url, connection_string = values.get("hr_storage_url"), values.get("hr_storage_connection_string")
+    if not url and not connection_string:
+        yield "HR_STORAGE_URL: is missing; set it, or HR_STORAGE_CONNECTION_STRING for Azurite"
+    if url and connection_string:
+        yield "HR_STORAGE_URL, HR_STORAGE_CONNECTION_STRING: only one of the two is allowed"
+    names = ("exports_container", "state_container", "reports_container", "quarantine_container")
+    containers = [values[name] for name in names if values.get(name)]
+    if len(set(containers)) != len(containers):
+        yield f"{', '.join(name.upper() for name in names)}: must be four different containers"
+    connection = values.get("connection_id")
+    if connection is not None:
+        yield from connection_id_problems(connection)
+
+
+def connection_id_problems(connection_id: str) -> Iterator[str]:
+    """Say what Graph would not accept in a connection id; Graph itself answers only "malformed".
+
+    https://learn.microsoft.com/graph/api/resources/externalconnectors-externalconnection
+    """
+    if not re.fullmatch(r"[A-Za-z0-9]{3,32}", connection_id):
+        yield f"CONNECTION_ID: is {connection_id!r}; allowed: 3 to 32 letters and digits, nothing else"
+    elif connection_id.casefold().startswith("microsoft"):
+        yield f"CONNECTION_ID: is {connection_id!r}; it must not begin with Microsoft"
+    elif connection_id.casefold() in RESERVED_CONNECTION_IDS:
+        yield f"CONNECTION_ID: {connection_id!r} is reserved by Microsoft Graph; choose another"
+
+
+def _pilot_problems(pilot: tuple[str, ...]) -> Iterator[str]:
+    shares = [part for part in pilot if part.endswith("%")]
+    if shares and len(pilot) > 1:
+        yield "PILOT: is a mixture; allowed: a comma-separated list of UPNs, or one percentage such as 5%"
+    elif shares:
+        try:
+            share = float(shares[0][:-1])
+        except ValueError:
+            share = -1
+        if not 0 < share <= 100:
+            yield "PILOT: is not a percentage between 0 and 100"
+    elif any("@" not in part for part in pilot):
+        yield "PILOT: has an entry that is no UPN (it has no @); allowed: UPNs, or one percentage such as 5%"
+
+
+_ALLOWED = {
+    "missing": "is missing; it is required",
+    "string_pattern_mismatch": "does not have the form it must have",
+}
+
+_FORMS = {
+    "tenant_id": "a GUID or a domain name", "admin_client_id": "a GUID", "ingest_client_id": "a GUID", "azure_client_id": "a GUID",
+    "admin_credential_name": "a secret's name: 1 to 127 letters, digits and hyphens",
+    "ingest_credential_name": "a secret's name: 1 to 127 letters, digits and hyphens",
+    "mapping": "a name in connector/mappings/ such as 'default', or 'blob:NAME'",
+    "exports_container": "a container's name: 3 to 63 lower-case letters, digits and single hyphens",
+    "state_container": "a container's name: 3 to 63 lower-case letters, digits and single hyphens",
+    "reports_container": "a container's name: 3 to 63 lower-case letters, digits and single hyphens",
+    "quarantine_container": "a container's name: 3 to 63 lower-case letters, digits and single hyphens",
+    "graph_credential_mode": "'secret' (this release does not carry out 'certificate' and 'federated' yet)",
+    "contract": "'labels' (this release does not carry out 'preview' yet)",
+    "admin_enabled": "true or false",
+}  # fmt: skip
+
+
+def _sentence(problem: Mapping[str, Any]) -> str:
+    if problem["type"] == "value_error" and not problem["loc"]:
+        return str(problem["msg"]).removeprefix("Value error, ")
+    name = str(problem["loc"][0])
+    found = _ALLOWED.get(problem["type"], str(problem["msg"]).removeprefix("Value error, "))
+    if name in _FORMS and problem["type"] != "missing":
+        found = f"{found}; allowed: {_FORMS[name]}"
+    return f"{name.upper()}: {found}"

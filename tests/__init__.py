@@ -1,0 +1,1 @@
+"""The tests, and the local tenant that they share with the demo."""

@@ -1,0 +1,42 @@
+# People connector. `make demo` shows what it does; `make` lists the rest.
+#
+# Needs make, git and a Python of 3.13, 3.12 or 3.11; makes its environments itself and touches nothing outside.
+
+PY := .venv/bin/python
+
+.PHONY: help demo serve test check fmt lock clean venv
+
+help:
+	@echo 'make demo    three nights and one more on a local tenant; reports are left in .demo/'
+	@echo 'make serve   the same, but it stays up on http://127.0.0.1:7071 (Ctrl-C ends it)'
+	@echo 'make test    the whole test suite'
+	@echo 'make check   what CI runs: format, lint, types, layers, tests with coverage'
+	@echo 'make fmt     put the code into its format'
+	@echo 'make lock    compile the requirements files again (UPGRADE=1: to newer versions)'
+	@echo 'make clean   remove everything that was made'
+
+venv:
+	@python=$$(tools/python.sh) && "$$python" tools/environment.py .venv requirements-dev.txt
+
+demo: venv
+	@$(PY) -m tests.tenant demo
+
+serve: venv
+	@$(PY) -m tests.tenant serve
+
+test: venv
+	@$(PY) -m pytest $(ARGS)
+
+check: venv
+	@tools/check.sh
+
+fmt: venv
+	@$(PY) -m ruff format && $(PY) -m ruff check --fix
+
+lock:
+	@tools/lock.sh
+
+clean:
+	rm -rf .venv .venv-* .demo .serve .bench .azurite .coverage* htmlcov
+	rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,247 @@
+"""What we believe Graph holds. There is no operation to list items, so this is the only memory of them.
+
+https://learn.microsoft.com/graph/api/resources/externalconnectors-externalitem (methods: no list)
+
+A ledger is an immutable blob; a run makes the next generation by folding its journal into the last one.
+"""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import io
+from dataclasses import dataclass, field, replace
+from typing import IO, TYPE_CHECKING, Any, Literal
+
+import orjson
+
+from connector.errors import StoreError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+FORMAT = 1
+"""Version of the file. A reader that meets another one refuses it instead of guessing."""
+
+State = Literal["sent", "doubt", "failed", "unmatched", "outside"]
+"""sent: Graph accepted the item. doubt: announced, answer never seen. failed: Graph refused it.
+unmatched: no Entra user. outside: known (others refer to it), not in the pilot."""
+
+_RETRY_FIRST_SECONDS = 14 * 60
+"""A little less than the fifteen minutes between two ticks, so that the next tick already finds it due."""
+_RETRY_MOST_SECONDS = 24 * 3600
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One person: what Graph last accepted, and what the next run needs to know without asking.
+
+    ``source`` digests everything the item was made from, ``item`` the body itself (design §3.6). ``held`` says that
+    Graph has, or may have, an item under ``item_id``; only then is there something to delete. ``upn`` is Entra's
+    spelling when ``user_id`` is known, else HR's. Times are unix seconds.
+    """
+
+    key: str
+    item_id: str
+    upn: str
+    user_id: str = ""
+    source: bytes = b""
+    item: bytes = b""
+    references: tuple[str, ...] = ()
+    state: State = "unmatched"
+    held: bool = False
+    absent: int = 0
+    resolved: int = 0
+    sent: int = 0
+    failures: int = 0
+    retry_at: int = 0
+    code: str = ""
+
+    def failed(self, code: str, *, now: int) -> Entry:
+        """Return the entry after Graph refused its item: sent again later, and later each time."""
+        wait = min(_RETRY_FIRST_SECONDS * 2**self.failures, _RETRY_MOST_SECONDS)
+        return replace(
+            self,
+            source=b"",
+            item=b"",
+            state="failed",
+            failures=self.failures + 1,
+            retry_at=now + wait,
+            code=code,
+        )
+
+    def in_doubt(self) -> Entry:
+        """Return the entry after a write whose answer was never seen: Graph may hold the old item, the new, or none."""
+        return replace(self, source=b"", item=b"", state="doubt", held=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Ledger:
+    """Entries by person's key, for one incarnation of one connection in one tenant under one contract."""
+
+    connection: str
+    tenant: str
+    contract: str
+    incarnation: str
+    generation: int = 0
+    entries: Mapping[str, Entry] = field(default_factory=dict)
+
+    @property
+    def held(self) -> int:
+        """How many items Graph holds, as far as we know."""
+        return sum(entry.held for entry in self.entries.values())
+
+    def belongs_to(self, *, connection: str, tenant: str, contract: str, incarnation: str) -> bool:
+        """Tell whether this is the memory of that very connection. If not, it is void (design §3.13)."""
+        return (self.connection, self.tenant, self.contract, self.incarnation) == (
+            connection,
+            tenant,
+            contract,
+            incarnation,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class DueTimes:
+    """When something in a ledger wants attention without a new export; 0: never."""
+
+    failed: int = 0
+    unmatched: int = 0
+    accounts: int = 0
+
+
+def due_times(ledger: Ledger, *, resolve_after: int, unmatched_after: int) -> DueTimes:
+    """Return the earliest moments at which failed items, unmatched people and known accounts are due."""
+    failed = unmatched = accounts = 0
+    for entry in ledger.entries.values():
+        if entry.state == "failed":
+            failed = _earlier(failed, entry.retry_at)
+        if entry.state == "unmatched":
+            unmatched = _earlier(unmatched, entry.resolved + unmatched_after)
+        elif entry.user_id and not entry.absent:
+            accounts = _earlier(accounts, entry.resolved + resolve_after)
+    return DueTimes(failed=failed, unmatched=unmatched, accounts=accounts)
+
+
+def _earlier(one: int, other: int) -> int:
+    return min(one, other) if one else other
+
+
+def settle(ledger: Ledger, changes: Iterable[Entry], gone: Iterable[str]) -> Ledger:
+    """Return the next generation: ``changes`` put in place, the keys in ``gone`` forgotten."""
+    entries = dict(ledger.entries)
+    for entry in changes:
+        entries[entry.key] = entry
+    for key in gone:
+        entries.pop(key, None)
+    return replace(ledger, generation=ledger.generation + 1, entries=entries)
+
+
+def dump_entry(entry: Entry) -> list[Any]:
+    """Return an entry as the JSON array that ledgers and plans store."""
+    return [
+        entry.key,
+        entry.item_id,
+        entry.upn,
+        entry.user_id,
+        _text(entry.source),
+        _text(entry.item),
+        list(entry.references),
+        entry.state,
+        int(entry.held),
+        entry.absent,
+        entry.resolved,
+        entry.sent,
+        entry.failures,
+        entry.retry_at,
+        entry.code,
+    ]
+
+
+def load_entry(row: list[Any]) -> Entry:
+    """Read what `dump_entry` made."""
+    key, item_id, upn, user_id, source, item, references, state, held, *rest = row
+    absent, resolved, sent, failures, retry_at, code = rest
+    return Entry(
+        key=key,
+        item_id=item_id,
+        upn=upn,
+        user_id=user_id,
+        source=_bytes(source),
+        item=_bytes(item),
+        references=tuple(references),
+        state=state,
+        held=bool(held),
+        absent=absent,
+        resolved=resolved,
+        sent=sent,
+        failures=failures,
+        retry_at=retry_at,
+        code=code,
+    )
+
+
+def dump_ledger(ledger: Ledger) -> bytes:
+    """Return a ledger as gzipped JSON lines: a header, then one line per person."""
+    header = {
+        "format": FORMAT,
+        "connection": ledger.connection,
+        "tenant": ledger.tenant,
+        "contract": ledger.contract,
+        "incarnation": ledger.incarnation,
+        "generation": ledger.generation,
+        "people": len(ledger.entries),
+    }
+    buffer = io.BytesIO()
+    with gzip.GzipFile(fileobj=buffer, mode="wb", compresslevel=1, mtime=0) as lines:
+        write_lines(lines, header, (dump_entry(entry) for entry in ledger.entries.values()))
+    return buffer.getvalue()
+
+
+def load_ledger(data: bytes) -> Ledger:
+    """Read a ledger.
+
+    Raises:
+        StoreError: ``ledger_corrupt`` when it is not whole, ``ledger_format`` when it is of another version.
+    """
+    try:
+        header, rows = read_lines(data)
+        if header["format"] != FORMAT:
+            raise StoreError(
+                f"the ledger has format {header['format']}; this release reads {FORMAT}", code="ledger_format"
+            )
+        entries = {entry.key: entry for entry in map(load_entry, rows)}
+        if len(entries) != header["people"]:
+            raise StoreError("the ledger does not hold as many people as its header says", code="ledger_corrupt")
+        return Ledger(
+            connection=header["connection"],
+            tenant=header["tenant"],
+            contract=header["contract"],
+            incarnation=header["incarnation"],
+            generation=header["generation"],
+            entries=entries,
+        )
+    except (OSError, EOFError, ValueError, KeyError, TypeError) as error:
+        raise StoreError(f"the ledger cannot be read ({type(error).__name__})", code="ledger_corrupt") from error
+
+
+def write_lines(stream: IO[bytes], header: Mapping[str, Any], rows: Iterable[Any]) -> None:
+    """Write a header and rows as JSON lines."""
+    stream.write(orjson.dumps(header, option=orjson.OPT_APPEND_NEWLINE))
+    for row in rows:
+        stream.write(orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE))
+
+
+def read_lines(data: bytes) -> tuple[dict[str, Any], Iterator[Any]]:
+    """Return the header and an iterator over the rows of gzipped JSON lines."""
+    lines = gzip.GzipFile(fileobj=io.BytesIO(data), mode="rb")
+    header = orjson.loads(lines.readline())
+    return header, (orjson.loads(line) for line in lines)
+
+
+def _text(digest: bytes) -> str:
+    return base64.b64encode(digest).decode("ascii").rstrip("=")
+
+
+def _bytes(text: str) -> bytes:
+    return base64.b64decode(text + "=" * (-len(text) % 4))

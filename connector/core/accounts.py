@@ -64,7 +64,7 @@ def lookups(
 def _is_due(person: Person, entry: Entry | None, *, now: int, resolve_after: int) -> bool:
     if entry is None or account_key(entry.upn) != account_key(person.account):
         return True
-    patience = resolve_after if entry.user_id else UNMATCHED_AGAIN_SECONDS
+    patience = UNMATCHED_AGAIN_SECONDS if entry.state == "unmatched" else resolve_after
     return entry.resolved + patience <= now
 
 
@@ -106,7 +106,7 @@ def match_people(
         if wanted not in asked_keys:
             if entry is not None:
                 resolved[person.key] = entry.resolved
-                if entry.user_id:
+                if entry.user_id and entry.state != "unmatched":
                     known[person.key] = Known(entry.user_id, entry.upn)
                 else:
                     unmatched[person.key] = entry.code or "no_account"

@@ -104,7 +104,7 @@ def _unpacked(name: str, stream: IO[bytes]) -> IO[bytes]:
             plain.peek(1)
         except (OSError, EOFError) as error:
             raise ExportError("the .gz file cannot be unpacked", code="truncated") from error
-        return plain
+        return io.BufferedReader(plain)
     if name.casefold().endswith(".zip"):
         try:
             archive = zipfile.ZipFile(stream)

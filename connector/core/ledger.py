@@ -70,9 +70,9 @@ class Entry:
             code=code,
         )
 
-    def in_doubt(self) -> Entry:
+    def in_doubt(self, *, now: int) -> Entry:
         """Return the entry after a write whose answer was never seen: Graph may hold the old item, the new, or none."""
-        return replace(self, source=b"", item=b"", state="doubt", held=True)
+        return replace(self.failed("in_doubt", now=now), state="doubt", held=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,11 +114,13 @@ def due_times(ledger: Ledger, *, resolve_after: int, unmatched_after: int) -> Du
     """Return the earliest moments at which failed items, unmatched people and known accounts are due."""
     failed = unmatched = accounts = 0
     for entry in ledger.entries.values():
-        if entry.state == "failed":
+        if entry.state in {"failed", "doubt"}:
             failed = _earlier(failed, entry.retry_at)
+        if entry.absent or entry.state == "outside":
+            continue
         if entry.state == "unmatched":
             unmatched = _earlier(unmatched, entry.resolved + unmatched_after)
-        elif entry.user_id and not entry.absent:
+        elif entry.user_id:
             accounts = _earlier(accounts, entry.resolved + resolve_after)
     return DueTimes(failed=failed, unmatched=unmatched, accounts=accounts)
 
@@ -225,7 +227,7 @@ def load_ledger(data: bytes) -> Ledger:
         raise StoreError(f"the ledger cannot be read ({type(error).__name__})", code="ledger_corrupt") from error
 
 
-def write_lines(stream: IO[bytes], header: Mapping[str, Any], rows: Iterable[Any]) -> None:
+def write_lines(stream: IO[bytes] | gzip.GzipFile, header: Mapping[str, Any], rows: Iterable[Any]) -> None:
     """Write a header and rows as JSON lines."""
     stream.write(orjson.dumps(header, option=orjson.OPT_APPEND_NEWLINE))
     for row in rows:

@@ -1,0 +1,79 @@
+"""The documented contract: semantic labels, one JSON object per property, collections of JSON objects as strings.
+
+https://learn.microsoft.com/microsoft-365-copilot/extensibility/build-connectors-with-people-data
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING, Any, Final
+
+import orjson
+
+from connector.core.entities import LABELS
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping as Dict
+
+    from connector.core.mapping import Mapping
+
+NAME: Final = "labels"
+
+RENDERER: Final = 1
+"""Part of every person's source digest: raise it when `item` renders differently, and everyone is rendered again;
+only those whose item really changes are sent (design §3.6)."""
+
+_EVERYONE: Final = [{"type": "everyone", "value": "everyone", "accessType": "grant"}]
+"""People data is for the whole organisation; nothing else is accepted.
+https://learn.microsoft.com/microsoft-365-copilot/extensibility/build-connectors-with-people-data"""
+
+
+def item_id(connection_id: str, key: str) -> str:
+    """Return the id of a person's item: alphanumeric, stable when the UPN changes, not guessable by eye.
+
+    https://learn.microsoft.com/graph/api/resources/externalconnectors-externalitem: alphanumeric, at most 128.
+    """
+    return "u" + hashlib.sha256(f"{connection_id}/{key}".encode()).hexdigest()[:40]
+
+
+def schema(mapping: Mapping) -> dict[str, Any]:
+    """Return the schema that a mapping's items need, as the body of the PATCH.
+
+    The search attributes are ignored for people data and left out.
+    https://learn.microsoft.com/graph/api/externalconnection-patch-schema
+    """
+    properties: list[dict[str, Any]] = []
+    for part in mapping.file.property:
+        if part.label:
+            kind = "stringCollection" if LABELS[part.label].several else "string"
+            properties.append({"name": part.name, "type": kind, "labels": [part.label]})
+        else:
+            # A string, never a stringCollection: an unlabelled collection is reported to break the whole connection's
+            # export ([unknown] whether that still holds); a string is safe either way.
+            described = {"description": part.description} if part.description else {}
+            properties.append({"name": part.name, "type": "string"} | described)
+    return {"baseType": "microsoft.graph.externalItem", "properties": properties}
+
+
+def item(identifier: str, filled: Dict[str, dict[str, Any] | list[dict[str, Any]] | str]) -> bytes:
+    """Return the body of a person's PUT, byte for byte the same for the same content.
+
+    The whole bag of properties is replaced by each PUT, so all of them are sent.
+    https://learn.microsoft.com/graph/api/externalconnection-put-items
+    """
+    properties: dict[str, Any] = {}
+    for name, value in filled.items():
+        if isinstance(value, list):
+            properties[f"{name}@odata.type"] = "Collection(String)"
+            properties[name] = [_json(entity) for entity in value]
+            continue
+        text = value if isinstance(value, str) else _json(value)
+        if not text.isascii():
+            properties[f"{name}@odata.type"] = "String"
+        properties[name] = text
+    body = {"id": identifier, "acl": _EVERYONE, "properties": properties}
+    return orjson.dumps(body, option=orjson.OPT_SORT_KEYS)
+
+
+def _json(entity: dict[str, Any]) -> str:
+    return orjson.dumps(entity, option=orjson.OPT_SORT_KEYS).decode()

@@ -1,0 +1,413 @@
+"""What a run will do: people and the ledger in, actions out. Nothing has happened yet.
+
+The planning has two steps, because rendering an item costs more than knowing that nothing changed: `sift` finds the
+people whose sources changed, the caller renders those, and `make_plan` compares what would be sent with what Graph
+last accepted.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Final, Literal
+
+from connector.core.accounts import UNMATCHED_AGAIN_SECONDS
+from connector.core.ledger import Entry, Ledger, settle
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+
+    from connector.core.accounts import Known, Matching, References
+    from connector.core.mapping import Person
+
+DAY: Final = 24 * 3600
+
+Reason = Literal["left", "absent", "transferred"]
+
+
+@dataclass(frozen=True, slots=True)
+class Upsert:
+    """Put a person's item. ``after`` is the entry once Graph has accepted it; ``row`` and ``file`` lead to the cells."""
+
+    after: Entry
+    row: int
+    file: int
+    created: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Delete:
+    """Delete a person's item. ``entry`` is what stays in the ledger until Graph has confirmed it."""
+
+    entry: Entry
+    reason: Reason
+
+
+Action = Upsert | Delete
+
+
+@dataclass(frozen=True, slots=True)
+class Population:
+    """Everybody the export speaks of: accepted people by key, in the file's order, and whom the rejected rows concern.
+
+    ``files`` tells in which file a key's row stands (0 when there is one). ``complete``: whoever is not in it is
+    absent. ``unreadable`` rows may be anybody's: with one of them, absence proves nothing (design §3.15).
+    """
+
+    people: Mapping[str, Person]
+    rejected: frozenset[str] = frozenset()
+    unreadable: int = 0
+    complete: bool = True
+    new: bool = True
+    files: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """The run's circumstances. ``now`` in unix seconds; ``sender`` digests the mapping and the contract's renderer."""
+
+    now: int
+    grace: int
+    resolve_after: int
+    sender: bytes
+    in_pilot: Callable[[Person], bool]
+    item_id: Callable[[str], str]
+    full: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a run will do. ``changes`` and ``forgotten`` go into the ledger whatever happens to the actions.
+
+    ``held`` are deletions that wait for a human; ``unmatched`` maps keys to why. The counts are people.
+    """
+
+    actions: tuple[Action, ...]
+    changes: tuple[Entry, ...]
+    forgotten: tuple[str, ...] = ()
+    held: tuple[Delete, ...] = ()
+    people: int = 0
+    unchanged: int = 0
+    unmatched: int = 0
+    grace: int = 0
+    outside: int = 0
+    leavers: int = 0
+
+    @property
+    def creates(self) -> int:
+        """How many people Graph has no item of yet."""
+        return sum(isinstance(action, Upsert) and action.created for action in self.actions)
+
+    @property
+    def updates(self) -> int:
+        """How many items are replaced."""
+        return sum(isinstance(action, Upsert) and not action.created for action in self.actions)
+
+    @property
+    def deletes(self) -> int:
+        """How many items are deleted."""
+        return sum(isinstance(action, Delete) for action in self.actions)
+
+    @property
+    def transferred(self) -> int:
+        """How many of the deletions are accounts that live on under another key."""
+        return sum(isinstance(action, Delete) and action.reason == "transferred" for action in self.actions)
+
+
+def in_pilot(pilot: Collection[str]) -> Callable[[Person], bool]:
+    """Return the test for PILOT: listed UPNs, or a share of everybody that is stable by key."""
+    if not pilot:
+        return lambda _: True
+    first = next(iter(pilot))
+    if first.endswith("%"):
+        limit = float(first[:-1]) / 100 * 2**32
+        return lambda person: int.from_bytes(hashlib.sha256(person.key.encode()).digest()[:4], "big") < limit
+    upns = {upn.casefold() for upn in pilot}
+    return lambda person: person.account.casefold() in upns
+
+
+def source_digest(person: Person, account: Known, references: Iterable[Known | None], rules: Rules) -> bytes:
+    """Digest everything a person's item is made from (design §3.6): equal means nothing to render."""
+    digest = hashlib.blake2b(person.cells, digest_size=16)
+    digest.update(rules.sender)
+    for known in (account, *references):
+        digest.update(f"\x1f{known.id}\x1f{known.upn}".encode() if known else b"\x1e")
+    return digest.digest()
+
+
+def sift(
+    population: Population, ledger: Ledger, matching: Matching, references: References, rules: Rules
+) -> dict[str, bytes]:
+    """Return the people whose item must be rendered, with their source digest: whoever is not as last accepted."""
+    changed: dict[str, bytes] = {}
+    for person in population.people.values():
+        account = matching.known.get(person.key)
+        if person.leaver or account is None or not rules.in_pilot(person):
+            continue
+        digest = source_digest(person, account, references.of[person.key], rules)
+        entry = ledger.entries.get(person.key)
+        if rules.full or entry is None or entry.state != "sent" or not entry.held or entry.source != digest:
+            changed[person.key] = digest
+    return changed
+
+
+def make_plan(
+    population: Population,
+    ledger: Ledger,
+    matching: Matching,
+    sources: Mapping[str, bytes],
+    rendered: Mapping[str, bytes],
+    rules: Rules,
+) -> Plan:
+    """Compare what HR says with what Graph holds.
+
+    ``sources`` is `sift`'s answer, ``rendered`` the digest of each of those people's item.
+    """
+    tally = _Tally()
+    for person in population.people.values():
+        entry = ledger.entries.get(person.key)
+        if person.leaver:
+            _leaver(tally, entry)
+        elif not rules.in_pilot(person):
+            _outside(tally, person, entry, matching, rules)
+        elif person.key not in matching.known:
+            _unmatched(tally, person, entry, matching, rules)
+        elif person.key in sources:
+            _changed(tally, population, person, entry, matching, sources[person.key], rendered[person.key], rules)
+        else:
+            _unchanged(tally, person, entry, matching)
+    _not_there(tally, population, ledger, matching, rules)
+    return Plan(
+        actions=(*tally.upserts, *tally.deletes),
+        changes=tuple(tally.changes),
+        forgotten=tuple(tally.forgotten),
+        held=tuple(tally.unproven),
+        people=len(population.people),
+        unchanged=tally.unchanged,
+        unmatched=tally.unmatched,
+        grace=tally.grace,
+        outside=tally.outside,
+        leavers=tally.leavers,
+    )
+
+
+@dataclass(slots=True)
+class _Tally:
+    upserts: list[Upsert] = field(default_factory=list)
+    deletes: list[Delete] = field(default_factory=list)
+    unproven: list[Delete] = field(default_factory=list)
+    changes: list[Entry] = field(default_factory=list)
+    forgotten: list[str] = field(default_factory=list)
+    unchanged: int = 0
+    unmatched: int = 0
+    grace: int = 0
+    outside: int = 0
+    leavers: int = 0
+
+    def change(self, before: Entry | None, after: Entry) -> None:
+        if before != after:
+            self.changes.append(after)
+
+
+def _leaver(tally: _Tally, entry: Entry | None) -> None:
+    tally.leavers += 1
+    if entry is None:
+        return
+    if entry.held:
+        tally.deletes.append(Delete(entry, "left"))
+    else:
+        tally.forgotten.append(entry.key)
+
+
+def _outside(tally: _Tally, person: Person, entry: Entry | None, matching: Matching, rules: Rules) -> None:
+    """Whoever is not in the pilot is not sent, and not deleted either: narrowing PILOT takes nobody's profile away."""
+    tally.outside += 1
+    known = matching.known.get(person.key)
+    if entry is not None:
+        tally.change(entry, _rested(replace(entry, absent=0), rules))
+    elif known is not None:
+        after = Entry(person.key, rules.item_id(person.key), known.upn, known.id, state="outside", resolved=rules.now)
+        tally.change(None, after)
+
+
+def _unmatched(tally: _Tally, person: Person, entry: Entry | None, matching: Matching, rules: Rules) -> None:
+    """Nothing is sent for somebody without account; what was sent before stays, and so does the last known account."""
+    tally.unmatched += 1
+    before = entry or Entry(person.key, rules.item_id(person.key), person.account)
+    after = replace(
+        before,
+        upn=person.account,
+        state="unmatched",
+        source=b"",
+        absent=0,
+        resolved=matching.resolved.get(person.key, rules.now),
+        references=person.references,
+        code=matching.unmatched.get(person.key, "no_account"),
+    )
+    tally.change(entry, after)
+
+
+def _changed(
+    tally: _Tally,
+    population: Population,
+    person: Person,
+    entry: Entry | None,
+    matching: Matching,
+    source: bytes,
+    item: bytes,
+    rules: Rules,
+) -> None:
+    known = matching.known[person.key]
+    after = Entry(
+        key=person.key,
+        item_id=entry.item_id if entry else rules.item_id(person.key),
+        upn=known.upn,
+        user_id=known.id,
+        source=source,
+        item=item,
+        references=person.references,
+        state="sent",
+        held=True,
+        resolved=matching.resolved[person.key],
+        sent=entry.sent if entry else 0,
+    )
+    if entry and entry.held and entry.state == "sent" and entry.item == item and not rules.full:
+        tally.unchanged += 1
+        tally.change(entry, after)
+    else:
+        created = entry is None or not entry.held
+        tally.upserts.append(Upsert(after, person.row, population.files.get(person.key, 0), created))
+
+
+def _unchanged(tally: _Tally, person: Person, entry: Entry | None, matching: Matching) -> None:
+    tally.unchanged += 1
+    if entry is not None:
+        tally.change(entry, replace(entry, absent=0, resolved=matching.resolved[person.key]))
+
+
+def _not_there(tally: _Tally, population: Population, ledger: Ledger, matching: Matching, rules: Rules) -> None:
+    """Deal with those the ledger knows and the export does not accept: rejected rows, and the absent."""
+    taken = {matching.known[key].id for key in population.people if key in matching.known}
+    for key, entry in ledger.entries.items():
+        if key in population.people:
+            continue
+        if key in population.rejected:
+            tally.change(entry, _rested(replace(entry, absent=0), rules))
+        elif not population.complete:
+            tally.change(entry, _rested(entry, rules))
+        elif not entry.held:
+            tally.forgotten.append(key)
+        elif entry.user_id in taken:
+            tally.deletes.append(Delete(entry, "transferred"))
+        elif population.unreadable:
+            _without_proof(tally, entry, rules)
+        else:
+            _absent(tally, entry, rules, further=population.new)
+
+
+def _absent(tally: _Tally, entry: Entry, rules: Rules, *, further: bool) -> None:
+    """Absence acts after the grace; only a further export counts as a further absence (design §3.15)."""
+    after = replace(entry, absent=entry.absent + 1) if further else entry
+    if after.absent > rules.grace:
+        tally.deletes.append(Delete(after, "absent"))
+    else:
+        tally.grace += 1
+        tally.change(entry, _rested(after, rules))
+
+
+def _without_proof(tally: _Tally, entry: Entry, rules: Rules) -> None:
+    """An unreadable row may be this person's: nobody is deleted for being absent, nor a step nearer to it."""
+    if entry.absent > rules.grace:
+        tally.unproven.append(Delete(entry, "absent"))
+    else:
+        tally.grace += entry.absent > 0
+        tally.change(entry, _rested(entry, rules))
+
+
+def _rested(entry: Entry, rules: Rules) -> Entry:
+    """Return an entry that this run could do nothing about, with what is overdue put off by a day.
+
+    Otherwise it would be due again at every tick, for as long as the row stays as it is.
+    """
+    if entry.state in {"failed", "doubt"} and entry.retry_at <= rules.now:
+        entry = replace(entry, retry_at=rules.now + DAY)
+    patience = UNMATCHED_AGAIN_SECONDS if entry.state == "unmatched" else rules.resolve_after
+    if entry.resolved + patience <= rules.now and not entry.absent:
+        entry = replace(entry, resolved=rules.now)
+    return entry
+
+
+def hold(plan: Plan) -> Plan:
+    """Return the plan with every deletion held: upserts go on, nobody is deleted (design §3.16).
+
+    The absences stay counted, so that the deletions are due as soon as they are released.
+    """
+    deletes = [action for action in plan.actions if isinstance(action, Delete)]
+    return replace(
+        plan,
+        actions=tuple(action for action in plan.actions if isinstance(action, Upsert)),
+        changes=(*plan.changes, *(delete.entry for delete in deletes)),
+        held=(*plan.held, *deletes),
+    )
+
+
+def plan_digest(actions: Iterable[Action], *, export: str, mapping: str) -> str:
+    """Return the hash an approval names: of what would be done, by which export, under which mapping.
+
+    The same inputs always give the same hash, whenever they are planned (design §3.16).
+    """
+    lines = sorted(
+        f"{action.entry.item_id} delete {action.reason}"
+        if isinstance(action, Delete)
+        else f"{action.after.item_id} upsert {'create' if action.created else 'update'}"
+        for action in actions
+    )
+    return "sha256:" + hashlib.sha256("\n".join([export, mapping, *lines]).encode()).hexdigest()
+
+
+# --- what became of it ----------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """What the journal says of a plan's actions, by their index: announced, and the outcomes heard ("": accepted)."""
+
+    announced: frozenset[int] = frozenset()
+    outcomes: Mapping[int, str] = field(default_factory=dict)
+
+    def remaining(self, plan: Plan) -> Iterator[int]:
+        """Yield the indices that are still to be done, those in doubt included."""
+        return (index for index in range(len(plan.actions)) if index not in self.outcomes)
+
+
+def fold(ledger: Ledger, plan: Plan, progress: Progress, *, now: int) -> Ledger:
+    """Return the next generation of the ledger: the plan's changes, and each action as far as it got."""
+    changes: list[Entry] = list(plan.changes)
+    gone: list[str] = list(plan.forgotten)
+    for index, action in enumerate(plan.actions):
+        outcome = progress.outcomes.get(index)
+        in_doubt = outcome is None and index in progress.announced
+        match action:
+            case Upsert(after=after):
+                before = ledger.entries.get(after.key) or replace(after, held=False, source=b"", item=b"", state="failed")
+                if outcome == "":
+                    changes.append(replace(after, sent=now))
+                elif outcome is not None:
+                    changes.append(_again(after, before).failed(outcome, now=now))
+                elif in_doubt:
+                    changes.append(_again(after, before).in_doubt(now=now))
+                elif after.key in ledger.entries:
+                    changes.append(replace(before, absent=0))
+            case Delete(entry=entry):
+                if outcome == "":
+                    gone.append(entry.key)
+                elif outcome is not None:
+                    changes.append(entry.failed(outcome, now=now))
+                else:
+                    changes.append(entry.in_doubt(now=now) if in_doubt else entry)
+    return settle(ledger, changes, gone)
+
+
+def _again(after: Entry, before: Entry) -> Entry:
+    """Return who the item is for, with what is known of Graph's side so far."""
+    return replace(after, held=before.held, failures=before.failures, sent=before.sent)

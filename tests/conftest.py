@@ -1,0 +1,27 @@
+"""What all tests share: how hard hypothesis tries, and the genuine Azurite."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+from tests.tenant.azurite import azurite
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+settings.register_profile("dev", max_examples=50, deadline=None)
+settings.register_profile(
+    "ci", max_examples=300, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("ci" if os.environ.get("CI", "").casefold() in {"1", "true"} else "dev")
+
+
+@pytest.fixture(scope="session")
+def azurite_server() -> Iterator[str]:
+    """Return the connection string of an Azurite that runs until the last test that asks for it is done."""
+    with azurite() as server:
+        yield server.connection_string

@@ -1,0 +1,400 @@
+"""The simulated Microsoft Graph: who may do what, what goes wrong on the way, and where requests come in."""
+
+from __future__ import annotations
+
+import random
+import re
+import uuid
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote
+
+import orjson
+
+from tests.tenant.entra import GRAPH
+from tests.tenant.graph import batch, profiles, routes
+from tests.tenant.graph.faults import Bucket, Fault, FaultScript, Kill, Throttled
+from tests.tenant.graph.people import source_url
+from tests.tenant.graph.replies import Refusal, denied, malformed
+from tests.tenant.graph.seen import Seen
+from tests.tenant.graph.state import (
+    ENTRA_SOURCE,
+    GLOBAL_SETTING,
+    Connection,
+    Json,
+    ProfileSource,
+    PropertySetting,
+    User,
+)
+from tests.tenant.wire import InProcess, NoAnswer, Reply, Request, serve_asgi
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import httpx
+
+    from connector.clock import Clock
+    from tests.tenant.entra import Entra, Token
+    from tests.tenant.wire import Receive, Scope, Send
+
+_ITEM_PATH = re.compile(r"/external/connections/[^/]+/items/")
+
+
+@dataclass(slots=True)
+class Call:
+    """An authenticated request on its way to a handler."""
+
+    request: Request
+    version: str
+    token: Token
+
+    @property
+    def client_id(self) -> str:
+        """Return the calling app's id."""
+        return self.token.client_id
+
+    @property
+    def identity(self) -> str:
+        """Return the calling app's name."""
+        return self.token.name
+
+    @property
+    def roles(self) -> frozenset[str]:
+        """Return the application permissions in the token."""
+        return self.token.roles
+
+    def json_object(self) -> Json:
+        """Return the body, which must be a JSON object sent as such."""
+        if not self.request.headers.get("content-type", "").startswith("application/json"):
+            raise malformed("the content type is not application/json")
+        try:
+            body = orjson.loads(self.request.body)
+        except orjson.JSONDecodeError:
+            raise malformed("the body is not JSON") from None
+        if not isinstance(body, dict):
+            raise malformed("the body is not a JSON object")
+        return body
+
+
+@dataclass(eq=False)
+class GraphSimulator:
+    """Graph's side of a people connector: state in plain dicts, and every request it has seen.
+
+    It refuses what Graph refuses, ignores in silence what Graph ignores in silence, and shows in ``profiles()`` what
+    people would see. ``requests`` holds the requests that arrived, in order; a fault's position is an index into it.
+    ``parts`` does the same for the parts of ``$batch``. Mount it with ``transport()`` or as an ASGI app.
+    """
+
+    clock: Clock
+    entra: Entra
+    schema_seconds: float = 0
+    """How long registering a schema takes; 5 to 15 minutes in a tenant."""
+    settle_seconds: float = 60
+    """Items put sooner after the registration of their profile source never reach a profile [likely]."""
+    priority_lag_seconds: float = 0
+    """How long a profile source cannot be deleted after it left the priority list [likely: eventual consistency]."""
+    id_reuse_seconds: float = 0
+    """How long a deleted connection's id is taken; 5 to 15 minutes in a tenant [likely]."""
+    ignores_content_category: bool = False
+    """A tenant that answers 201 and forgets contentCategory, as some did in early 2026 [likely]."""
+    ignores_authorized_app_ids: bool = False
+    """A tenant that answers 201 and authorises the creator only."""
+    masks_new_labels: bool = True
+    """Person labels read back as unknownFutureValue unless ``Prefer: include-unknown-enum-members`` is sent [likely]."""
+    shuffles_batches: bool = False
+    """The answers of a batch come in another order than its requests [certain: any order is allowed]."""
+    latency: float = 0
+    """Seconds of the clock between a request's effect and its answer."""
+    users: dict[str, User] = field(default_factory=dict)
+    connections: dict[str, Connection] = field(default_factory=dict)
+    sources: dict[str, ProfileSource] = field(default_factory=dict)
+    settings: dict[str, PropertySetting] = field(default_factory=dict)
+    ids_free_at: dict[str, float] = field(default_factory=dict)
+    requests: list[Seen] = field(default_factory=list)
+    parts: list[Seen] = field(default_factory=list)
+    refusals: list[str] = field(default_factory=list)
+    """Why each 4xx was one, for whoever reads a failing test."""
+    statuses: Counter[int] = field(default_factory=Counter)
+    """How many requests (and parts) ended with each status; 0 is a broken connection."""
+    in_flight: int = 0
+    max_in_flight: int = 0
+    _by_upn: dict[str, str] = field(default_factory=dict)
+    _faults: FaultScript = field(default_factory=FaultScript)
+    _part_faults: FaultScript = field(default_factory=FaultScript)
+    _buckets: dict[str, Bucket] = field(default_factory=dict)
+    _limit: Bucket | None = None
+    _schema_failures: list[str] = field(default_factory=list)
+    _serial: int = 0
+    _shuffle: random.Random = field(default_factory=lambda: random.Random(20260302))  # noqa: S311
+
+    def __post_init__(self) -> None:
+        """Give the tenant what every tenant has: Entra as a profile source, and it alone in the priority list."""
+        content = {"displayName": "Microsoft Entra", "kind": "MSEntra", "webUrl": "https://entra.microsoft.com"}
+        self.sources[ENTRA_SOURCE] = ProfileSource(self.new_id(), ENTRA_SOURCE, content)
+        self.settings[GLOBAL_SETTING] = PropertySetting(GLOBAL_SETTING, None, None, [source_url(ENTRA_SOURCE)])
+
+    # The tenant's administrator: users, and a history before the connector came.
+
+    def add_user(
+        self,
+        upn: str,
+        *,
+        id: str | None = None,  # noqa: A002
+        mail: str | None = "",
+        enabled: bool = True,
+        guest: bool = False,
+        mailbox: bool = True,
+        **attributes: Any,
+    ) -> str:
+        """Add a user and return the object id. An empty ``mail`` means the UPN.
+
+        ``attributes`` are what Entra itself knows (displayName, givenName, surname, jobTitle, department, companyName,
+        officeLocation, employeeId, mobilePhone, businessPhones); they are the profile's lowest source.
+        """
+        object_id = id or str(uuid.uuid5(uuid.NAMESPACE_URL, f"{self.entra.tenant_id}/{upn.casefold()}"))
+        self.users[object_id] = User(object_id, upn, upn if mail == "" else mail, enabled, guest, mailbox, attributes)
+        self._by_upn[upn.casefold()] = object_id
+        return object_id
+
+    def rename_user(self, object_id: str, upn: str) -> None:
+        """Give a user another UPN; the object id stays."""
+        user = self.users[object_id]
+        del self._by_upn[user.upn.casefold()]
+        self._by_upn[upn.casefold()] = object_id
+        user.upn = upn
+
+    def remove_user(self, object_id: str) -> None:
+        """Delete a user."""
+        del self._by_upn[self.users.pop(object_id).upn.casefold()]
+
+    def user_by_upn(self, upn: str) -> User | None:
+        """Return the user with this UPN, in whatever case."""
+        object_id = self._by_upn.get(upn.casefold())
+        return None if object_id is None else self.users[object_id]
+
+    def add_source(self, source_id: str, *, prioritized: bool = True, version: str = "v1.0") -> None:
+        """Add somebody else's profile source, in front of the priority list."""
+        content = {"displayName": source_id, "kind": "Other", "webUrl": "https://other.example.com"}
+        self.sources[source_id] = ProfileSource(self.new_id(), source_id, content)
+        if prioritized:
+            self.settings[GLOBAL_SETTING].urls.insert(0, source_url(source_id, version=version))
+
+    def remove_global_setting(self) -> None:
+        """Make this a tenant that never configured its priorities: there is no global property setting."""
+        del self.settings[GLOBAL_SETTING]
+
+    # What tests ask.
+
+    @property
+    def items(self) -> dict[str, Json]:
+        """Return every item by its id, as put, over all connections."""
+        return {item.id: item.body for connection in self.connections.values() for item in connection.items.values()}
+
+    def priorities(self) -> list[str]:
+        """Return the source ids of the global setting, highest first."""
+        return profiles.priorities(self)
+
+    def profiles(self) -> dict[str, Json]:
+        """Return, per UPN, what people would see once Graph has caught up."""
+        return profiles.compose(self)[0]
+
+    def ignored(self) -> list[profiles.Ignored]:
+        """Return what Graph would ignore in silence, and why."""
+        return profiles.compose(self)[1]
+
+    # What goes wrong.
+
+    def fault(self, position: int, fault: Fault) -> None:
+        """Let the request at this position (an index into ``requests``) meet a fault."""
+        self._faults.at(position, fault)
+
+    def fault_when(
+        self, matches: Callable[[Seen], bool], fault: Fault, *, times: int | None = 1, after: int = 0
+    ) -> None:
+        """Let matching requests meet a fault: the first ``after`` pass, then ``times`` meet it (None: all)."""
+        self._faults.when(matches, fault, times=times, after=after)
+
+    def fault_part(self, position: int, fault: Fault) -> None:
+        """Let the part of a batch at this position (an index into ``parts``) meet a fault; dropped: it is missing."""
+        self._part_faults.at(position, fault)
+
+    def fault_parts_when(
+        self, matches: Callable[[Seen], bool], fault: Fault, *, times: int | None = 1, after: int = 0
+    ) -> None:
+        """Let matching parts of batches meet a fault."""
+        self._part_faults.when(matches, fault, times=times, after=after)
+
+    def throttle(self, times: int = 1, *, after: int = 0, retry_after: float | None = 10) -> None:
+        """Answer 429 to the next requests: the first ``after`` pass, then ``times`` are throttled."""
+        self.fault_when(lambda _: True, Throttled(retry_after), times=times, after=after)
+
+    def kill_after(self, requests: int) -> None:
+        """Kill the sender at the next-but-``requests`` request: it is served, but never answered."""
+        self.fault(len(self.requests) + requests, Kill())
+
+    def fail_next_schema(self, message: str = "Server error, something went wrong") -> None:
+        """Let the next schema registration end as failed, with the documented error."""
+        self._schema_failures.append(message)
+
+    def limit_items(
+        self,
+        per_second: float = 25,
+        *,
+        burst: float | None = None,
+        concurrency: int = 25,
+        retry_after: float = 10,
+    ) -> None:
+        """Throttle item operations of each connection beyond so many per second or in flight."""
+        full = per_second if burst is None else burst
+        now = self.clock.monotonic()
+        self._limit = Bucket(per_second, full, concurrency, retry_after, full, now)
+        self._buckets.clear()
+
+    def clear_faults(self) -> None:
+        """Forget every fault and limit that has not happened yet."""
+        self._faults, self._part_faults, self._limit = FaultScript(), FaultScript(), None
+
+    # The mounts.
+
+    def transport(self) -> httpx.AsyncBaseTransport:
+        """Return an httpx transport that reaches Graph without sockets."""
+        return InProcess(self)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve as an ASGI app."""
+        await serve_asgi(self, scope, receive, send)
+
+    async def answer(self, request: Request) -> Reply:
+        """Answer one request, after what the fault script has for it."""
+        version, path = _split(request.path)
+        token = self._token(request)
+        seen = Seen(request.method, f"{path}?{request.query}" if request.query else path, token and token.name)
+        position = len(self.requests)
+        self.requests.append(seen)
+        self.in_flight += 1
+        self.max_in_flight = max(self.max_in_flight, self.in_flight)
+        try:
+            reply = self._meet(self._faults.meet(position, seen), lambda: self._serve(request, version, path, token))
+            if self.latency:
+                await self.clock.sleep(self.latency)
+        except BaseException:
+            self.statuses[0] += 1
+            raise
+        finally:
+            self.in_flight -= 1
+        return self._finish(request, reply)
+
+    def answer_part(self, request: Request, version: str, token: Token) -> Reply | None:
+        """Answer one part of a batch; None when it is missing from the answer."""
+        path = _split(f"/{version}{request.path}")[1]
+        seen = Seen(request.method, f"{path}?{request.query}" if request.query else path, token.name)
+        position = len(self.parts)
+        self.parts.append(seen)
+        try:
+            fault = self._part_faults.meet(position, seen)
+            reply = self._meet(fault, lambda: self._serve(request, version, path, token))
+        except NoAnswer:
+            self.statuses[0] += 1
+            return None
+        return self._finish(request, reply)
+
+    # Inside.
+
+    def new_id(self) -> str:
+        """Return an id that no other object has."""
+        self._serial += 1
+        return f"00000000-0000-4000-8000-{self._serial:012x}"
+
+    def take_schema_failure(self) -> str | None:
+        """Return the error that the next registration ends with, once."""
+        return self._schema_failures.pop(0) if self._schema_failures else None
+
+    def shuffled(self, answers: list[Json]) -> list[Json]:
+        """Return a batch's answers in the order this tenant sends them."""
+        if self.shuffles_batches:
+            self._shuffle.shuffle(answers)
+        return answers
+
+    def _token(self, request: Request) -> Token | None:
+        return self.entra.verify(request.bearer, audience=GRAPH) if request.bearer else None
+
+    def _meet(self, fault: Fault | None, serve: Callable[[], Reply]) -> Reply:
+        if fault is None:
+            return serve()
+        return fault.reply(serve() if fault.effect else None)
+
+    def _serve(self, request: Request, version: str, path: str, token: Token | None) -> Reply:
+        try:
+            return self._route(request, version, path, token)
+        except Refusal as refusal:
+            self.refusals.append(f"{refusal.status} {request.method} {path}: {refusal.reason}")
+            return refusal.reply()
+
+    def _route(self, request: Request, version: str, path: str, token: Token | None) -> Reply:
+        if token is None:
+            # https://learn.microsoft.com/graph/resolve-auth-errors [certain]
+            text = "Access token is missing, invalid or has expired."
+            raise Refusal(401, "InvalidAuthenticationToken", text)
+        call = Call(request, version, token)
+        if path == "/$batch" and request.method == "POST":
+            return batch.run_batch(self, call)
+        found = routes.find(request.method, path)
+        if found is None or not version:
+            text = f"the simulator does not know {request.method} {path}"
+            raise Refusal(400, "BadRequest", text)
+        route, named = found
+        if not token.roles & route.roles:
+            raise denied(f"app {token.name!r} has none of {sorted(route.roles)}")
+        if self._limit is not None and _ITEM_PATH.match(path):
+            self._take_from_bucket(named[0])
+        return route.handler(self, call, *named)
+
+    def _take_from_bucket(self, connection_id: str) -> None:
+        limit = self._limit
+        if limit is None:
+            return
+        bucket = self._buckets.setdefault(
+            connection_id,
+            Bucket(limit.per_second, limit.burst, limit.concurrency, limit.retry_after, limit.burst, limit.filled_at),
+        )
+        if not bucket.admits(self.clock.monotonic(), self.in_flight):
+            raise _Throttled(limit.retry_after)
+
+    def _finish(self, request: Request, reply: Reply) -> Reply:
+        """Add the ids and the date that every answer of Graph carries.
+
+        https://learn.microsoft.com/graph/best-practices-concept#reliability-and-support [certain]
+        """
+        self.statuses[reply.status] += 1
+        request_id = self.new_id()
+        reply.headers["request-id"] = request_id
+        client_request_id = request.headers.get("client-request-id", request_id)
+        reply.headers["client-request-id"] = client_request_id
+        if reply.status >= 400:
+            envelope = orjson.loads(reply.body)
+            date = self.clock.now().strftime("%Y-%m-%dT%H:%M:%S")
+            ids = {"date": date, "request-id": request_id, "client-request-id": client_request_id}
+            envelope["error"]["innerError"] = {**envelope["error"]["innerError"], **ids}
+            reply.body = orjson.dumps(envelope)
+        return reply
+
+
+class _Throttled(Refusal):
+    """The bucket is empty."""
+
+    def __init__(self, retry_after: float) -> None:
+        super().__init__(429, "TooManyRequests", "Please retry again later.", reason="the bucket is empty")
+        self._retry_after = retry_after
+
+    def reply(self) -> Reply:
+        return Throttled(self._retry_after).reply(None)
+
+
+def _split(path: str) -> tuple[str, str]:
+    """Return the version and the decoded path behind it; repeated slashes count as one."""
+    collapsed = re.sub(r"/{2,}", "/", path)
+    for version in ("beta", "v1.0"):
+        if collapsed.startswith(f"/{version}/"):
+            return version, unquote(collapsed[len(version) + 1 :]).rstrip("/")
+    return "", unquote(collapsed)

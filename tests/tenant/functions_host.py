@@ -95,7 +95,7 @@ class Schedule:
         from croniter import croniter
 
         self.expression = expression
-        plain = re.fullmatch(r"[0-9A-Za-z*,/\- ]+", expression) and len(expression.split()) in (5, 6)
+        plain = re.fullmatch(r"(?:[0-9*,/\- ]|[A-Za-z]{3,9})+", expression) and len(expression.split()) in (5, 6)
         if not plain or not croniter.is_valid(expression, second_at_beginning=True):
             words = "was not recognized as a valid cron expression or timespan string."
             raise ValueError(f"The schedule expression '{expression}' {words}")
@@ -283,7 +283,12 @@ class FunctionsHost:
 
         listening = socket.create_server(("127.0.0.1", port))
         configuration = uvicorn.Config(
-            self._asgi, lifespan="off", log_config=None, log_level="warning", timeout_graceful_shutdown=5
+            self._asgi,
+            interface="asgi3",
+            lifespan="off",
+            log_config=None,
+            log_level="warning",
+            timeout_graceful_shutdown=5,
         )
         server = uvicorn.Server(configuration)
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, name="functions-host")

@@ -97,7 +97,9 @@ def rekeyed(plan: Plan, ledger: Ledger) -> Verdict:
     )
 
 
-def deletions(plan: Plan, ledger: Ledger, earlier: Iterable[tuple[int, int]], limit: DeletionLimit, now: int) -> Verdict:
+def deletions(
+    plan: Plan, ledger: Ledger, earlier: Iterable[tuple[int, int]], limit: DeletionLimit, now: int
+) -> Verdict:
     """Hold deletions above the limit, counted over the last 24 hours and this plan.
 
     ``earlier`` are (unix seconds, deletions) of former runs. A transferred account is not a leaver (design §3.15).

@@ -115,8 +115,7 @@ def load_head(data: bytes) -> Head:
                 "applied": _mark(raw["applied"]),
                 "partials": tuple(ExportMark(**mark) for mark in raw["partials"]),
                 "refused": tuple(Refused(**refused) for refused in raw["refused"]),
-                "run": run
-                and RunMark(**{**run, "epochs": tuple(run["epochs"]), "export": _mark(run["export"])}),
+                "run": run and RunMark(**{**run, "epochs": tuple(run["epochs"]), "export": _mark(run["export"])}),
                 "held": raw["held"] and Held(**raw["held"]),
                 "deletions": tuple((moment, count) for moment, count in raw["deletions"]),
                 "failed_export": tuple(raw["failed_export"]),

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
 DAY: Final = 24 * 3600
 
+IN_DOUBT: Final = "in_doubt"
+"""The outcome of a write that Graph failed to answer for good: it may have taken effect, or not."""
+
 Reason = Literal["left", "absent", "transferred"]
 
 
@@ -379,6 +382,10 @@ class Progress:
         """Yield the indices that are still to be done, those in doubt included."""
         return (index for index in range(len(plan.actions)) if index not in self.outcomes)
 
+    def is_complete(self, plan: Plan) -> bool:
+        """Tell whether every action has its outcome."""
+        return next(self.remaining(plan), None) is None
+
 
 def fold(ledger: Ledger, plan: Plan, progress: Progress, *, now: int) -> Ledger:
     """Return the next generation of the ledger: the plan's changes, and each action as far as it got."""
@@ -386,25 +393,27 @@ def fold(ledger: Ledger, plan: Plan, progress: Progress, *, now: int) -> Ledger:
     gone: list[str] = list(plan.forgotten)
     for index, action in enumerate(plan.actions):
         outcome = progress.outcomes.get(index)
-        in_doubt = outcome is None and index in progress.announced
+        in_doubt = outcome == IN_DOUBT or (outcome is None and index in progress.announced)
         match action:
             case Upsert(after=after):
-                before = ledger.entries.get(after.key) or replace(after, held=False, source=b"", item=b"", state="failed")
+                before = ledger.entries.get(after.key) or replace(
+                    after, held=False, source=b"", item=b"", state="failed"
+                )
                 if outcome == "":
                     changes.append(replace(after, sent=now))
-                elif outcome is not None:
-                    changes.append(_again(after, before).failed(outcome, now=now))
                 elif in_doubt:
                     changes.append(_again(after, before).in_doubt(now=now))
+                elif outcome is not None:
+                    changes.append(_again(after, before).failed(outcome, now=now))
                 elif after.key in ledger.entries:
                     changes.append(replace(before, absent=0))
             case Delete(entry=entry):
                 if outcome == "":
                     gone.append(entry.key)
-                elif outcome is not None:
-                    changes.append(entry.failed(outcome, now=now))
+                elif in_doubt:
+                    changes.append(entry.in_doubt(now=now))
                 else:
-                    changes.append(entry.in_doubt(now=now) if in_doubt else entry)
+                    changes.append(entry if outcome is None else entry.failed(outcome, now=now))
     return settle(ledger, changes, gone)
 
 

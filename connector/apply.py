@@ -1,0 +1,236 @@
+"""A plan's actions against Graph: announced first, journalled as they end, under one pace.
+
+The journal always knows more than Graph does: an index is announced, durably, before its request is sent. What was
+announced and has no recorded outcome is *in doubt* and done again (PUT and DELETE are idempotent). At most
+``2 × concurrency`` indices are open at any time, so one crash causes at most that many needless writes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter, deque
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import TYPE_CHECKING, Final, Protocol
+
+from connector.core.plan import IN_DOUBT, Delete, Progress, Upsert
+from connector.errors import ConnectorError, GraphDenied, GraphError, GraphRejected, GraphUnavailable
+from connector.events import emit
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+
+    from connector.clock import Clock
+    from connector.core.plan import Plan
+
+IDENTICAL_FAILURES: Final = 20
+"""So many 4xx of one kind in a row mean that it is not the items (design §3.13)."""
+FAILED_PERCENT: Final = 5
+FAILED_AT_LEAST: Final = 50
+OUT_OF_TIME: Final = "out_of_time"
+
+
+class Items(Protocol):
+    """What this module asks of Graph."""
+
+    async def put(self, item_id: str, body: bytes) -> None:
+        """Create or replace an item."""
+        ...
+
+    async def delete(self, item_id: str) -> None:
+        """Delete an item; one that is not there is deleted."""
+        ...
+
+
+class Journal(Protocol):
+    """Where announcements and outcomes are kept."""
+
+    async def record(self, *, announced: Sequence[int], outcomes: Mapping[int, str]) -> None:
+        """Append one block, durably."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """How far it went. ``stopped``: why the run cannot go on. ``finished``: nothing is left to do."""
+
+    progress: Progress
+    finished: bool
+    stopped: ConnectorError | None = None
+
+
+Bodies = Iterable[tuple[int, bytes]]
+"""Indices of upserts with the bodies to send, in the plan's order, made as they are asked for."""
+
+
+async def apply(
+    plan: Plan,
+    bodies: Callable[[Sequence[int]], Bodies],
+    *,
+    items: Items,
+    journal: Journal,
+    before: Progress,
+    concurrency: int,
+    clock: Clock,
+    stop_at: float,
+    progress: Callable[[int, int], None] | None = None,
+) -> Applied:
+    """Carry out what is left of a plan: all upserts, then all deletions.
+
+    ``before`` is what earlier slices did, ``stop_at`` (monotonic) when no further work is taken, ``bodies`` renders
+    the upserts of the given indices. ``progress`` is told (done, of all).
+
+    Raises:
+        StoreError: the journal could not be written, or the lease is lost: nothing more may be done.
+    """
+    left = sorted(before.remaining(plan))
+    upserts = [index for index in left if isinstance(plan.actions[index], Upsert)]
+    deletes = [index for index in left if isinstance(plan.actions[index], Delete)]
+    work = _Work(plan, items, journal, before, concurrency, clock, stop_at, progress)
+    # A transferred account has its new item before the old one goes, so the two phases do not overlap.
+    for phase in (bodies(upserts), ((index, None) for index in deletes)):
+        if not await work.carry_out(phase):
+            break
+    done = Progress(before.announced | work.announced, {**before.outcomes, **work.outcomes})
+    return Applied(done, finished=done.is_complete(plan), stopped=work.stopped)
+
+
+@dataclass(slots=True)
+class _Work:
+    plan: Plan
+    items: Items
+    journal: Journal
+    before: Progress
+    concurrency: int
+    clock: Clock
+    stop_at: float
+    tell: Callable[[int, int], None] | None
+    announced: set[int] = field(default_factory=set)
+    outcomes: dict[int, str] = field(default_factory=dict)
+    stopped: ConnectorError | None = None
+    out_of_time: bool = False
+    queue: deque[tuple[int, bytes | None]] = field(default_factory=deque)
+    unrecorded: dict[int, str] = field(default_factory=dict)
+    open: int = 0
+    running: int = 0
+    streak: Counter[str] = field(default_factory=Counter)
+    failed: int = 0
+
+    async def carry_out(self, requests: Iterable[tuple[int, bytes | None]]) -> bool:
+        """Work through one phase; tell whether the next one may begin."""
+        changed = asyncio.Event()
+        waiting = iter(requests)
+        exhausted = False
+        tasks: set[asyncio.Task[None]] = set()
+        try:
+            while True:
+                changed.clear()
+                if not exhausted and not self._must_stop() and self._has_room():
+                    exhausted = await self._announce(waiting)
+                elif self.unrecorded and (exhausted or self._must_stop()) and not self.running and not self.queue:
+                    await self._record(())
+                self._start(tasks, changed)
+                if not self.running and (self._must_stop() or (exhausted and not self.queue and not self.unrecorded)):
+                    break
+                if self.running:
+                    await changed.wait()
+        except BaseException:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            raise
+        if self.unrecorded:
+            await self._record(())
+        return exhausted and not self._must_stop()
+
+    def _must_stop(self) -> bool:
+        return self.stopped is not None or self.out_of_time or self.clock.monotonic() >= self.stop_at
+
+    def _has_room(self) -> bool:
+        """Tell whether a block is worth writing: half the workers' next round is missing and may be announced."""
+        after_recording = self.open - len(self.unrecorded)
+        return (
+            len(self.queue) < self.concurrency and 2 * self.concurrency - after_recording >= self.concurrency // 2 + 1
+        )
+
+    async def _announce(self, waiting: Iterator[tuple[int, bytes | None]]) -> bool:
+        room = 2 * self.concurrency - (self.open - len(self.unrecorded))
+        taken = list(islice(waiting, room))
+        if taken or self.unrecorded:
+            await self._record([index for index, _ in taken])
+        self.queue.extend(taken)
+        self.open += len(taken)
+        self.announced.update(index for index, _ in taken)
+        return len(taken) < room
+
+    async def _record(self, announced: Sequence[int]) -> None:
+        outcomes, self.unrecorded = self.unrecorded, {}
+        await self.journal.record(announced=announced, outcomes=outcomes)
+        self.open -= len(outcomes)
+
+    def _start(self, tasks: set[asyncio.Task[None]], changed: asyncio.Event) -> None:
+        while self.queue and self.running < self.concurrency and not self._must_stop():
+            index, body = self.queue.popleft()
+            self.running += 1
+            task = asyncio.create_task(self._do(index, body))
+            tasks.add(task)
+            task.add_done_callback(lambda done: self._ended(done, tasks, changed))
+
+    def _ended(self, task: asyncio.Task[None], tasks: set[asyncio.Task[None]], changed: asyncio.Event) -> None:
+        tasks.discard(task)
+        self.running -= 1
+        error = None if task.cancelled() else task.exception()
+        if isinstance(error, ConnectorError) and self.stopped is None:
+            self.stopped = error
+        elif error is not None and not isinstance(error, ConnectorError):
+            raise error
+        changed.set()
+        if self.tell is not None:
+            self.tell(len(self.before.outcomes) + len(self.outcomes), len(self.plan.actions))
+
+    async def _do(self, index: int, body: bytes | None) -> None:
+        action = self.plan.actions[index]
+        try:
+            match action:
+                case Upsert(after=after):
+                    await self.items.put(after.item_id, body or b"")
+                case Delete(entry=entry):
+                    await self.items.delete(entry.item_id)
+        except GraphDenied:
+            raise
+        except GraphUnavailable as error:
+            if error.code == OUT_OF_TIME:
+                self.out_of_time = True
+                return
+            self._settle(index, IN_DOUBT, error)
+        except GraphRejected as error:
+            self._settle(index, error.code, error)
+        else:
+            self._settle(index, "", None)
+
+    def _settle(self, index: int, outcome: str, error: GraphError | None) -> None:
+        self.outcomes[index] = self.unrecorded[index] = outcome
+        if error is None:
+            self.streak.clear()
+            return
+        action = self.plan.actions[index]
+        item = action.after.item_id if isinstance(action, Upsert) else action.entry.item_id
+        emit("item.failed", item=item, status=error.status, code=error.code, request_id=error.request_id)
+        self.failed += 1
+        kind = f"{error.status} {error.code}"
+        if kind not in self.streak:
+            self.streak.clear()
+        self.streak[kind] += 1
+        if self.streak[kind] >= IDENTICAL_FAILURES:
+            self.stopped = GraphError(
+                f"{IDENTICAL_FAILURES} items in a row failed alike (HTTP {error.status}, {error.code}); it is not the"
+                f" items. The last answer: {error.message}",
+                status=error.status,
+                code="too_many_failed",
+            )
+        elif self.failed >= max(FAILED_AT_LEAST, len(self.plan.actions) * FAILED_PERCENT / 100):
+            self.stopped = GraphError(
+                f"{self.failed} of {len(self.plan.actions)} items failed; that is too many to go on",
+                status=error.status,
+                code="too_many_failed",
+            )

@@ -1,0 +1,98 @@
+"""What one run did, in numbers: for HR, for the operator, for alerts (interface §6)."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any, Final, Literal
+
+import orjson
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+Outcome = Literal["completed", "unchanged", "held", "refused", "partial", "superseded", "failed"]
+
+MAX_LISTED: Final = 1000
+"""People or rows that a report lists by name of key or row; the counts are always whole."""
+
+
+@dataclass(frozen=True, slots=True)
+class ListedRow:
+    """A rejected row: its number (data from 1), the person's key where it is readable, codes, and what to do."""
+
+    row: int
+    key: str
+    codes: tuple[str, ...]
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """People, cumulated over the slices of a run."""
+
+    people: int = 0
+    rejected: int = 0
+    unmatched: int = 0
+    unchanged: int = 0
+    created: int = 0
+    updated: int = 0
+    deleted: int = 0
+    held: int = 0
+    failed: int = 0
+    grace: int = 0
+    transferred: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """One run. Moments are ISO in UTC. ``unmatched_people`` and ``rows`` hold personal data: the report stays in the
+    HR storage account, and none of it goes into a log."""
+
+    run: str
+    connection: str
+    trigger: str
+    outcome: Outcome
+    started: str
+    finished: str = ""
+    reasons: tuple[str, ...] = ()
+    export: Mapping[str, Any] | None = None
+    counts: Counts = field(default_factory=Counts)
+    warnings: Mapping[str, int] = field(default_factory=dict)
+    guards: tuple[Mapping[str, Any], ...] = ()
+    plan: str | None = None
+    graph: Mapping[str, Any] = field(default_factory=lambda: {"requests": 0, "throttled": 0, "seconds": 0.0})
+    slices: int = 1
+    error: Mapping[str, str] | None = None
+    unmatched_people: tuple[Mapping[str, str], ...] = ()
+    rows: tuple[ListedRow, ...] = ()
+    quarantine: str | None = None
+
+    def body(self) -> dict[str, Any]:
+        """Return the report as JSON, counts at the top level."""
+        raw = asdict(self)
+        counts = raw.pop("counts")
+        plan = raw.pop("plan")
+        order = ("run", "connection", "trigger", "outcome", "error", "export")
+        head = {name: raw.pop(name) for name in order}
+        return {**head, **counts, **({"plan": plan} if plan else {}), **raw}
+
+    def numbers(self) -> dict[str, Any]:
+        """Return what may go into a log line: numbers and codes, nothing about a person."""
+        counts = asdict(self.counts)
+        numbers: dict[str, Any] = {"run": self.run, "trigger": self.trigger, **counts, "slices": self.slices}
+        numbers["warnings"] = dict(self.warnings)
+        numbers["graph"] = dict(self.graph)
+        numbers["guards"] = [guard["name"] for guard in self.guards if guard["tripped"]]
+        if self.error:
+            numbers["error"] = dict(self.error)
+        return numbers
+
+
+def dump_report(report: Report) -> bytes:
+    """Return the report as the JSON file."""
+    return orjson.dumps(report.body(), option=orjson.OPT_INDENT_2)
+
+
+def listed(body: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a stored report without its lists of people and rows: what a list of runs shows."""
+    return {name: value for name, value in body.items() if name not in {"unmatched_people", "rows"}}

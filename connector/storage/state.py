@@ -1,0 +1,353 @@
+"""Our own memory in the state container: one mutable head under a lease, everything else written once.
+
+::
+
+    {connection}/head.json                       the one truth; every commit carries lease and If-Match
+    {connection}/ledger/{generation}.jsonl.gz    what Graph holds
+    {connection}/exports/{run}/{name}            our own copy of an applied export
+    {connection}/runs/{run}/plan.jsonl.gz        what a run will do, stored before it begins
+    {connection}/runs/{run}/journal-{epoch}      announced, and what became of it; append blob
+    {connection}/requests/{name}.json            what operators asked for
+    {connection}/connection.json                 what setup made (connector.provision)
+    {connection}/paused.json                     while it is there, ticks do nothing
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gzip
+import io
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, BinaryIO, Final
+
+import orjson
+
+from connector.core.due import Request
+from connector.core.head import Head, dump_head, load_head
+from connector.core.ledger import dump_entry, dump_ledger, load_entry, load_ledger, read_lines, write_lines
+from connector.core.plan import Delete, Plan, Progress, Upsert
+from connector.errors import LeaseLost, StateChanged, StoreError, StoreUnavailable
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+
+    from connector.clock import Clock
+    from connector.core.ledger import Ledger
+    from connector.core.plan import Action
+    from connector.storage.blobs import BlobInfo, Container
+
+LEASE_SECONDS: Final = 60
+RENEW_SECONDS: Final = 15
+WRITE_MARGIN_SECONDS: Final = 35
+"""A Graph request may be under way for so long; no write begins that could outlive the lease (design §3.12)."""
+
+JSON: Final = "application/json"
+KEPT_LEDGERS: Final = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What one listing tells: which of our blobs there are, by ETag ("" when absent)."""
+
+    head: str
+    connection: str
+    paused: bool
+    requests: bool
+
+
+class Lease:
+    """The right to write, for as long as `check` does not raise. Renewed in the background."""
+
+    def __init__(self, container: Container, name: str, clock: Clock, lease_id: str, sent: float) -> None:
+        self.id = lease_id
+        self._container = container
+        self._name = name
+        self._clock = clock
+        self._deadline = sent + LEASE_SECONDS
+
+    def check(self) -> None:
+        """Raise LeaseLost when a write begun now might still be under way after the lease has run out."""
+        if self._clock.monotonic() >= self._deadline - WRITE_MARGIN_SECONDS:
+            raise LeaseLost("the lease could not be renewed in time; this run stops, and the next one goes on")
+
+    async def keep(self) -> None:
+        """Renew for ever. The deadline counts from when the last renewal that succeeded was sent."""
+        while True:
+            await self._clock.sleep(RENEW_SECONDS)
+            sent = self._clock.monotonic()
+            try:
+                await self._container.renew_lease(self._name, self.id)
+            except StoreUnavailable:
+                continue  # the deadline stands: `check` stops the run if it stays like that
+            except LeaseLost:
+                self._deadline = float("-inf")
+                return
+            self._deadline = sent + LEASE_SECONDS
+
+
+class State:
+    """The state of one connection in its container."""
+
+    def __init__(self, container: Container, connection_id: str) -> None:
+        self.container = container
+        self._root = connection_id
+        self._head_name = f"{connection_id}/head.json"
+
+    # --- looking ----------------------------------------------------------------------------------------------------
+
+    async def look(self) -> Look:
+        """Tell in one request what there is."""
+        listing = await self.container.list(f"{self._root}/", delimiter="/")
+        etags = {info.name.removeprefix(f"{self._root}/"): info.etag for info in listing.blobs}
+        return Look(
+            head=etags.get("head.json", ""),
+            connection=etags.get("connection.json", ""),
+            paused="paused.json" in etags,
+            requests=f"{self._root}/requests/" in listing.prefixes,
+        )
+
+    async def head(self) -> tuple[Head, str]:
+        """Return the head and its ETag; a fresh head and "" when there is none."""
+        blob = await self.container.read(self._head_name)
+        return (load_head(blob.data), blob.info.etag) if blob else (Head(), "")
+
+    # --- the lease --------------------------------------------------------------------------------------------------
+
+    @asynccontextmanager
+    async def lease(self, clock: Clock) -> AsyncIterator[Lease]:
+        """Hold the head's lease, renewed in the background, until the block ends.
+
+        Raises:
+            Busy: another run holds it.
+        """
+        with contextlib.suppress(StateChanged):
+            await self.container.write(self._head_name, dump_head(Head()), if_none_match=True, content_type=JSON)
+        sent = clock.monotonic()
+        lease_id = await self.container.acquire_lease(self._head_name, seconds=LEASE_SECONDS)
+        lease = Lease(self.container, self._head_name, clock, lease_id, sent)
+        keeping = asyncio.create_task(lease.keep())
+        try:
+            yield lease
+        finally:
+            keeping.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await keeping
+            with contextlib.suppress(StoreError):
+                await self.container.release_lease(self._head_name, lease_id)
+
+    async def commit(self, head: Head, *, etag: str, lease: Lease) -> str:
+        """Put the head in place of the version ``etag`` and return its own ETag.
+
+        Raises:
+            StateChanged, LeaseLost: somebody else is at work; nothing was written.
+        """
+        return await self.container.write(
+            self._head_name, dump_head(head), if_match=etag, lease=lease.id, content_type=JSON
+        )
+
+    # --- ledgers ----------------------------------------------------------------------------------------------------
+
+    async def ledger(self, generation: int) -> Ledger:
+        """Return a generation of the ledger.
+
+        Raises:
+            StoreError: ``ledger_missing`` or ``ledger_corrupt``. Without it nobody can say what Graph holds.
+        """
+        blob = await self.container.read(self._ledger_name(generation))
+        if blob is None:
+            raise StoreError(
+                "the ledger that head.json names is not there; without it nobody can say what Graph holds."
+                " Restore the blob (soft delete, versions), or run: sync --full --rebuild",
+                code="ledger_missing",
+            )
+        return await asyncio.to_thread(load_ledger, blob.data)
+
+    async def save_ledger(self, ledger: Ledger) -> None:
+        """Store a new generation; older ones than the last three go."""
+        data = await asyncio.to_thread(dump_ledger, ledger)
+        name = self._ledger_name(ledger.generation)
+        try:
+            await self.container.write(name, data, if_none_match=True)
+        except StateChanged:
+            # A run that died between ledger and head left it there. Nothing refers to it: head is the only truth.
+            await self.container.write(name, data)
+        if ledger.generation > KEPT_LEDGERS:
+            await self.container.delete(self._ledger_name(ledger.generation - KEPT_LEDGERS))
+
+    def _ledger_name(self, generation: int) -> str:
+        return f"{self._root}/ledger/{generation:08d}.jsonl.gz"
+
+    # --- runs -------------------------------------------------------------------------------------------------------
+
+    async def save_plan(self, run: str, plan: Plan, facts: Mapping[str, Any]) -> None:
+        """Store a plan before anything of it is done; ``facts`` come back with it."""
+        data = await asyncio.to_thread(_dump_plan, plan, facts)
+        await self.container.write(f"{self._root}/runs/{run}/plan.jsonl.gz", data)
+
+    async def plan(self, run: str) -> tuple[Plan, dict[str, Any]]:
+        """Return a stored plan and its facts.
+
+        Raises:
+            StoreError: ``plan_missing``.
+        """
+        blob = await self.container.read(f"{self._root}/runs/{run}/plan.jsonl.gz")
+        if blob is None:
+            raise StoreError("the plan of the unfinished run is not there", code="plan_missing")
+        return await asyncio.to_thread(_load_plan, blob.data)
+
+    def journal(self, run: str, epoch: int) -> Journal:
+        """Return the journal that this epoch of a run writes."""
+        return Journal(self.container, f"{self._root}/runs/{run}/journal-{epoch:06d}")
+
+    async def progress(self, run: str, epochs: Sequence[int]) -> Progress:
+        """Return what all journals of a run say together."""
+        announced: set[int] = set()
+        outcomes: dict[int, str] = {}
+        for epoch in epochs:
+            blob = await self.container.read(f"{self._root}/runs/{run}/journal-{epoch:06d}")
+            for line in blob.data.splitlines() if blob else ():
+                block = orjson.loads(line)
+                announced.update(block.get("a", ()))
+                outcomes.update({index: code for index, code in block.get("o", ())})
+        return Progress(frozenset(announced), outcomes)
+
+    async def forget_run(self, run: str) -> None:
+        """Delete plan and journals of a run that has been folded."""
+        listing = await self.container.list(f"{self._root}/runs/{run}/")
+        for info in listing.blobs:
+            await self.container.delete(info.name)
+
+    # --- copies of exports ------------------------------------------------------------------------------------------
+
+    async def save_copy(self, run: str, name: str, stream: BinaryIO) -> str:
+        """Keep our own copy of an export and return its name."""
+        copy = f"{self._root}/exports/{run}/{name.rsplit('/', 1)[-1]}"
+        await self.container.upload_from(copy, stream)
+        return copy
+
+    async def forget_copies(self, kept: Iterable[str]) -> None:
+        """Delete every copy but those."""
+        keep = set(kept)
+        for info in (await self.container.list(f"{self._root}/exports/")).blobs:
+            if info.name not in keep:
+                await self.container.delete(info.name)
+
+    # --- requests and pause -----------------------------------------------------------------------------------------
+
+    async def requests(self) -> list[Request]:
+        """Return what operators asked for and has not been carried out."""
+        found = []
+        for info in (await self.container.list(f"{self._root}/requests/")).blobs:
+            blob = await self.container.read(info.name)
+            if blob is not None:
+                found.append(_request(info, blob.data))
+        return found
+
+    async def ask(self, name: str, *, full: bool, by: str = "") -> None:
+        """Ask the next tick for a run. HTTP functions never write the head; they leave this."""
+        body = orjson.dumps({"kind": "sync", "full": full, "by": by})
+        await self.container.write(f"{self._root}/requests/{name}.json", body, content_type=JSON)
+
+    async def forget_requests(self, requests: Iterable[Request]) -> None:
+        """Delete requests that have been carried out."""
+        for request in requests:
+            await self.container.delete(request.name)
+
+    async def pause(self, reason: str) -> None:
+        """Make ticks do nothing until `resume`."""
+        await self.container.write(f"{self._root}/paused.json", orjson.dumps({"reason": reason}), content_type=JSON)
+
+    async def resume(self) -> None:
+        """Let ticks work again."""
+        await self.container.delete(f"{self._root}/paused.json")
+
+    async def is_running(self) -> bool:
+        """Tell whether a run holds the lease now."""
+        from connector.errors import Busy
+
+        try:
+            lease_id = await self.container.acquire_lease(self._head_name, seconds=15)
+        except Busy:
+            return True
+        except StateChanged:
+            return False
+        await self.container.release_lease(self._head_name, lease_id)
+        return False
+
+
+class Journal:
+    """One epoch's append blob. Reading takes the last word on each index, so a repeated block is harmless."""
+
+    def __init__(self, container: Container, name: str) -> None:
+        self._container = container
+        self._name = name
+        self._created = False
+
+    async def record(self, *, announced: Sequence[int], outcomes: Mapping[int, str]) -> None:
+        """Append one block: what is about to be sent, and what became of what was sent."""
+        block: dict[str, Any] = {}
+        if outcomes:
+            block["o"] = list(outcomes.items())
+        if announced:
+            block["a"] = list(announced)
+        await self._container.append(
+            self._name, orjson.dumps(block, option=orjson.OPT_APPEND_NEWLINE), create=not self._created
+        )
+        self._created = True
+
+
+def _request(info: BlobInfo, data: bytes) -> Request:
+    """Read a request; one that cannot be read asks for a plain run, since somebody wanted something."""
+    try:
+        return Request(info.name, full=bool(orjson.loads(data).get("full")))
+    except (orjson.JSONDecodeError, AttributeError):
+        return Request(info.name)
+
+
+def _dump_plan(plan: Plan, facts: Mapping[str, Any]) -> bytes:
+    header = {
+        "facts": facts,
+        "forgotten": plan.forgotten,
+        "counts": {name: getattr(plan, name) for name in _PLAN_COUNTS},
+        "actions": len(plan.actions),
+        "changes": len(plan.changes),
+    }
+    rows = (*map(_dump_action, plan.actions), *map(dump_entry, plan.changes), *map(_dump_action, plan.held))
+    buffer = io.BytesIO()
+    with gzip.GzipFile(fileobj=buffer, mode="wb", compresslevel=1, mtime=0) as stream:
+        write_lines(stream, header, rows)
+    return buffer.getvalue()
+
+
+_PLAN_COUNTS: Final = ("people", "unchanged", "unmatched", "grace", "outside", "leavers")
+
+
+def _load_plan(data: bytes) -> tuple[Plan, dict[str, Any]]:
+    header, lines = read_lines(data)
+    rows = list(lines)
+    actions, changes = header["actions"], header["changes"]
+    held = [_load_action(row) for row in rows[actions + changes :]]
+    plan = Plan(
+        actions=tuple(_load_action(row) for row in rows[:actions]),
+        changes=tuple(load_entry(row) for row in rows[actions : actions + changes]),
+        forgotten=tuple(header["forgotten"]),
+        held=tuple(action for action in held if isinstance(action, Delete)),
+        **header["counts"],
+    )
+    return plan, header["facts"]
+
+
+def _dump_action(action: Action) -> list[Any]:
+    match action:
+        case Upsert():
+            return ["put", dump_entry(action.after), action.row, action.file, action.created]
+        case Delete():
+            return ["delete", dump_entry(action.entry), action.reason]
+
+
+def _load_action(row: list[Any]) -> Action:
+    if row[0] == "put":
+        return Upsert(load_entry(row[1]), row[2], row[3], row[4])
+    return Delete(load_entry(row[1]), row[2])

@@ -34,9 +34,6 @@ _REGISTRATION_LOST: Final = timedelta(minutes=5)
 """How long a registration whose operation we do not know is waited for before it is asked for again. Documented: 5 to
 15 minutes; asking again while one is under way is refused by Graph and changes nothing."""
 
-_REPLICATION: Final = timedelta(minutes=5)
-"""How long something just created may still be invisible."""
-
 _UNKNOWN_LABEL: Final = "unknownFutureValue"
 
 
@@ -63,7 +60,8 @@ class Registration:
     ``incarnation``: new whenever we create or adopt the connection; a ledger belongs to one. ``schema``: the properties
     registered in Graph. ``ready_since``: the connection takes items. ``registered_at``: profile source and priority
     were first seen in place. ``settled``: items sent from then on reach profiles. ``operation``, ``operation_at``: the
-    registration of a schema that is under way. ``leaving``: teardown has begun.
+    registration of a schema that is under way. ``leaving``: teardown has begun. ``done``: steps whose being done has
+    been logged.
     """
 
     incarnation: str
@@ -78,6 +76,7 @@ class Registration:
     registered_at: str | None = None
     settled: str | None = None
     leaving: bool = False
+    done: tuple[str, ...] = ()
 
     def ready(self, now: datetime) -> bool:
         """Tell whether items may be sent: everything is in place and has settled."""
@@ -97,7 +96,7 @@ class Registration:
         """Read ``connection.json``; members of other releases are ignored."""
         known = {entry.name for entry in fields(cls)}
         found = {name: value for name, value in orjson.loads(data).items() if name in known}
-        return cls(**found | {"schema": tuple(found.get("schema") or ())})
+        return cls(**found | {name: tuple(found.get(name) or ()) for name in ("schema", "done")})
 
 
 @dataclass(frozen=True, slots=True)
@@ -253,7 +252,7 @@ def remember(observed: Observed, wanted: Wanted, *, incarnation: str) -> Registr
         return known
     registered = tuple(_plain(entry) for entry in (observed.schema or {}).get("properties", ()))
     known = replace(known, leaving=False, schema=registered)
-    if not schema_lacks(wanted.schema, registered) and not schema_conflicts(wanted.schema, registered):
+    if schema_contained(wanted.schema, registered):
         known = replace(known, ready_since=known.ready_since or now, operation=None, operation_at=None)
     if known.registered_at is None and _source(observed, wanted).state == _priority(observed, wanted).state == "done":
         known = replace(known, registered_at=now, settled=(observed.now + wanted.settle).isoformat())
@@ -277,7 +276,7 @@ def begin(wanted: Wanted, *, now: datetime, incarnation: str) -> Registration:
 def _connection(observed: Observed, wanted: Wanted) -> _Finding:
     connection, known = observed.connection, observed.registration
     if connection is None:
-        return _absent_connection(observed, wanted)
+        return _Finding("missing", "is not there yet", CreateConnection(connection_body(wanted)))
     category = connection.get("contentCategory")
     if category != _PEOPLE:
         return _Finding("failed", _wrong_category(category, wanted, ours=known is not None))
@@ -299,14 +298,6 @@ def _connection(observed: Observed, wanted: Wanted) -> _Finding:
     if connection.get("state") == "limitExceeded":
         return _Finding("done", "is there, for both apps, but Graph reports that its item quota is exhausted")
     return _Finding("done", f"'{wanted.connection_id}' is there, of category people, for both apps")
-
-
-def _absent_connection(observed: Observed, wanted: Wanted) -> _Finding:
-    known = observed.registration
-    if known and known.ready_since is None and observed.now - datetime.fromisoformat(known.since) < _REPLICATION:
-        # Creating twice is refused by Graph with 409, so asking again is harmless and tells created from invisible.
-        return _Finding("in progress", "asked for, not visible yet", CreateConnection(connection_body(wanted)))
-    return _Finding("missing", "is not there yet", CreateConnection(connection_body(wanted)))
 
 
 def connection_body(wanted: Wanted) -> Json:

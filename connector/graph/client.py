@@ -148,6 +148,20 @@ class GraphClient:
             raise self._denied(answer, purpose)
         raise _rejected(answer, purpose)
 
+    async def pages(self, target: Target, purpose: Purpose) -> tuple[Json, ...]:
+        """Return the members of a collection, all pages of it.
+
+        https://learn.microsoft.com/graph/paging
+        """
+        members: list[Json] = []
+        following: Target | None = target
+        while following is not None:
+            page = document(await self.send("GET", following, purpose))
+            members += page.get("value", ())
+            link = page.get("@odata.nextLink")
+            following = Path("{+link}", {"link": link}) if link else None
+        return tuple(members)
+
     async def roles(self) -> tuple[str, ...]:
         """Return the app roles in this identity's token, sorted.
 
@@ -294,6 +308,11 @@ def _likely_reason(answer: Answer, purpose: Purpose, *, identity: Identity, role
         return f"its token was refused even when new; check TENANT_ID and {setting} (roles in the token: {held})"
     if not set(roles) & set(purpose.roles):
         return f"its token lacks the app role {wanted} (it has: {held}); grant it to the app and consent to it"
+    if purpose.connection is not None and identity == "admin":
+        return (
+            f"its token has what it needs ({held}), so the connection '{purpose.connection}' most likely belongs to"
+            " another app: its owner must add this app to authorizedAppIds, or CONNECTION_ID must be another one"
+        )
     if purpose.connection is not None:
         return (
             f"its token has what it needs ({held}), so the connection '{purpose.connection}' most likely does not list"

@@ -5,18 +5,33 @@ Nothing in ``connector`` knows that it exists.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+import httpx
 
 from tests.tenant.clock import VirtualClock
 from tests.tenant.entra import Entra
 from tests.tenant.graph import GraphSimulator
+from tests.tenant.vault import Vault
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import datetime
+    from pathlib import Path
+
     from connector.clock import Clock
+    from tests.tenant.serve import ServedTenant
 
 TENANT_ID = "9f1c4f0a-5d0e-4b6c-8b1e-0c0ffee00001"
 ADMIN_CLIENT_ID = "ad000000-0000-4000-8000-000000000001"
 INGEST_CLIENT_ID = "1e000000-0000-4000-8000-000000000002"
+MANAGED_CLIENT_ID = "3a000000-0000-4000-8000-000000000003"
+"""The function app's user-assigned managed identity; it may read the vault."""
+
+ADMIN_SECRET = "admin-client-secret"
+INGEST_SECRET = "ingest-client-secret"
+SECRET_NAMES = {ADMIN_CLIENT_ID: ADMIN_SECRET, INGEST_CLIENT_ID: INGEST_SECRET}
 
 ADMIN_ROLES = frozenset({"ExternalConnection.ReadWrite.OwnedBy", "PeopleSettings.ReadWrite.All"})
 INGEST_ROLES = frozenset({"ExternalItem.ReadWrite.OwnedBy", "User.Read.All"})
@@ -25,14 +40,74 @@ https://learn.microsoft.com/graph/permissions-reference [likely]"""
 
 
 class Tenant:
-    """A tenant with two app registrations: admin and ingest, each with the least permissions for its work."""
+    """A tenant with two app registrations, each with the least permissions for its work and its secret in the vault.
 
-    def __init__(self, *, clock: Clock | None = None) -> None:
+    Args:
+        clock: virtual time unless given; give a ``SystemClock`` on loopback.
+        graph: further settings of the simulated Graph, such as ``schema_seconds``.
+    """
+
+    def __init__(self, *, clock: Clock | None = None, **graph: Any) -> None:
         self.clock = clock or VirtualClock()
         self.entra = Entra(clock=self.clock, tenant_id=TENANT_ID)
         self.entra.register(ADMIN_CLIENT_ID, name="admin", roles=ADMIN_ROLES)
         self.entra.register(INGEST_CLIENT_ID, name="ingest", roles=INGEST_ROLES)
-        self.graph = GraphSimulator(clock=self.clock, entra=self.entra)
+        self.entra.register(MANAGED_CLIENT_ID, name="function app", managed=True)
+        self.vault = Vault(self.clock, self.entra, readers={MANAGED_CLIENT_ID})
+        self.graph = GraphSimulator(self.clock, self.entra, **graph)
+        self._serial = 0
+        for client_id in SECRET_NAMES:
+            self.rotate_secret(client_id)
+
+    def rotate_secret(self, client_id: str, *, expires: datetime | None = None) -> str:
+        """Add a client secret to an app and put it into the vault as the newest version; return its value.
+
+        Older secrets stay valid; ``entra.remove_secret`` ends one.
+        """
+        self._serial += 1
+        value = f"{self._serial}~local.{client_id}.made-up-secret"
+        moment = expires or self.clock.now() + timedelta(days=180)
+        self.entra.add_secret(client_id, value, expires=moment)
+        self.vault.set_secret(SECRET_NAMES[client_id], value, expires=moment)
+        return value
+
+    def client(self, client_id: str, *, version: str = "v1.0") -> httpx.AsyncClient:
+        """Return an httpx client that reaches Graph in process as this app; every request gets a fresh token."""
+        return httpx.AsyncClient(
+            transport=self.graph.transport(),
+            base_url=f"https://graph.microsoft.com/{version}",
+            auth=_AppAuth(self.entra, client_id),
+        )
+
+    def serve(self, *, ports: Mapping[str, int] | None = None, directory: Path | None = None) -> ServedTenant:
+        """Return the tenant's loopback mounts (graph, entra, vault, identity), to be used as a context manager."""
+        from tests.tenant.serve import ServedTenant
+
+        return ServedTenant(self, ports=ports, directory=directory)
 
 
-__all__ = ["ADMIN_CLIENT_ID", "INGEST_CLIENT_ID", "TENANT_ID", "Entra", "GraphSimulator", "Tenant", "VirtualClock"]
+class _AppAuth(httpx.Auth):
+    def __init__(self, entra: Entra, client_id: str) -> None:
+        self._entra = entra
+        self._client_id = client_id
+
+    def auth_flow(self, request: httpx.Request) -> Any:
+        request.headers["authorization"] = f"Bearer {self._entra.issue(self._client_id)}"
+        yield request
+
+
+__all__ = [
+    "ADMIN_CLIENT_ID",
+    "ADMIN_ROLES",
+    "ADMIN_SECRET",
+    "INGEST_CLIENT_ID",
+    "INGEST_ROLES",
+    "INGEST_SECRET",
+    "MANAGED_CLIENT_ID",
+    "TENANT_ID",
+    "Entra",
+    "GraphSimulator",
+    "Tenant",
+    "Vault",
+    "VirtualClock",
+]

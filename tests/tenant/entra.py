@@ -13,7 +13,6 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import parse_qsl
 
-import httpx
 import orjson
 
 from tests.tenant.wire import InProcess, Reply, Request, json_reply, serve_asgi
@@ -22,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection
     from datetime import datetime
 
+    import httpx
     from azure.core.credentials import AccessToken, AccessTokenInfo
 
     from connector.clock import Clock
@@ -126,6 +126,7 @@ class Entra:
         app = self.apps[client_id]
         issued = int(self._clock.now().timestamp())
         self._serial += 1
+        roles = frozenset(app.roles) if audience == GRAPH else frozenset()
         claims = {
             "aud": audience,
             "iss": f"https://sts.windows.net/{self.tenant_id}/",
@@ -136,16 +137,14 @@ class Entra:
             "appidacr": "2" if app.managed else "1",
             "app_displayname": app.name,
             "idtyp": "app",
-            "roles": sorted(app.roles) if audience == GRAPH else [],
+            "roles": sorted(roles),
             "tid": self.tenant_id,
             "uti": str(self._serial),
             "ver": "1.0",
         }
         signed = f"{_base64url(orjson.dumps({'typ': 'JWT', 'alg': 'HS256'}))}.{_base64url(orjson.dumps(claims))}"
         token = f"{signed}.{self._signature(signed)}"
-        self._tokens[token] = Token(
-            app.client_id, app.name, frozenset(claims["roles"]), audience, float(issued + self.expires_in)
-        )
+        self._tokens[token] = Token(app.client_id, app.name, roles, audience, float(issued + self.expires_in))
         return token
 
     def verify(self, token: str, *, audience: str = GRAPH) -> Token | None:
@@ -285,7 +284,7 @@ class EntraCredential:
 
         return AccessToken(*self._fresh(scopes[0]))
 
-    async def get_token_info(self, *scopes: str, options: object = None) -> AccessTokenInfo:
+    async def get_token_info(self, *scopes: str, **_: Any) -> AccessTokenInfo:
         """Return a token for the first scope."""
         from azure.core.credentials import AccessTokenInfo
 

@@ -14,15 +14,15 @@ from tests.tenant.wire import Reply, json_reply
 if TYPE_CHECKING:
     from tests.tenant.graph.simulator import Call, GraphSimulator
 
-_RESERVED = frozenset(
-    "none directory exchange exchangearchive linkedin mailbox onedrivebusiness sharepoint teams yammer connectors"
-    " taskfabric powerbi assistant topicengine msft_all_connectors".split()
-)
+_RESERVED = frozenset({
+    "none", "directory", "exchange", "exchangearchive", "linkedin", "mailbox", "onedrivebusiness", "sharepoint",
+    "teams", "yammer", "connectors", "taskfabric", "powerbi", "assistant", "topicengine", "msft_all_connectors",
+})  # fmt: skip
 
-_CATEGORIES = frozenset(
-    "uncategorized knowledgeBase wikis fileRepository qna crm dashboard people media email messaging"
-    " meetingTranscripts taskManagement learningManagement".split()
-)
+_CATEGORIES = frozenset({
+    "uncategorized", "knowledgeBase", "wikis", "fileRepository", "qna", "crm", "dashboard", "people", "media", "email",
+    "messaging", "meetingTranscripts", "taskManagement", "learningManagement",
+})  # fmt: skip
 
 _PATCHABLE = {"name", "description", "configuration", "enabledContentExperiences", "activitySettings", "searchSettings"}
 

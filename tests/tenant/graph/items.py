@@ -72,7 +72,7 @@ def delete_item(graph: GraphSimulator, call: Call, connection_id: str, item_id: 
 def refuse_listing(graph: GraphSimulator, call: Call, connection_id: str) -> Reply:
     """Refuse to list items: there is no such operation.
 
-    https://learn.microsoft.com/graph/api/resources/externalconnectors-externalitem#methods [certain: not there; likely: 405]
+    https://learn.microsoft.com/graph/api/resources/externalconnectors-externalitem [certain: no method; likely: 405]
     """
     text = "Specified HTTP method is not allowed for the request target."
     raise Refusal(405, "Request_BadRequest", text)

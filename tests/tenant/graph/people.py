@@ -45,7 +45,7 @@ def create_source(graph: GraphSimulator, call: Call) -> Reply:
     _check_source(body, allowed=_SOURCE_MEMBERS | {"sourceId"})
     if source_id in graph.sources:
         raise Refusal(409, "Conflict", "A profile source with this source id already exists.")
-    content = {name: body[name] for name in ("displayName", "kind", "webUrl", "localizations") if name in body}
+    content: Json = {name: body[name] for name in ("displayName", "kind", "webUrl", "localizations") if name in body}
     source = ProfileSource(graph.new_id(), source_id, content, graph.clock.monotonic())
     graph.sources[source_id] = source
     return json_reply(201, _source_json(source))
@@ -158,7 +158,7 @@ def _setting(graph: GraphSimulator, setting_id: str) -> PropertySetting:
 def _check_source(body: Json, *, allowed: set[str], complete: bool = True) -> None:
     """Hold to the members of a profile source.
 
-    https://learn.microsoft.com/graph/api/resources/profilesource [certain: members, https; likely: that they are required]
+    https://learn.microsoft.com/graph/api/resources/profilesource [certain: members, https; likely: required]
     """
     if unknown := set(body) - allowed:
         raise bad_request("The request is malformed or incorrect.", reason=f"cannot be set: {sorted(unknown)}")

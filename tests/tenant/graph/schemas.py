@@ -23,9 +23,8 @@ LABELS = {
 """Every supported label and the only type it goes on.
 https://learn.microsoft.com/microsoft-365-copilot/extensibility/build-connectors-with-people-data [certain]"""
 
-_TYPES = frozenset(
-    "string int64 double dateTime boolean stringCollection int64Collection doubleCollection dateTimeCollection".split()
-)
+_SCALARS = ("string", "int64", "double", "dateTime")
+_TYPES = frozenset({*_SCALARS, "boolean", *(f"{scalar}Collection" for scalar in _SCALARS)})
 _FLAGS = ("isSearchable", "isQueryable", "isRetrievable", "isRefinable")
 _MEMBERS = {"name", "type", "labels", "aliases", "description", "rankingHint", "@odata.type", *_FLAGS}
 
@@ -98,18 +97,20 @@ def _check_property(prop: Any) -> None:
     if unknown := set(prop) - _MEMBERS:
         raise malformed(f"a property has unknown members: {sorted(unknown)}")
     name, kind, description = prop.get("name"), prop.get("type"), prop.get("description")
-    if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z0-9]{1,32}", name):
-        raise malformed(f"property name {name!r}: 1 to 32 letters and digits are allowed")
+    for one in (name, *(prop.get("aliases") or [])):
+        if not isinstance(one, str) or not re.fullmatch(r"[A-Za-z0-9]{1,32}", one):
+            raise malformed(f"name or alias {one!r}: 1 to 32 letters and digits are allowed")
     if kind not in _TYPES:
         raise malformed(f"property {name} has type {kind!r}, which people connections do not support")
     if description is not None and (not isinstance(description, str) or len(description) > 200):
         raise malformed(f"property {name}: a description has at most 200 characters")
-    for alias in prop.get("aliases") or []:
-        if not re.fullmatch(r"[A-Za-z0-9]{1,32}", alias):
-            raise malformed(f"property {name}: an alias has 1 to 32 letters and digits")
     if prop.get("isRefinable") and prop.get("isSearchable"):
         raise malformed(f"property {name} cannot be both refinable and searchable")
-    labels = prop.get("labels") or []
+    _check_labels(prop)
+
+
+def _check_labels(prop: Json) -> None:
+    name, kind, labels = prop["name"], prop["type"], prop.get("labels") or []
     if len(labels) > 1:
         raise malformed(f"property {name} has more than one label")
     for label in labels:

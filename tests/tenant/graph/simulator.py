@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 import re
 import uuid
@@ -13,7 +14,8 @@ from urllib.parse import unquote
 import orjson
 
 from tests.tenant.entra import GRAPH
-from tests.tenant.graph import batch, profiles, routes
+from tests.tenant.graph import batch, routes
+from tests.tenant.graph import profiles as composition
 from tests.tenant.graph.faults import Bucket, Fault, FaultScript, Kill, Throttled
 from tests.tenant.graph.people import source_url
 from tests.tenant.graph.replies import Refusal, denied, malformed
@@ -23,6 +25,7 @@ from tests.tenant.graph.state import (
     GLOBAL_SETTING,
     Connection,
     Json,
+    Operation,
     ProfileSource,
     PropertySetting,
     User,
@@ -30,7 +33,7 @@ from tests.tenant.graph.state import (
 from tests.tenant.wire import InProcess, NoAnswer, Reply, Request, serve_asgi
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     import httpx
 
@@ -101,7 +104,7 @@ class GraphSimulator:
     ignores_authorized_app_ids: bool = False
     """A tenant that answers 201 and authorises the creator only."""
     masks_new_labels: bool = True
-    """Person labels read back as unknownFutureValue unless ``Prefer: include-unknown-enum-members`` is sent [likely]."""
+    """Person labels read back as unknownFutureValue unless ``Prefer`` asks for them [likely]."""
     shuffles_batches: bool = False
     """The answers of a batch come in another order than its requests [certain: any order is allowed]."""
     latency: float = 0
@@ -180,6 +183,17 @@ class GraphSimulator:
         if prioritized:
             self.settings[GLOBAL_SETTING].urls.insert(0, source_url(source_id, version=version))
 
+    def add_connection(
+        self, connection_id: str, properties: list[Json], *, owner: str, authorized: Sequence[str] = ()
+    ) -> None:
+        """Add a ready people connection, registered and prioritised long ago, with this schema."""
+        app_ids = list(dict.fromkeys([*authorized, owner]))
+        connection = Connection(connection_id, connection_id, connection_id, "people", owner, app_ids)
+        connection.operations["past"] = Operation("past", -math.inf, properties)
+        connection.settle(self.clock.monotonic())
+        self.connections[connection_id] = connection
+        self.add_source(connection_id)
+
     def remove_global_setting(self) -> None:
         """Make this a tenant that never configured its priorities: there is no global property setting."""
         del self.settings[GLOBAL_SETTING]
@@ -193,15 +207,15 @@ class GraphSimulator:
 
     def priorities(self) -> list[str]:
         """Return the source ids of the global setting, highest first."""
-        return profiles.priorities(self)
+        return composition.priorities(self)
 
     def profiles(self) -> dict[str, Json]:
         """Return, per UPN, what people would see once Graph has caught up."""
-        return profiles.compose(self)[0]
+        return composition.compose(self)[0]
 
-    def ignored(self) -> list[profiles.Ignored]:
+    def ignored(self) -> list[composition.Ignored]:
         """Return what Graph would ignore in silence, and why."""
-        return profiles.compose(self)[1]
+        return composition.compose(self)[1]
 
     # What goes wrong.
 
@@ -269,7 +283,7 @@ class GraphSimulator:
         """Answer one request, after what the fault script has for it."""
         version, path = _split(request.path)
         token = self._token(request)
-        seen = Seen(request.method, f"{path}?{request.query}" if request.query else path, token and token.name)
+        seen = Seen(request.method, f"{path}?{request.query}" if request.query else path, token.name if token else None)
         position = len(self.requests)
         self.requests.append(seen)
         self.in_flight += 1

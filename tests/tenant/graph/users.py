@@ -111,7 +111,7 @@ def _filtered(graph: GraphSimulator, text: str) -> list[User]:
         match = _IN.match(rest) or _EQ.match(rest)
         if match is None or match[1] not in _FILTERABLE:
             raise _unsupported("a filter the simulator cannot read")
-        values = [_unquoted(value) for value in re.findall(_VALUE, match[0])] or [match[3] == "true"]
+        values: list[Any] = [_unquoted(value) for value in re.findall(_VALUE, match[0])] or [match[3] == "true"]
         wanted.setdefault(match[1], set()).update(values)
         clauses += len(values)
         rest = rest[match.end() :].strip()

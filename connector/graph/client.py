@@ -11,7 +11,7 @@ import base64
 import binascii
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Final, Literal, Protocol, runtime_checkable
 from urllib.parse import urlsplit
 from uuid import uuid4
 
@@ -38,7 +38,7 @@ _SCOPED_HOSTS: Final = frozenset({"graph.microsoft.us", "dod-graph.microsoft.us"
 
 
 class Credential(Protocol):
-    """Gives tokens for one identity. azure-identity's aio credentials have this shape, but for ``invalidate``."""
+    """Gives tokens for one identity: what azure-identity's aio credentials do."""
 
     async def get_token(
         self,
@@ -51,8 +51,13 @@ class Credential(Protocol):
         """Return a token that is valid for some minutes at least."""
         ...
 
-    def invalidate(self) -> None:
-        """Forget the token: Graph refused it, so the next one must be new."""
+
+@runtime_checkable
+class Forgetful(Protocol):
+    """A credential that can be told that Graph refused its token."""
+
+    async def forget_token(self) -> None:
+        """Forget the token, so that the next one is new."""
         ...
 
 
@@ -137,11 +142,15 @@ class GraphClient:
         repeat: bool,
         expected: Collection[int] = (),
         before: Callable[[], None] | None = None,
+        rated: bool = True,
     ) -> Answer:
-        """Make an ``attempt`` at the common pace and turn refusals into errors, as :meth:`send` says."""
-        answer = await self.pace.run(attempt, repeat=repeat, before=before)
+        """Make an ``attempt`` at the common pace and turn refusals into errors, as :meth:`send` says.
+
+        ``rated``: see :meth:`connector.graph.pace.Pace.run`.
+        """
+        answer = await self.pace.run(attempt, repeat=repeat, before=before, rated=rated)
         if answer.status == 401:
-            answer = await self.pace.run(attempt, repeat=repeat, before=before)
+            answer = await self.pace.run(attempt, repeat=repeat, before=before, rated=rated)
         if 200 <= answer.status < 300 or answer.status in expected:
             return answer
         if answer.status in {401, 403}:
@@ -183,7 +192,7 @@ class GraphClient:
         except (httpx.TransportError, TimeoutError):
             return Answer(0)
         if response.status_code == 401:
-            self._tokens.refused(response.request.headers.get("authorization", ""))
+            await self._tokens.refused(response.request.headers.get("authorization", ""))
         return Answer(response.status_code, response.headers, response.content)
 
     async def _native(
@@ -275,11 +284,12 @@ class _Tokens:
     def roles(self) -> tuple[str, ...]:
         return () if self._last is None else roles_in(self._last.token)
 
-    def refused(self, authorization: str) -> None:
+    async def refused(self, authorization: str) -> None:
         """Forget the token that Graph refused, unless a newer one has taken its place meanwhile."""
         if self._last is not None and authorization == f"Bearer {self._last.token}":
             self._last = None
-            self._credential.invalidate()
+            if isinstance(self._credential, Forgetful):
+                await self._credential.forget_token()
 
     async def get_token(self, *scopes: str, claims: str | None = None, **options: Any) -> AccessToken:
         self._last = await self._credential.get_token(*scopes, claims=claims, **options)

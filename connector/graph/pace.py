@@ -134,12 +134,18 @@ class Pace:
         return self._busy_seconds + (self._clock.monotonic() - self._busy_since if self._busy else 0.0)
 
     async def run(
-        self, attempt: Callable[[], Awaitable[Answer]], *, repeat: bool, before: Callable[[], None] | None = None
+        self,
+        attempt: Callable[[], Awaitable[Answer]],
+        *,
+        repeat: bool,
+        before: Callable[[], None] | None = None,
+        rated: bool = True,
     ) -> Answer:
         """Make the request when its turn comes, again where that helps, and return the answer that counts.
 
         ``repeat`` says that a request whose outcome is unknown may be made again; otherwise only a 429 is. ``before``
-        is called right before each attempt and may stop it by raising.
+        is called right before each attempt and may stop it by raising. ``rated=False`` leaves the rate out of it, as
+        for requests to another service of Graph's than the one whose rate is learned; pauses hold for all.
 
         Raises:
             GraphUnavailable: 429, 5xx or no answer after all patience, or (``out_of_time``) no patience left.
@@ -148,7 +154,7 @@ class Pace:
             tries = throttles = 0
             while True:
                 async with self._gate.turn():
-                    await self._wait_for_the_pace()
+                    await self._wait_for_the_pace(rated=rated)
                     if before is not None:
                         before()
                     sent = self._clock.monotonic()
@@ -156,7 +162,7 @@ class Pace:
                     answer = await attempt()
                 if answer.status == 429:
                     throttles += 1
-                    self._throttle(answer, sent=sent)
+                    self._throttle(answer, sent=sent, rated=rated)
                     if throttles >= _THROTTLES:
                         raise _unavailable(answer, f"throttled the same request {throttles} times")
                     continue
@@ -180,14 +186,14 @@ class Pace:
             if not self._busy:
                 self._busy_seconds += self._clock.monotonic() - self._busy_since
 
-    async def _wait_for_the_pace(self) -> None:
+    async def _wait_for_the_pace(self, *, rated: bool) -> None:
         """Wait out the common pause, then for a place in the rate; a pause that begins meanwhile starts this over."""
         while True:
             now = self._clock.monotonic()
             if now < self._resume_at:
                 await self._wait(self._resume_at - now)
                 continue
-            place = self._rate.place(now)
+            place = self._rate.place(now) if rated else now
             if place > now:
                 await self._wait(place - now)
             if self._clock.monotonic() >= self._resume_at:
@@ -202,7 +208,7 @@ class Pace:
             )
         await self._clock.sleep(seconds)
 
-    def _throttle(self, answer: Answer, *, sent: float) -> None:
+    def _throttle(self, answer: Answer, *, sent: float, rated: bool) -> None:
         self.throttled += 1
         now = self._clock.monotonic()
         new_pause = sent >= self._resume_at
@@ -213,7 +219,7 @@ class Pace:
         pause = self._jittered(self._unasked) if asked is None else asked
         self._clean = 0
         self._resume_at = max(self._resume_at, now + pause)
-        self._rate.throttled(now, resume_at=self._resume_at, lower=new_pause)
+        self._rate.throttled(now, resume_at=self._resume_at, lower=new_pause and rated)
         if new_pause:
             emit("graph.throttled", seconds=round(pause, 3), **self.learned)
 
@@ -303,6 +309,7 @@ class _Rate:
         self._raised = -math.inf
         self._starts: deque[float] = deque(maxlen=64)
         self._ever_throttled = False
+        self._in_a_row = 0
 
     @property
     def learned(self) -> float | None:
@@ -313,6 +320,8 @@ class _Rate:
 
     def place(self, now: float) -> float:
         """Return when the next request may start, and count it as started then."""
+        if self._raised == -math.inf:
+            self._resumed = self._raised = now
         self._rise(now)
         limits = [limit for limit in (self._ceiling, self._found) if limit is not None]
         place = max(now, self._next)
@@ -322,7 +331,7 @@ class _Rate:
         return place
 
     def throttled(self, now: float, *, resume_at: float, lower: bool) -> None:
-        self._next = max(self._next, resume_at) if self._found is None else resume_at
+        self._next = resume_at
         if lower:
             self._lower(now)
         self._resumed = self._raised = resume_at
@@ -330,20 +339,26 @@ class _Rate:
 
     def _lower(self, now: float) -> None:
         self._ever_throttled = True
+        soon = now - self._resumed < self._SOON
+        self._in_a_row = self._in_a_row + 1 if soon else 1
         measured = self._measured(now)
         if measured is None:
             return
-        soon = now - self._resumed < self._SOON or self._found is None
+        soon = soon or self._found is None
         self._too_fast = max(measured, self._SLOWEST)
         self._found = max(self._SLOWEST, measured * (0.5 if soon else 0.92))
 
     def _measured(self, now: float) -> float | None:
-        """Return how fast requests were started before this pause; unknown when there were only a few."""
+        """Return how fast requests were started before this pause.
+
+        A few starts say little (None), unless one pause follows the other: then the limit itself is only a few.
+        """
         starts = [start for start in self._starts if start <= now]
-        if len(starts) >= 8 and starts[-1] > starts[0]:
-            did = (len(starts) - 1) / (starts[-1] - starts[0])
-            return did if self._found is None else min(did, self._found)
-        return self._found
+        enough = 8 if self._in_a_row < 3 else 1
+        if len(starts) < enough or now <= starts[0]:
+            return self._found
+        did = len(starts) / (now - starts[0])
+        return did if self._found is None else min(did, self._found)
 
     def _rise(self, now: float) -> None:
         if self._found is None or self._too_fast is None:

@@ -72,7 +72,7 @@ class Users:
 
         async def ask(batch: _Batch) -> None:
             async with gate:
-                await self._client.run(batch.attempt, _LOOKING, repeat=True)
+                await self._client.run(batch.attempt, _LOOKING, repeat=True, rated=False)
 
         batches = [_Batch(self._client, parts) for parts in _chunks(filters, _PARTS)]
         try:

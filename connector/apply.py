@@ -108,6 +108,7 @@ class _Work:
     announced: set[int] = field(default_factory=set)
     outcomes: dict[int, str] = field(default_factory=dict)
     stopped: ConnectorError | None = None
+    broken: BaseException | None = None
     out_of_time: bool = False
     queue: deque[tuple[int, bytes | None]] = field(default_factory=deque)
     unrecorded: dict[int, str] = field(default_factory=dict)
@@ -134,6 +135,8 @@ class _Work:
                     break
                 if self.running:
                     await changed.wait()
+                if self.broken is not None:
+                    raise self.broken
         except BaseException:
             for task in tasks:
                 task.cancel()
@@ -180,10 +183,10 @@ class _Work:
         tasks.discard(task)
         self.running -= 1
         error = None if task.cancelled() else task.exception()
-        if isinstance(error, ConnectorError) and self.stopped is None:
-            self.stopped = error
-        elif error is not None and not isinstance(error, ConnectorError):
-            raise error
+        if isinstance(error, ConnectorError):
+            self.stopped = self.stopped or error
+        elif error is not None:
+            self.broken = self.broken or error
         changed.set()
         if self.tell is not None:
             self.tell(len(self.before.outcomes) + len(self.outcomes), len(self.plan.actions))

@@ -137,6 +137,7 @@ class Settings(BaseModel):
             if environment.get(name.upper(), "").strip()
         }
         problems = [*_unimplemented(environment), *_misspelt(environment, cls.model_fields)]
+        settings: Self | None = None
         try:
             settings = cls.model_validate(given)
         except ValidationError as error:
@@ -146,7 +147,7 @@ class Settings(BaseModel):
             ]
             # What can be said about the rest is said too: one round trip for the operator, not two.
             problems += _contradictions({name: given.get(name) for name in cls.model_fields})
-        if problems:
+        if problems or settings is None:
             raise ConfigurationError(list(dict.fromkeys(problems)))
         return settings
 

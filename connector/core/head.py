@@ -39,15 +39,16 @@ class Refused:
 
 @dataclass(frozen=True, slots=True)
 class RunMark:
-    """The run that has not ended: enough to go on with it, or to fold what it did."""
+    """The run that has not ended: enough to go on with it, or to fold what it did.
+
+    ``epochs`` name its journals; ``export`` is the new export it applies, None when it goes through old ones again.
+    """
 
     id: str
-    generation: int
     epochs: tuple[int, ...]
     export: ExportMark | None
     circumstances: str
-    slices: int
-    started: str
+    full: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +69,7 @@ class Head:
 
     epoch: int = 0
     incarnation: str = ""
+    connection_etag: str = ""
     generation: int = 0
     held_items: int = 0
     people: int = 0

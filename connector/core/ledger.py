@@ -91,14 +91,10 @@ class Ledger:
         """How many items Graph holds, as far as we know."""
         return sum(entry.held for entry in self.entries.values())
 
-    def belongs_to(self, *, connection: str, tenant: str, contract: str, incarnation: str) -> bool:
-        """Tell whether this is the memory of that very connection. If not, it is void (design §3.13)."""
-        return (self.connection, self.tenant, self.contract, self.incarnation) == (
-            connection,
-            tenant,
-            contract,
-            incarnation,
-        )
+    def is_of_the_same(self, other: Ledger) -> bool:
+        """Tell whether both are the memory of one and the same connection. If not, it is void (design §3.13)."""
+        mine = (self.connection, self.tenant, self.contract, self.incarnation)
+        return mine == (other.connection, other.tenant, other.contract, other.incarnation)
 
 
 @dataclass(frozen=True, slots=True)

@@ -387,36 +387,35 @@ class Progress:
         return next(self.remaining(plan), None) is None
 
 
-def fold(ledger: Ledger, plan: Plan, progress: Progress, *, now: int) -> Ledger:
-    """Return the next generation of the ledger: the plan's changes, and each action as far as it got."""
-    changes: list[Entry] = list(plan.changes)
-    gone: list[str] = list(plan.forgotten)
+def fold(ledger: Ledger, plan: Plan, progress: Progress, *, now: int, whole: bool) -> Ledger:
+    """Return the next generation of the ledger: each action as far as it got and, of a ``whole`` run, the plan's changes.
+
+    A run that stopped early leaves its export to be planned again, so what the plan would have changed besides the
+    actions (an absence counted, say) is dropped: it will be counted then, once.
+    """
+    changes: list[Entry] = list(plan.changes) if whole else []
+    gone: list[str] = list(plan.forgotten) if whole else []
     for index, action in enumerate(plan.actions):
         outcome = progress.outcomes.get(index)
-        in_doubt = outcome == IN_DOUBT or (outcome is None and index in progress.announced)
+        if outcome is None and index not in progress.announced:
+            continue
         match action:
             case Upsert(after=after):
-                before = ledger.entries.get(after.key) or replace(
-                    after, held=False, source=b"", item=b"", state="failed"
+                before = ledger.entries.get(after.key)
+                base = (
+                    replace(after, held=before.held, failures=before.failures) if before else replace(after, held=False)
                 )
-                if outcome == "":
-                    changes.append(replace(after, sent=now))
-                elif in_doubt:
-                    changes.append(_again(after, before).in_doubt(now=now))
-                elif outcome is not None:
-                    changes.append(_again(after, before).failed(outcome, now=now))
-                elif after.key in ledger.entries:
-                    changes.append(replace(before, absent=0))
+                changes.append(replace(after, sent=now) if outcome == "" else _unsettled(base, outcome, now=now))
             case Delete(entry=entry):
+                base = entry if whole else ledger.entries.get(entry.key, entry)
                 if outcome == "":
                     gone.append(entry.key)
-                elif in_doubt:
-                    changes.append(entry.in_doubt(now=now))
                 else:
-                    changes.append(entry if outcome is None else entry.failed(outcome, now=now))
+                    changes.append(_unsettled(base, outcome, now=now))
     return settle(ledger, changes, gone)
 
 
-def _again(after: Entry, before: Entry) -> Entry:
-    """Return who the item is for, with what is known of Graph's side so far."""
-    return replace(after, held=before.held, failures=before.failures, sent=before.sent)
+def _unsettled(entry: Entry, outcome: str | None, *, now: int) -> Entry:
+    if outcome is None or outcome == IN_DOUBT:
+        return entry.in_doubt(now=now)
+    return entry.failed(outcome, now=now)

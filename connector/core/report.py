@@ -88,6 +88,13 @@ class Report:
         return numbers
 
 
+def load_report(raw: Mapping[str, Any]) -> Report:
+    """Read what ``dataclasses.asdict`` made of a report, as it is stored beside the plan of an unfinished run."""
+    rows = tuple(ListedRow(**{**row, "codes": tuple(row["codes"])}) for row in raw["rows"])
+    lists = {name: tuple(raw[name]) for name in ("reasons", "guards", "unmatched_people")}
+    return Report(**{**raw, **lists, "counts": Counts(**raw["counts"]), "rows": rows})
+
+
 def dump_report(report: Report) -> bytes:
     """Return the report as the JSON file."""
     return orjson.dumps(report.body(), option=orjson.OPT_INDENT_2)

@@ -28,7 +28,8 @@ from connector.core.due import Request
 from connector.core.head import Head, dump_head, load_head
 from connector.core.ledger import dump_entry, dump_ledger, load_entry, load_ledger, read_lines, write_lines
 from connector.core.plan import Delete, Plan, Progress, Upsert
-from connector.errors import LeaseLost, StateChanged, StoreError, StoreUnavailable
+from connector.core.setup import Registration
+from connector.errors import Busy, LeaseLost, StateChanged, StoreError, StoreUnavailable
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
@@ -112,6 +113,11 @@ class State:
         """Return the head and its ETag; a fresh head and "" when there is none."""
         blob = await self.container.read(self._head_name)
         return (load_head(blob.data), blob.info.etag) if blob else (Head(), "")
+
+    async def registration(self) -> Registration | None:
+        """Return what setup remembers about the connection; None before the first setup and after a teardown."""
+        blob = await self.container.read(f"{self._root}/connection.json")
+        return Registration.from_json(blob.data) if blob else None
 
     # --- the lease --------------------------------------------------------------------------------------------------
 
@@ -265,8 +271,6 @@ class State:
 
     async def is_running(self) -> bool:
         """Tell whether a run holds the lease now."""
-        from connector.errors import Busy
-
         try:
             lease_id = await self.container.acquire_lease(self._head_name, seconds=15)
         except Busy:

@@ -1,0 +1,807 @@
+"""One run, from an export to a settled ledger, as far as one invocation gets.
+
+::
+
+    input ─▶ reading ─▶ matching ─▶ plan ─▶ guards ─▶ (plan stored, head committed) ─▶ apply ─▶ fold ─▶ head committed
+
+Before the first write to Graph the export is copied and the plan stored; what was sent is journalled. So whatever
+kills this process, the next one knows what may have happened (design §3.10).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from contextlib import AsyncExitStack
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any, Final, Protocol
+from uuid import uuid4
+
+import orjson
+
+from connector.apply import Items, apply
+from connector.core import guards
+from connector.core.accounts import (
+    UNMATCHED_AGAIN_SECONDS,
+    Known,
+    Matching,
+    References,
+    lookups,
+    match_people,
+    resolve_references,
+)
+from connector.core.contracts import labels
+from connector.core.due import MANIFEST
+from connector.core.head import ExportMark, Held, Refused, RunMark, moment
+from connector.core.ledger import Ledger, due_times
+from connector.core.plan import (
+    Delete,
+    Plan,
+    Population,
+    Progress,
+    Rules,
+    Upsert,
+    fold,
+    hold,
+    in_pilot,
+    make_plan,
+    plan_digest,
+    sift,
+)
+from connector.core.population import ExportFile, Reading, is_correction, read_population, rows_of
+from connector.core.quarantine import quarantine_file, quarantine_name
+from connector.core.report import MAX_LISTED, Counts, ListedRow, Report, dump_report, load_report
+from connector.core.setup import schema_contained
+from connector.errors import ConnectorError, ExportError, LeaseLost, NotReady, StateChanged
+from connector.events import emit
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Mapping, Sequence
+    from contextlib import AbstractAsyncContextManager
+
+    from connector.clock import Clock
+    from connector.core.accounts import Account
+    from connector.core.due import Dropped, Work
+    from connector.core.guards import Verdict
+    from connector.core.head import Head
+    from connector.core.mapping import Mapping as ColumnMapping
+    from connector.core.mapping import Person
+    from connector.core.report import Outcome
+    from connector.core.setup import Registration
+    from connector.settings import Settings
+    from connector.storage.blobs import Container
+    from connector.storage.state import Lease, State
+
+KEPT_REFUSALS: Final = 20
+
+
+class Users(Protocol):
+    """What a run asks of Entra."""
+
+    async def by_upn(self, upns: Collection[str]) -> dict[str, Account]:
+        """Return the users that exist, by account key."""
+        ...
+
+
+class Pace(Protocol):
+    """What a run reports about its requests, and what the next one starts from."""
+
+    @property
+    def learned(self) -> dict[str, float]:
+        """Return what to remember."""
+        ...
+
+    @property
+    def seconds(self) -> float:
+        """Return how long requests were under way."""
+        ...
+
+    requests: int
+    throttled: int
+
+
+@dataclass(frozen=True, slots=True)
+class Ingest:
+    """Graph as the ingest identity."""
+
+    users: Users
+    items: Items
+    pace: Pace
+
+
+class OpenIngest(Protocol):
+    """Opens Graph for one invocation; ``before_write`` is called right before each write and may refuse it."""
+
+    def __call__(
+        self, *, learned: Mapping[str, float], before_write: Callable[[], None], stop_at: float
+    ) -> AbstractAsyncContextManager[Ingest]:
+        """Return the context in which Graph is open."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """The collaborators of a sync, as `connector.wiring` provides them."""
+
+    settings: Settings
+    clock: Clock
+    state: State
+    exports: Container
+    reports: Container
+    quarantine: Container
+    mapping: Callable[[], Awaitable[ColumnMapping]]
+    open_ingest: OpenIngest
+    page: Callable[[Mapping[str, Any]], bytes]
+    progress: Callable[[int, int], None] | None = None
+
+
+@dataclass(slots=True)
+class Standing:
+    """Where an invocation stands: the head it may write, and under which lease."""
+
+    head: Head
+    etag: str
+    lease: Lease
+    registration: Registration
+    connection_etag: str
+    circumstances: str
+    mapping: ColumnMapping
+    trigger: str
+    stop_at: float
+    ingest: Ingest | None = None
+    stack: AsyncExitStack = field(default_factory=AsyncExitStack)
+
+
+@dataclass(frozen=True, slots=True)
+class Input:
+    """The files a run reads, in order. ``fresh``: the new export among them (the last); None: old ones once more."""
+
+    marks: tuple[ExportMark, ...]
+    files: tuple[ExportFile, ...]
+    fresh: ExportMark | None
+    complete: bool
+
+
+class _Refusal(Exception):  # noqa: N818 - carries a verdict up to where the run ends
+    def __init__(self, code: str, message: str, actions: tuple[Delete | Upsert, ...]) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+        self.actions = actions
+
+
+class Run:
+    """One run within one invocation."""
+
+    def __init__(self, services: Services, standing: Standing) -> None:
+        self._services = services
+        self._at = standing
+        self._settings = services.settings
+        self._state = services.state
+        self._contract = labels
+        self._now = int(services.clock.now().timestamp())
+
+    # --- a new run --------------------------------------------------------------------------------------------------
+
+    async def start(self, work: Work) -> Report:
+        """Plan and carry out ``work``; return its report. The head is committed by then, unless the lease was lost."""
+        run = f"{self._services.clock.now():%Y%m%dT%H%M%SZ}-{uuid4().hex[:4]}"
+        report = Report(
+            run=run,
+            connection=self._settings.connection_id,
+            trigger=self._at.trigger,
+            outcome="failed",
+            started=moment(self._now),
+            reasons=work.reasons,
+        )
+        emit("sync.started", run=run, trigger=self._at.trigger, reasons=work.reasons)
+        with TemporaryDirectory(prefix="people-connector-") as folder:
+            chosen: Input | None = None
+            try:
+                chosen = await self._input(work, Path(folder))
+                report = replace(report, export=_export_facts(chosen))
+                return await self._plan_and_apply(work, chosen, report)
+            except ExportError as error:
+                return await self._refuse(report, chosen, work, code=error.code, message=error.message)
+            except (LeaseLost, StateChanged):
+                raise
+            except ConnectorError as error:
+                return await self._fail(report, chosen.fresh if chosen else None, error)
+
+    async def _input(self, work: Work, folder: Path) -> Input:
+        if work.kind == "again":
+            marks = tuple(mark for mark in (self._at.head.applied, *self._at.head.partials) if mark)
+            files = [await self._from_copy(mark, folder, number) for number, mark in enumerate(marks)]
+            return Input(marks, tuple(files), None, complete=True)
+        partial: tuple[ExportMark, ExportFile] | None = None
+        for number, dropped in enumerate(reversed(work.candidates)):
+            mark, file = await self._fetch(dropped, folder, number)
+            if not mark.partial:
+                return Input((mark,), (file,), mark, complete=True)
+            partial = mark, file
+        if partial is None:
+            raise ExportError("there is no export to read", code="empty_file")
+        return Input((partial[0],), (partial[1],), partial[0], complete=False)
+
+    async def _fetch(self, dropped: Dropped, folder: Path, number: int) -> tuple[ExportMark, ExportFile]:
+        """Download one version of an export, hold it to its manifest, and tell whether it is partial."""
+        path = folder / f"dropped-{number}"
+        with path.open("wb") as stream:
+            try:
+                await self._services.exports.download_to(dropped.name, stream, if_match=dropped.etag)
+            except StateChanged as error:
+                raise NotReady("the export was replaced while it was read; the next tick takes the new one") from error
+        file = ExportFile(dropped.name, lambda: path.open("rb"))
+        digest = await asyncio.to_thread(_file_digest, path)
+        manifest = await self._manifest(dropped.name)
+        if manifest and manifest.get("sha256", "").casefold() != digest:
+            raise ExportError(
+                "the file is not the one its manifest names by sha256; upload both again", code="truncated"
+            )
+        partial = (manifest or {}).get("kind") == "partial" or await asyncio.to_thread(is_correction, file)
+        return replace(dropped.mark(), sha256=digest, partial=partial, rows=(manifest or {}).get("rows", 0)), file
+
+    async def _manifest(self, name: str) -> dict[str, Any] | None:
+        blob = await self._services.exports.read(name + MANIFEST)
+        if blob is None:
+            return None
+        try:
+            manifest = orjson.loads(blob.data)
+        except orjson.JSONDecodeError:
+            manifest = None
+        if not isinstance(manifest, dict) or "sha256" not in manifest:
+            raise ExportError("the manifest is no JSON object with a sha256", code="truncated")
+        if manifest.get("files"):
+            raise ExportError("the manifest lists several files; this release reads one", code="truncated")
+        return manifest
+
+    async def _from_copy(self, mark: ExportMark, folder: Path, number: int) -> ExportFile:
+        path = folder / f"copy-{number}"
+        with path.open("wb") as stream:
+            await self._state.container.download_to(mark.copy, stream)
+        return ExportFile(mark.name, lambda: path.open("rb"))
+
+    # --- deciding ---------------------------------------------------------------------------------------------------
+
+    async def _plan_and_apply(self, work: Work, chosen: Input, report: Report) -> Report:
+        mapping = self._at.mapping
+        if not schema_contained(self._contract.schema(mapping), self._at.registration.schema):
+            raise NotReady("the mapping has properties that the registered schema lacks; run setup, which adds them")
+        reading = await asyncio.to_thread(
+            read_population, chosen.files, mapping, complete=chosen.complete, new=chosen.fresh is not None
+        )
+        _hold_to_manifest(chosen.fresh, reading)
+        report = self._with_reading(report, reading)
+        verdicts = [
+            guards.rejected_rows(reading.rows, len(reading.rejections), max_percent=self._settings.max_reject_percent)
+        ]
+        ledger = await self._ledger()
+        if chosen.complete:
+            verdicts.append(guards.everyone(reading.population, ledger))
+        try:
+            self._stop_if_tripped(verdicts)
+            rules = self._rules(full=work.full)
+            matching, wanted = await self._match(reading.population, ledger, rules)
+            report = _with_matching(report, reading.population, matching)
+            matched = sum(person.key in matching.known for person in wanted)
+            verdicts.append(guards.match_rate(len(wanted), matched, min_percent=self._settings.min_match_percent))
+            self._stop_if_tripped(verdicts)
+            references = resolve_references(
+                reading.population.people, ledger.entries, matching.known, others=reading.population.rejected
+            )
+            report = _with_warnings(report, {code: len(keys) for code, keys in references.warnings.items()})
+            sources = sift(reading.population, ledger, matching, references, rules)
+            rendered = await asyncio.to_thread(
+                self._digests, chosen.files, reading.population, sources, matching.known, references
+            )
+            plan = make_plan(reading.population, ledger, matching, sources, rendered, rules)
+            verdicts.append(guards.rekeyed(plan, ledger))
+            self._stop_if_tripped(verdicts, plan)
+        except _Refusal as refusal:
+            report = replace(report, guards=tuple(map(asdict, verdicts)))
+            return await self._refuse(
+                report, chosen, work, code=refusal.code, message=refusal.message, actions=refusal.actions
+            )
+        limit = guards.DeletionLimit(
+            self._settings.max_delete_percent, self._settings.max_delete_count, self._settings.min_delete_allowance
+        )
+        verdict = guards.deletions(plan, ledger, self._at.head.deletions, limit, self._now)
+        plan = hold(plan) if verdict.tripped else plan
+        report = replace(report, guards=tuple(map(asdict, (*verdicts, verdict))))
+        if plan.held:
+            export = chosen.marks[-1].sha256
+            report = replace(report, plan=plan_digest(plan.held, export=export, mapping=mapping.digest))
+        report = await self._quarantine(report, chosen, reading)
+        return await self._carry_out(work, chosen, report, ledger, plan, reading.population, matching.known, references)
+
+    def _stop_if_tripped(self, verdicts: Sequence[Verdict], plan: Plan | None = None) -> None:
+        for verdict in verdicts:
+            if verdict.tripped:
+                message = f"{verdict.name}: found {verdict.found}; allowed: {verdict.limit}"
+                raise _Refusal(verdict.code, message, plan.actions if plan else ())
+
+    def _rules(self, *, full: bool) -> Rules:
+        sender = f"{self._at.mapping.digest}/{self._contract.NAME}/{self._contract.RENDERER}".encode()
+        return Rules(
+            now=self._now,
+            grace=self._settings.leaver_grace_exports,
+            resolve_after=int(self._settings.resolve_after_days * 86400),
+            sender=sender,
+            in_pilot=in_pilot(self._settings.pilot),
+            item_id=lambda key: self._contract.item_id(self._settings.connection_id, key),
+            full=full,
+        )
+
+    async def _ledger(self) -> Ledger:
+        """Return the ledger, or an empty one for a connection that is not the one it belongs to (design §3.13)."""
+        empty = Ledger(
+            connection=self._settings.connection_id,
+            tenant=self._settings.tenant_id,
+            contract=self._settings.contract,
+            incarnation=self._at.registration.incarnation,
+            generation=self._at.head.generation,
+        )
+        if not empty.generation:
+            return empty
+        ledger = await self._state.ledger(empty.generation)
+        return ledger if ledger.is_of_the_same(empty) else empty
+
+    async def _match(self, population: Population, ledger: Ledger, rules: Rules) -> tuple[Matching, list[Person]]:
+        """Find the accounts of everybody who is sent, and of those they refer to."""
+        people = population.people
+        wanted = [person for person in people.values() if not person.leaver and rules.in_pilot(person)]
+        keys = {person.key for person in wanted}
+        referred = {reference for person in wanted for reference in person.references} - keys
+        others = [people[key] for key in people if key in referred and not people[key].leaver]
+        due = lookups(
+            (*wanted, *others),
+            ledger.entries,
+            now=rules.now,
+            resolve_after=rules.resolve_after,
+            everyone=rules.full,
+        ).due
+        found = await (await self._graph()).users.by_upn(due) if due else {}
+        return match_people((*wanted, *others), ledger.entries, found, due, now=rules.now), wanted
+
+    async def _graph(self) -> Ingest:
+        """Open Graph when it is first needed: a night without changes needs neither vault nor token."""
+        if self._at.ingest is None:
+            opened = self._services.open_ingest(
+                learned=self._at.head.pace, before_write=self._at.lease.check, stop_at=self._at.stop_at
+            )
+            self._at.ingest = await self._at.stack.enter_async_context(opened)
+        return self._at.ingest
+
+    # --- rendering --------------------------------------------------------------------------------------------------
+
+    def _digests(
+        self,
+        files: Sequence[ExportFile],
+        population: Population,
+        sources: Mapping[str, bytes],
+        known: Mapping[str, Known],
+        references: References,
+    ) -> dict[str, bytes]:
+        wanted = {_place(population, key): key for key in sources}
+        return {
+            key: hashlib.blake2b(body, digest_size=16).digest()
+            for key, body in self._bodies(files, wanted, known, references)
+        }
+
+    def _bodies(
+        self,
+        files: Sequence[ExportFile],
+        wanted: Mapping[tuple[int, int], str],
+        known: Mapping[str, Known],
+        references: References,
+    ) -> Iterator[tuple[str, bytes]]:
+        """Yield (key, body of the item) for the wanted (file, row) places, in the files' order."""
+        for number, row, cells, bound in rows_of(files, self._at.mapping, wanted.keys()):
+            key = wanted[number, row]
+            filled = bound.entities(cells, known[key], references.of[key])
+            yield key, self._contract.item(self._contract.item_id(self._settings.connection_id, key), filled)
+
+    # --- doing ------------------------------------------------------------------------------------------------------
+
+    async def _carry_out(
+        self,
+        work: Work,
+        chosen: Input,
+        report: Report,
+        ledger: Ledger,
+        plan: Plan,
+        population: Population,
+        known: Mapping[str, Known],
+        references: References,
+    ) -> Report:
+        chosen = await self._keep_copies(chosen, report.run)
+        if not plan.actions:
+            return await self._settle(report, chosen, ledger, plan, Progress(), whole=True)
+        await self._state.save_plan(
+            report.run, plan, {"report": asdict(report), "marks": [asdict(mark) for mark in chosen.marks],
+                               "complete": chosen.complete, "fresh": chosen.fresh is not None}
+        )  # fmt: skip
+        mark = RunMark(report.run, (self._at.head.epoch,), chosen.fresh, self._at.circumstances, work.full)
+        await self._commit(replace(self._at.head, run=mark, incarnation=self._at.registration.incarnation))
+        return await self._apply(report, chosen, ledger, plan, Progress(), population, known, references)
+
+    async def _apply(
+        self,
+        report: Report,
+        chosen: Input,
+        ledger: Ledger,
+        plan: Plan,
+        before: Progress,
+        population: Population,
+        known: Mapping[str, Known],
+        references: References,
+    ) -> Report:
+        def bodies(indices: Sequence[int]) -> Iterator[tuple[int, bytes]]:
+            places: dict[tuple[int, int], str] = {}
+            numbers: dict[str, int] = {}
+            for index in indices:
+                action = plan.actions[index]
+                if isinstance(action, Upsert):
+                    places[action.file, action.row] = action.after.key
+                    numbers[action.after.key] = index
+            for key, body in self._bodies(chosen.files, places, known, references):
+                yield numbers[key], body
+
+        applied = await apply(
+            plan,
+            bodies,
+            items=(await self._graph()).items,
+            journal=self._state.journal(report.run, self._at.head.epoch),
+            before=before,
+            concurrency=self._settings.max_concurrency,
+            clock=self._services.clock,
+            stop_at=self._at.stop_at,
+            progress=self._services.progress,
+        )
+        if isinstance(applied.stopped, LeaseLost):
+            raise applied.stopped
+        if applied.stopped is not None:
+            return await self._fail(
+                report, chosen.fresh, applied.stopped, ledger=ledger, plan=plan, progress=applied.progress
+            )
+        if not applied.finished:
+            report = self._finished(report, "partial", plan, applied.progress)
+            await self._publish(report)
+            await self._commit(replace(self._at.head, pace=(await self._graph()).pace.learned, last_run=report.run))
+            emit("sync.partial", **report.numbers())
+            return report
+        return await self._settle(report, chosen, ledger, plan, applied.progress, whole=True)
+
+    async def resume(self, mark: RunMark, work: Work) -> Report | None:
+        """Go on with an unfinished run; None when it was superseded: what it did is folded, and a new plan is needed."""
+        plan, facts = await self._state.plan(mark.id)
+        before = await self._state.progress(mark.id, mark.epochs)
+        report = load_report(facts["report"])
+        report = replace(report, slices=len(mark.epochs) + 1, trigger=self._at.trigger)
+        ledger = await self._ledger()
+        if not self._may_resume(mark, work):
+            await self._supersede(report, ledger, plan, before)
+            return None
+        emit("sync.started", run=mark.id, trigger=self._at.trigger, reasons=work.reasons)
+        await self._commit(replace(self._at.head, run=replace(mark, epochs=(*mark.epochs, self._at.head.epoch))))
+        with TemporaryDirectory(prefix="people-connector-") as folder:
+            marks = tuple(ExportMark(**raw) for raw in facts["marks"])
+            files = [await self._from_copy(each, Path(folder), number) for number, each in enumerate(marks)]
+            chosen = Input(marks, tuple(files), marks[-1] if facts["fresh"] else None, facts["complete"])
+            try:
+                reading = await asyncio.to_thread(
+                    read_population, chosen.files, self._at.mapping, complete=chosen.complete, new=facts["fresh"]
+                )
+                known = _known_by(plan, ledger)
+                references = resolve_references(
+                    reading.population.people, ledger.entries, known, others=reading.population.rejected
+                )
+                return await self._apply(report, chosen, ledger, plan, before, reading.population, known, references)
+            except (LeaseLost, StateChanged):
+                raise
+            except ConnectorError as error:
+                return await self._fail(report, chosen.fresh, error, ledger=ledger, plan=plan, progress=before)
+
+    def _may_resume(self, mark: RunMark, work: Work) -> bool:
+        """A run goes on only where it would still do the same (design §3.11)."""
+        same = mark.circumstances == self._at.circumstances and (mark.full or not work.full)
+        newer = any(
+            (dropped.modified, dropped.name) > (mark.export.modified, mark.export.name) if mark.export else True
+            for dropped in work.candidates
+        )
+        return same and not newer and self._at.head.incarnation == self._at.registration.incarnation
+
+    async def _supersede(self, report: Report, ledger: Ledger, plan: Plan, progress: Progress) -> None:
+        if self._at.head.incarnation == self._at.registration.incarnation:
+            ledger = fold(ledger, plan, progress, now=self._now, whole=False)
+            await self._state.save_ledger(ledger)
+        report = self._finished(report, "superseded", plan, progress)
+        await self._publish(report)
+        await self._commit(
+            replace(
+                self._at.head,
+                run=None,
+                generation=ledger.generation,
+                deletions=self._deletions(report),
+                last_run=report.run,
+            )
+        )
+        await self._state.forget_run(report.run)
+        emit("sync.superseded", **report.numbers())
+
+    # --- ending -----------------------------------------------------------------------------------------------------
+
+    async def _settle(
+        self, report: Report, chosen: Input, ledger: Ledger, plan: Plan, progress: Progress, *, whole: bool
+    ) -> Report:
+        """Fold what was done into the ledger and make the head tell it."""
+        outcome: Outcome = "held" if plan.held else "completed" if plan.actions else "unchanged"
+        report = self._finished(report, outcome, plan, progress)
+        if plan.actions or plan.changes or plan.forgotten or not self._at.head.generation:
+            ledger = fold(ledger, plan, progress, now=self._now, whole=whole)
+            await self._state.save_ledger(ledger)
+        head = self._at.head
+        if chosen.fresh is not None:
+            applied, partials = (
+                (chosen.fresh, ()) if chosen.complete else (head.applied, (*head.partials, chosen.fresh))
+            )
+        else:
+            applied, partials = head.applied, head.partials
+        told = not plan.held or (head.held is not None and head.held.plan == report.plan)
+        quiet = chosen.fresh is None and report.trigger == "timer" and not plan.actions and told
+        if not quiet:
+            await self._publish(report)
+        await self._commit(
+            replace(
+                head,
+                incarnation=self._at.registration.incarnation,
+                connection_etag=self._at.connection_etag,
+                generation=ledger.generation,
+                held_items=ledger.held,
+                people=len(ledger.entries),
+                applied=applied,
+                partials=partials,
+                run=None,
+                held=Held(report.plan, len(plan.held), report.run) if plan.held and report.plan else None,
+                pace=self._at.ingest.pace.learned if self._at.ingest else head.pace,
+                deletions=self._deletions(report),
+                due=due_times(
+                    ledger,
+                    resolve_after=int(self._settings.resolve_after_days * 86400),
+                    unmatched_after=UNMATCHED_AGAIN_SECONDS,
+                ),
+                circumstances=self._at.circumstances,
+                failures=0,
+                retry_at=0,
+                failed_export=("", ""),
+                last_run=head.last_run if quiet else report.run,
+            )
+        )
+        await self._tidy(report.run)
+        emit(f"sync.{outcome}", **report.numbers())  # type: ignore[arg-type]
+        return report
+
+    async def _refuse(
+        self,
+        report: Report,
+        chosen: Input | None,
+        work: Work,
+        *,
+        code: str,
+        message: str,
+        actions: Iterable[Upsert | Delete] = (),
+    ) -> Report:
+        """End a run whose export cannot be used: nothing is done, the ledger stays, and HR hears why."""
+        refused = chosen.fresh if chosen else work.candidates[-1].mark() if work.candidates else None
+        digest = refused.sha256 if refused else ""
+        report = replace(
+            report,
+            outcome="refused",
+            error={"code": code, "message": message},
+            plan=plan_digest(actions, export=digest, mapping=self._at.mapping.digest),
+            export=report.export or ({"name": refused.name, "etag": refused.etag} if refused else None),
+            finished=self._finish_time(),
+            graph=self._graph_numbers(report),
+        )
+        await self._publish(report)
+        head = replace(self._at.head, circumstances=self._at.circumstances, last_run=report.run)
+        if refused is None:
+            head = head.failed(None, now=self._now)  # an old export under a new mapping: not again at every tick
+        else:
+            refusal = Refused(refused.name, refused.etag, self._at.circumstances, code)
+            head = replace(head, refused=(*head.refused, refusal)[-KEPT_REFUSALS:], failures=0, retry_at=0)
+        await self._commit(head)
+        emit("sync.refused", **report.numbers())
+        return report
+
+    async def _fail(
+        self,
+        report: Report,
+        export: ExportMark | None,
+        error: ConnectorError,
+        *,
+        ledger: Ledger | None = None,
+        plan: Plan | None = None,
+        progress: Progress | None = None,
+    ) -> Report:
+        """End a run that cannot go on: what was done is folded, the cause is told, a later tick tries again."""
+        report = replace(report, error={"code": error.code, "message": error.message})
+        report = self._finished(report, "failed", plan, progress)
+        head = self._at.head.failed(export, now=self._now)
+        if ledger is not None and plan is not None and progress is not None:
+            ledger = fold(ledger, plan, progress, now=self._now, whole=False)
+            await self._state.save_ledger(ledger)
+            head = replace(
+                head,
+                generation=ledger.generation,
+                held_items=ledger.held,
+                people=len(ledger.entries),
+                incarnation=self._at.registration.incarnation,
+                run=None,
+                deletions=self._deletions(report),
+            )
+        await self._publish(report)
+        await self._commit(replace(head, last_run=report.run))
+        if head.run is None:
+            await self._tidy(report.run)
+        emit("sync.failed", **report.numbers())
+        return report
+
+    def _finished(self, report: Report, outcome: Outcome, plan: Plan | None, progress: Progress | None) -> Report:
+        counts = report.counts if plan is None else _counted(report.counts, plan, progress or Progress())
+        return replace(
+            report, outcome=outcome, counts=counts, finished=self._finish_time(), graph=self._graph_numbers(report)
+        )
+
+    def _finish_time(self) -> str:
+        return moment(self._services.clock.now().timestamp())
+
+    def _graph_numbers(self, report: Report) -> dict[str, Any]:
+        pace = self._at.ingest.pace if self._at.ingest else None
+        return {
+            "requests": pace.requests if pace else 0,
+            "throttled": pace.throttled if pace else 0,
+            "seconds": round(pace.seconds, 3) if pace else 0.0,
+        }
+
+    def _deletions(self, report: Report) -> tuple[tuple[int, int], ...]:
+        recent = tuple(entry for entry in self._at.head.deletions if entry[0] > self._now - guards.DAY)
+        deleted = report.counts.deleted - report.counts.transferred
+        return (*recent, (self._now, deleted)) if deleted > 0 else recent
+
+    async def _commit(self, head: Head) -> None:
+        self._at.etag = await self._state.commit(head, etag=self._at.etag, lease=self._at.lease)
+        self._at.head = head
+
+    async def _publish(self, report: Report) -> None:
+        name = f"{report.connection}/{report.run}"
+        body = report.body()
+        await self._services.reports.write(f"{name}.json", dump_report(report), content_type="application/json")
+        await self._services.reports.write(
+            f"{name}.html", self._services.page(body), content_type="text/html; charset=utf-8"
+        )
+
+    async def _tidy(self, run: str) -> None:
+        """Delete what nothing refers to any more. A crash before this leaves blobs behind, never a hole."""
+        await self._state.forget_run(run)
+        marks = (self._at.head.applied, *self._at.head.partials)
+        await self._state.forget_copies(mark.copy for mark in marks if mark)
+
+    async def _keep_copies(self, chosen: Input, run: str) -> Input:
+        """Keep our own copy of a new export, so that what it says can be read again whatever HR does with the file."""
+        if chosen.fresh is None:
+            return chosen
+        name = chosen.fresh.name.rsplit("/", 1)[-1]
+        same = next(
+            (
+                mark.copy
+                for mark in (self._at.head.applied, *self._at.head.partials)
+                if mark and mark.sha256 == chosen.fresh.sha256 and mark.copy and _packing(mark.name) == _packing(name)
+            ),
+            None,
+        )
+        with chosen.files[-1].open() as stream:
+            copy = same or await self._state.save_copy(run, name, stream)  # type: ignore[arg-type]
+        fresh = replace(chosen.fresh, copy=copy)
+        return replace(chosen, fresh=fresh, marks=(*chosen.marks[:-1], fresh))
+
+    async def _quarantine(self, report: Report, chosen: Input, reading: Reading) -> Report:
+        """Give HR the rejected rows of a new export."""
+        if not reading.rejections or chosen.fresh is None:
+            return report
+        name = quarantine_name(self._settings.connection_id, chosen.fresh.name, report.run)
+        data = quarantine_file(
+            reading.header, reading.rejections, delimiter=reading.delimiter, encoding=reading.encoding
+        )
+        await self._services.quarantine.write(name, data, content_type="text/csv")
+        return replace(report, quarantine=name)
+
+    def _with_reading(self, report: Report, reading: Reading) -> Report:
+        listed = tuple(
+            ListedRow(
+                rejection.row,
+                rejection.key,
+                tuple(dict.fromkeys(problem.code for problem in rejection.problems)),
+                "; ".join(problem.message for problem in rejection.problems),
+            )
+            for rejection in reading.rejections[:MAX_LISTED]
+        )
+        counts = replace(report.counts, people=len(reading.population.people), rejected=len(reading.rejections))
+        report = replace(report, export={**(report.export or {}), **reading.facts}, counts=counts, rows=listed)
+        missing = len(reading.facts["missing_columns"])
+        return _with_warnings(report, {"missing_columns": missing, "unreadable_keys": reading.population.unreadable})
+
+
+def _counted(counts: Counts, plan: Plan, progress: Progress) -> Counts:
+    created = updated = deleted = failed = transferred = 0
+    for index, outcome in progress.outcomes.items():
+        action = plan.actions[index]
+        if outcome:
+            failed += 1
+        elif isinstance(action, Upsert):
+            created += action.created
+            updated += not action.created
+        else:
+            deleted += 1
+            transferred += action.reason == "transferred"
+    return replace(
+        counts,
+        people=plan.people,
+        unchanged=plan.unchanged,
+        unmatched=plan.unmatched,
+        created=created,
+        updated=updated,
+        deleted=deleted,
+        held=len(plan.held),
+        failed=failed,
+        grace=plan.grace,
+        transferred=transferred,
+    )
+
+
+def _known_by(plan: Plan, ledger: Ledger) -> dict[str, Known]:
+    """Return the accounts a stored plan was made with: they are in its entries, or unchanged in the ledger."""
+    entries = dict(ledger.entries)
+    entries.update((entry.key, entry) for entry in plan.changes)
+    entries.update((action.after.key, action.after) for action in plan.actions if isinstance(action, Upsert))
+    return {
+        key: Known(entry.user_id, entry.upn)
+        for key, entry in entries.items()
+        if entry.user_id and entry.state != "unmatched"
+    }
+
+
+def _place(population: Population, key: str) -> tuple[int, int]:
+    return population.files.get(key, 0), population.people[key].row
+
+
+def _with_matching(report: Report, population: Population, matching: Matching) -> Report:
+    listed = [{"key": key, "reason": reason} for key, reason in matching.unmatched.items()][:MAX_LISTED]
+    return _with_warnings(replace(report, unmatched_people=tuple(listed)), matching.warnings)
+
+
+def _with_warnings(report: Report, warnings: Mapping[str, int]) -> Report:
+    added = {code: count for code, count in warnings.items() if count}
+    return replace(report, warnings={**report.warnings, **added})
+
+
+def _export_facts(chosen: Input) -> dict[str, Any]:
+    mark = chosen.marks[-1]
+    kind = "partial" if mark.partial else "complete"
+    return {"name": mark.name, "etag": mark.etag, "sha256": mark.sha256, "kind": kind, "new": chosen.fresh is not None}
+
+
+def _hold_to_manifest(mark: ExportMark | None, reading: Reading) -> None:
+    if mark is not None and mark.rows and mark.rows != reading.rows:
+        raise ExportError(f"the manifest promises {mark.rows} rows; the file has {reading.rows}", code="truncated")
+
+
+def _packing(name: str) -> str:
+    return name.rsplit(".", 1)[-1].casefold()
+
+
+def _file_digest(path: Path) -> str:
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -1,0 +1,214 @@
+"""Use case: one tick. Is anything due? Then one run, as far as this invocation gets.
+
+Without work a tick makes at most four blob requests and opens neither vault nor Graph (design §3.8).
+"""
+
+from __future__ import annotations
+
+import hashlib
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Literal
+
+import orjson
+
+from connector.core.contracts import labels
+from connector.core.due import Dropped, Request, Work, settled_exports, unmet_exports, work_due
+from connector.errors import Busy, ConnectorError, NotReady
+from connector.events import emit
+from connector.run import Run, Services, Standing
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from connector.core.head import Head
+    from connector.core.mapping import Mapping
+    from connector.core.report import Report
+    from connector.core.setup import Registration
+    from connector.settings import Settings
+    from connector.storage.state import Lease, Look
+
+__all__ = ["Services", "Tick", "is_stale", "tick"]
+
+_DECISIVE = (
+    "leaver_grace_exports",
+    "max_delete_count",
+    "max_delete_percent",
+    "max_reject_percent",
+    "min_delete_allowance",
+    "min_match_percent",
+    "pilot",
+)
+"""Settings that decide what is sent or deleted. When one changes, the last export is gone through again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tick:
+    """What a tick came to. ``report`` is there when it ran."""
+
+    state: Literal["ran", "idle", "busy", "paused", "not_ready"]
+    report: Report | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """What the idle part of a tick looked at."""
+
+    settled: Sequence[Dropped]
+    mapping: Mapping
+    circumstances: str
+
+
+async def tick(services: Services, *, trigger: str, request: Request | None = None) -> Tick:
+    """Look whether there is work, and do one slice of it.
+
+    ``trigger`` is what the report says (``timer``, ``cli``); ``request`` is a wish of the caller's own, beside those
+    that were left in the state container.
+
+    Raises:
+        ConfigurationError: the mapping is wrong.
+        StoreError: state or exports cannot be read, or another run took over in the middle.
+    """
+    started = services.clock.monotonic()
+    try:
+        return await _tick(services, trigger, request, stop_at=started + services.settings.slice_seconds)
+    except ConnectorError as error:
+        # The last line of a run that could not even begin names the cause; the invocation fails with it.
+        emit("sync.failed", trigger=trigger, error={"code": error.code, "message": error.message})
+        raise
+
+
+async def _tick(services: Services, trigger: str, request: Request | None, *, stop_at: float) -> Tick:
+    look = await services.state.look()
+    if look.paused:
+        emit("sync.paused", trigger=trigger)
+        return Tick("paused")
+    if not look.connection:
+        emit("sync.tick", trigger=trigger, waiting_for="setup")
+        return Tick("not_ready")
+    head, _ = await services.state.head()
+    seen = await _see(services, look)
+    _tell_if_stale(services, head)
+    if _work(services, head, seen, look, request, known=head.incarnation) is None and not look.requests:
+        emit("sync.tick", trigger=trigger, work=None)
+        return Tick("idle")
+    try:
+        async with services.state.lease(services.clock) as lease:
+            return await _under_lease(services, lease, look, seen, trigger, request, stop_at)
+    except Busy:
+        emit("sync.tick", trigger=trigger, waiting_for="another run")
+        return Tick("busy")
+
+
+async def _see(services: Services, look: Look) -> _Seen:
+    settings = services.settings
+    listing = await services.exports.list()
+    dropped = [Dropped(info.name, info.etag, info.last_modified.timestamp()) for info in listing.blobs]
+    mapping = await services.mapping()
+    settled = settled_exports(
+        dropped,
+        storage_now=listing.date.timestamp(),
+        settle_seconds=settings.export_settle_seconds,
+        takes=settings.takes,
+    )
+    return _Seen(settled, mapping, circumstances(settings, mapping))
+
+
+def circumstances(settings: Settings, mapping: Mapping) -> str:
+    """Digest whatever decides over items besides the export: settings, mapping, and our own renderer."""
+    decisive = {name: getattr(settings, name) for name in _DECISIVE}
+    text = orjson.dumps([decisive, mapping.digest, labels.NAME, labels.RENDERER], option=orjson.OPT_SORT_KEYS)
+    return hashlib.blake2b(text, digest_size=16).hexdigest()
+
+
+def _work(
+    services: Services, head: Head, seen: _Seen, look: Look, request: Request | None, *, known: str
+) -> Work | None:
+    """Decide before the lease. A connection that changed since is work by its ETag alone."""
+    incarnation = known if look.connection == head.connection_etag else f"changed: {look.connection}"
+    return work_due(
+        head,
+        unmet_exports(head, seen.settled, circumstances=seen.circumstances),
+        [request] if request else [],
+        now=int(services.clock.now().timestamp()),
+        circumstances=seen.circumstances,
+        incarnation=incarnation,
+    )
+
+
+async def _under_lease(
+    services: Services,
+    lease: Lease,
+    look: Look,
+    seen: _Seen,
+    trigger: str,
+    request: Request | None,
+    stop_at: float,
+) -> Tick:
+    head, etag = await services.state.head()
+    registration = await services.state.registration()
+    now = services.clock.now()
+    if registration is None or not registration.ready(now):
+        emit("sync.tick", trigger=trigger, waiting_for="setup")
+        return Tick("not_ready")
+    _refuse_other_contract(services.settings, registration)
+    requests = [*(await services.state.requests() if look.requests else ()), *([request] if request else ())]
+    head = replace(head, epoch=head.epoch + 1)
+    etag = await services.state.commit(head, etag=etag, lease=lease)
+    report: Report | None = None
+    async with AsyncExitStack() as stack:
+        standing = Standing(
+            head=head,
+            etag=etag,
+            lease=lease,
+            registration=registration,
+            connection_etag=look.connection,
+            circumstances=seen.circumstances,
+            mapping=seen.mapping,
+            trigger=trigger,
+            stop_at=stop_at,
+            stack=stack,
+        )
+        while report is None:
+            work = work_due(
+                standing.head,
+                unmet_exports(standing.head, seen.settled, circumstances=seen.circumstances),
+                requests,
+                now=int(now.timestamp()),
+                circumstances=seen.circumstances,
+                incarnation=registration.incarnation,
+            )
+            if work is None:
+                break
+            run = Run(services, standing)
+            unfinished = standing.head.run
+            report = await (run.resume(unfinished, work) if unfinished else run.start(work))
+        if report is None or report.outcome not in {"partial", "failed"}:
+            await services.state.forget_requests(each for each in requests if each is not request)
+        if report is None and standing.head.connection_etag != look.connection:
+            # Setup wrote connection.json anew without changing whose it is: remember that we have seen it.
+            known = replace(standing.head, connection_etag=look.connection, incarnation=registration.incarnation)
+            standing.etag = await services.state.commit(known, etag=standing.etag, lease=lease)
+    if report is None:
+        emit("sync.tick", trigger=trigger, work=None)
+        return Tick("idle")
+    return Tick("ran", report)
+
+
+def _refuse_other_contract(settings: Settings, registration: Registration) -> None:
+    if registration.contract != settings.contract or registration.tenant_id != settings.tenant_id:
+        raise NotReady(
+            f"the connection was set up in another tenant or under the contract {registration.contract!r}, and"
+            f" CONTRACT is {settings.contract!r}; choose a new CONNECTION_ID, or tear the connection down first"
+        )
+
+
+def is_stale(services_settings: Settings, head: Head, now: float) -> bool:
+    """Tell whether the last applied complete export is older than STALE_AFTER_HOURS."""
+    return head.applied is not None and now - head.applied.modified > services_settings.stale_after_hours * 3600
+
+
+def _tell_if_stale(services: Services, head: Head) -> None:
+    now = services.clock.now().timestamp()
+    if head.applied is not None and is_stale(services.settings, head, now):
+        emit("sync.stale", hours=round((now - head.applied.modified) / 3600, 1))

@@ -47,8 +47,8 @@ def _part_request(call: Call, part: Json) -> Request:
     headers = {name.lower(): value for name, value in (part.get("headers") or {}).items()}
     if body is not None and "content-type" not in headers:
         raise bad_request("Every batch request with a body must have a Content-Type header.")
-    path, _, query = url.partition("?")
-    # Urls inside a batch may hold characters that a request line may not.
+    path, _, query = url.partition("#")[0].partition("?")
+    # Urls inside a batch may hold characters that a request line may not; `#`, `&` and `+` mean what they mean in urls.
     return Request(
         method=method.upper(),
         base=call.request.base,

@@ -1,0 +1,361 @@
+"""What we believe about Graph: items, users and batches. Re-check these against a real tenant."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.tenant import ADMIN_CLIENT_ID, INGEST_CLIENT_ID, Tenant
+from tests.tenant.graph import Dropped, Throttled
+
+PROPERTIES = [
+    {"name": "account", "type": "string", "labels": ["personAccount"]},
+    {"name": "skills", "type": "stringCollection", "labels": ["personSkills"]},
+    {"name": "note", "type": "string"},
+    {"name": "grade", "type": "int64"},
+    {"name": "share", "type": "double"},
+    {"name": "remote", "type": "boolean"},
+    {"name": "since", "type": "dateTime"},
+    {"name": "dates", "type": "dateTimeCollection"},
+]
+EVERYONE = {"type": "everyone", "value": "everyone", "accessType": "grant"}
+ACCOUNT = '{"userPrincipalName":"adelev@contoso.com"}'
+PATH = "/external/connections/contosohr/items/u1"
+
+
+def an_item(**properties):
+    """Return an item's body with the account and the given properties; __ in a name stands for @odata."""
+    named = {name.replace("__", "@odata."): value for name, value in properties.items()}
+    return {"acl": [EVERYONE], "properties": {"account": ACCOUNT, **named}}
+
+
+@pytest.fixture
+def tenant():
+    """Return a tenant with a connection that is ready."""
+    tenant = Tenant()
+    tenant.graph.add_connection("contosohr", PROPERTIES, owner=ADMIN_CLIENT_ID, authorized=[INGEST_CLIENT_ID])
+    return tenant
+
+
+@pytest.fixture
+async def ingest(tenant):
+    """Return Graph as the ingest app reaches it."""
+    async with tenant.client(INGEST_CLIENT_ID) as client:
+        yield client
+
+
+async def test_an_item_is_put_read_back_and_deleted(tenant, ingest):
+    """200 without a body the first time, with the item after that; a second deletion finds nothing."""
+    created = await ingest.put(PATH, json=an_item(note="x"))
+    updated = await ingest.put(PATH, json=an_item(note="y"))
+    read = await ingest.get(PATH)
+    deleted = await ingest.delete(PATH)
+    again = await ingest.delete(PATH)
+
+    assert (created.status_code, created.content) == (200, b"")
+    assert updated.json() == read.json() == {"id": "u1", **an_item(note="y")}
+    assert (deleted.status_code, again.status_code) == (204, 404)
+    assert tenant.graph.items == {}
+
+
+async def test_a_put_replaces_all_properties(tenant, ingest):
+    """What is not sent again disappears."""
+    await ingest.put(PATH, json=an_item(note="x"))
+
+    await ingest.put(PATH, json=an_item(grade=7))
+
+    assert tenant.graph.items["u1"]["properties"] == {"account": ACCOUNT, "grade": 7}
+
+
+@pytest.mark.parametrize(
+    "properties",
+    [
+        {"skills": ['{"displayName":"Go"}'], "skills__type": "Collection(String)"},
+        {"note": "Kostnadsställe", "note__type": "String"},
+        {"note": "plain", "note__type": "String"},
+        {"share": 1, "remote": True, "since": "2026-03-02T02:00:00Z"},
+        {"dates": ["2026-03-02T02:00:00Z"], "dates__type": "Collection(DateTimeOffset)"},
+    ],
+)
+async def test_values_that_fit_the_schema_are_accepted(ingest, properties):
+    """Collections and non-ASCII text carry their type specifier."""
+    answer = await ingest.put(PATH, json={**an_item(**properties), "id": "u1"})
+
+    assert answer.status_code == 200
+
+
+@pytest.mark.parametrize(
+    "properties",
+    [
+        {"unknown": "x"},
+        {"note": 1},
+        {"note": None},
+        {"note": "Kostnadsställe"},
+        {"note": "x", "note__type": "Collection(String)"},
+        {"skills": ["x"]},
+        {"skills": "x", "skills__type": "Collection(String)"},
+        {"skills": [1], "skills__type": "Collection(String)"},
+        {"grade": "7"},
+        {"grade": True},
+        {"share": "1"},
+        {"remote": 1},
+        {"since": "yesterday"},
+    ],
+)
+async def test_values_that_do_not_fit_the_schema_are_refused(tenant, ingest, properties):
+    """The item is not stored."""
+    answer = await ingest.put(PATH, json=an_item(**properties))
+
+    assert (answer.status_code, answer.json()["error"]["code"]) == (400, "BadRequest")
+    assert tenant.graph.items == {}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"acl": None},
+        {"acl": []},
+        {"acl": [EVERYONE, EVERYONE]},
+        {"acl": [{**EVERYONE, "type": "everyoneExceptGuests"}]},
+        {"acl": [{**EVERYONE, "accessType": "deny"}]},
+        {"acl": [{"type": "everyone", "accessType": "grant"}]},
+        {"properties": {}},
+        {"properties": None},
+        {"properties": {"account": ACCOUNT, "note@odata.type": "String"}},
+        {"id": "another"},
+        {"colour": "blue"},
+    ],
+)
+async def test_a_body_that_breaks_a_rule_is_refused(ingest, change):
+    """One grant to everyone, at least one property, and nothing Graph does not know."""
+    answer = await ingest.put(PATH, json={**an_item(), **change})
+
+    assert (answer.status_code, answer.json()["error"]["code"]) == (400, "InvalidRequest")
+
+
+@pytest.mark.parametrize("content", [b"{", b"[]", b""])
+async def test_a_body_that_is_no_json_object_is_refused(ingest, content):
+    """Also when it says that it is."""
+    answer = await ingest.put(PATH, content=content, headers={"content-type": "application/json"})
+
+    assert answer.status_code == 400
+
+
+async def test_a_body_must_say_that_it_is_json(ingest):
+    """Without the content type Graph does not read it."""
+    answer = await ingest.put(PATH, content=b"{}")
+
+    assert answer.status_code == 400
+
+
+@pytest.mark.parametrize("item_id", ["u-1", "u_1", "x" * 129, "u%201", "ü"])
+async def test_an_item_id_is_alphanumeric(ingest, item_id):
+    """The documented rule, although some tenants were seen to accept more."""
+    answer = await ingest.put(f"/external/connections/contosohr/items/{item_id}", json=an_item())
+
+    assert answer.status_code == 400
+
+
+async def test_items_cannot_be_listed(ingest):
+    """There is no such operation: whoever forgets an id cannot find it again."""
+    answer = await ingest.get("/external/connections/contosohr/items")
+
+    assert answer.status_code == 405
+
+
+async def test_a_connection_without_schema_takes_no_items(tenant, ingest):
+    """Items before ready are refused."""
+    tenant.graph.connections["contosohr"].schema = None
+
+    answer = await ingest.put(PATH, json=an_item())
+
+    assert answer.status_code == 400
+
+
+@pytest.mark.parametrize("role", ["ExternalItem.ReadWrite.OwnedBy", "ExternalItem.ReadWrite.All"])
+async def test_an_app_that_the_connection_did_not_authorise_is_403(tenant, ingest, role):
+    """Even a GET of an item that is not there tells authorised (404) from not (403)."""
+    tenant.entra.grant(INGEST_CLIENT_ID, role)
+    authorised = await ingest.get(PATH)
+    tenant.graph.connections["contosohr"].authorized = [ADMIN_CLIENT_ID]
+
+    looked = await ingest.get(PATH)
+    put = await ingest.put(PATH, json=an_item())
+
+    assert (authorised.status_code, looked.status_code, put.status_code) == (404, 403, 403)
+
+
+async def test_an_item_of_no_connection_is_404(ingest):
+    """Before setup there is nothing to be authorised for."""
+    answer = await ingest.get("/external/connections/other/items/u1")
+
+    assert answer.status_code == 404
+
+
+@pytest.mark.parametrize(
+    "condition",
+    [
+        "userPrincipalName in ('ADELEV@contoso.com','o''neil@contoso.com','nobody@contoso.com')",
+        "userPrincipalName eq 'adelev@contoso.com' or userPrincipalName eq 'O''Neil@contoso.com'",
+        "mail in ('adelev@contoso.com') or employeeId eq 'E7'",
+    ],
+)
+async def test_users_are_found_by_filter_in_any_case(tenant, ingest, condition):
+    """`in` and chained `eq`; a quote is doubled; who is not there is not answered."""
+    adele = tenant.graph.add_user("AdeleV@contoso.com")
+    neil = tenant.graph.add_user("o'neil@contoso.com", employeeId="E7")
+    tenant.graph.add_user("other@contoso.com")
+
+    answer = await ingest.get("/users", params={"$filter": condition, "$select": "id"})
+
+    assert sorted(user["id"] for user in answer.json()["value"]) == sorted([adele, neil])
+
+
+async def test_more_than_15_comparisons_are_refused(ingest):
+    """Chunk them."""
+    names = ",".join(f"'p{i}@contoso.com'" for i in range(16))
+
+    answer = await ingest.get("/users", params={"$filter": f"userPrincipalName in ({names})"})
+
+    assert (answer.status_code, answer.json()["error"]["code"]) == (400, "Request_UnsupportedQuery")
+
+
+async def test_users_come_in_pages(tenant, ingest):
+    """nextLink keeps the query; 100 to a page unless asked otherwise."""
+    wanted = {tenant.graph.add_user(f"p{i}@contoso.com") for i in range(250)}
+
+    url, found, pages = "/users?$select=id,userPrincipalName", set(), 0
+    while url:
+        page = (await ingest.get(url)).json()
+        found |= {user["id"] for user in page["value"]}
+        assert all(set(user) == {"id", "userPrincipalName"} for user in page["value"])
+        url, pages = page.get("@odata.nextLink"), pages + 1
+
+    assert (found, pages) == (wanted, 3)
+
+
+@pytest.mark.parametrize(
+    "query", ["$top=0", "$top=1000", "$select=shoeSize", "$orderby=id", "$filter=startswith(mail,'a')"]
+)
+async def test_a_query_that_graph_or_the_simulator_cannot_read_is_400(ingest, query):
+    """Nothing is ignored."""
+    answer = await ingest.get(f"/users?{query}")
+
+    assert answer.status_code == 400
+
+
+async def test_one_user_is_found_by_id_and_by_name(tenant, ingest):
+    """And an unknown one is 404."""
+    adele = tenant.graph.add_user("adelev@contoso.com", enabled=False, guest=True, mail=None)
+    select = "$select=id,mail,accountEnabled,userType"
+
+    by_id = await ingest.get(f"/users/{adele}?{select}")
+    by_name = await ingest.get(f"/users/AdeleV@contoso.com?{select}")
+    unknown = await ingest.get("/users/nobody@contoso.com")
+
+    assert by_id.json() == by_name.json() == {"id": adele, "mail": None, "accountEnabled": False, "userType": "Guest"}
+    assert (unknown.status_code, unknown.json()["error"]["code"]) == (404, "Request_ResourceNotFound")
+
+
+async def test_a_renamed_user_keeps_the_id_and_a_removed_one_is_gone(tenant, ingest):
+    """UPNs change; object ids do not."""
+    adele = tenant.graph.add_user("adelev@contoso.com")
+    tenant.graph.rename_user(adele, "adele.vance@contoso.com")
+
+    old = await ingest.get("/users/adelev@contoso.com")
+    new = await ingest.get("/users/adele.vance@contoso.com")
+    tenant.graph.remove_user(adele)
+    removed = await ingest.get(f"/users/{adele}")
+
+    assert (old.status_code, new.json()["id"], removed.status_code) == (404, adele, 404)
+
+
+async def test_basic_permission_reads_basic_properties(tenant, ingest):
+    """User.ReadBasic.All knows names and mail, not whether the account is enabled."""
+    tenant.graph.add_user("adelev@contoso.com", jobTitle="Engineer")
+    tenant.entra.withdraw(INGEST_CLIENT_ID, "User.Read.All")
+    tenant.entra.grant(INGEST_CLIENT_ID, "User.ReadBasic.All")
+
+    basic = await ingest.get("/users")
+    more = await ingest.get("/users?$select=id,accountEnabled")
+
+    assert "jobTitle" not in basic.json()["value"][0]
+    assert more.status_code == 403
+
+
+def a_part(number, **changes):
+    """Return a batch part that puts item u<number>."""
+    part = {
+        "id": str(number),
+        "method": "PUT",
+        "url": f"/external/connections/contosohr/items/u{number}",
+        "headers": {"Content-Type": "application/json"},
+        "body": an_item(),
+    }
+    return {name: value for name, value in {**part, **changes}.items() if value is not None}
+
+
+async def test_a_batch_answers_each_part_for_itself(tenant, ingest):
+    """The batch is 200 whatever happens to its parts; filters may hold spaces and quotes, but `#` is encoded."""
+    tenant.graph.add_user("adelev@contoso.com")
+    tenant.graph.add_user("p_x.com#EXT#@contoso.com", guest=True)
+    names = "'adelev@contoso.com','å%26b@contoso.com','p_x.com%23EXT%23@contoso.com'"
+    query = f"/users?$filter=userPrincipalName in ({names})&$select=userPrincipalName"
+    users = {"id": "u", "method": "GET", "url": query}
+    refused = a_part(2, body={"acl": [EVERYONE]})
+
+    answer = await ingest.post("/$batch", json={"requests": [a_part(1), refused, users]})
+
+    first, second, third = answer.json()["responses"]
+    assert answer.status_code == 200
+    assert (first["id"], first["status"], "body" in first) == ("1", 200, False)
+    assert (second["status"], second["body"]["error"]["code"]) == (400, "InvalidRequest")
+    assert [user["userPrincipalName"] for user in third["body"]["value"]] == [
+        "adelev@contoso.com",
+        "p_x.com#EXT#@contoso.com",
+    ]
+    assert [seen.method for seen in tenant.graph.requests] == ["POST"]
+    assert len(tenant.graph.parts) == 3
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [
+        [],
+        [a_part(number) for number in range(21)],
+        [a_part(1), a_part(1)],
+        [a_part(1, id=None)],
+        [a_part(1, headers=None)],
+        [a_part(1, url="https://graph.microsoft.com/v1.0/users")],
+        [a_part(1, method=None)],
+        [a_part(1), a_part(2, dependsOn=["1"])],
+    ],
+)
+async def test_a_malformed_batch_is_refused_as_a_whole(ingest, parts):
+    """At most 20 parts, unique ids, relative urls, a content type for each body."""
+    answer = await ingest.post("/$batch", json={"requests": parts})
+
+    assert answer.status_code == 400
+
+
+async def test_an_unencoded_hash_ends_the_address_of_a_part(ingest):
+    """Guests' UPNs hold `#`: left as it is, the rest of the filter is lost."""
+    part = {"id": "1", "method": "GET", "url": "/users?$filter=userPrincipalName in ('p_x.com#EXT#@contoso.com')"}
+
+    answer = await ingest.post("/$batch", json={"requests": [part]})
+
+    assert answer.json()["responses"][0]["status"] == 400
+
+
+async def test_parts_are_throttled_lost_and_answered_in_any_order(tenant, ingest):
+    """Throttling is per part, a part may be missing, and order means nothing."""
+    tenant.graph.shuffles_batches = True
+    tenant.graph.fault_part(1, Throttled(7))
+    tenant.graph.fault_part(2, Dropped(effect=True))
+
+    answer = await ingest.post("/$batch", json={"requests": [a_part(number) for number in range(6)]})
+
+    responses = {part["id"]: part for part in answer.json()["responses"]}
+    assert set(responses) == {"0", "1", "3", "4", "5"}
+    assert [part["id"] for part in answer.json()["responses"]] != sorted(responses)
+    assert (responses["1"]["status"], responses["1"]["headers"]["Retry-After"]) == (429, "7")
+    assert set(tenant.graph.items) == {"u0", "u2", "u3", "u4", "u5"}

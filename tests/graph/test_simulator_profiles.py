@@ -1,0 +1,318 @@
+"""What we believe about profiles: sources, priorities, and what is ignored in silence. Re-check in a real tenant."""
+
+from __future__ import annotations
+
+import orjson
+import pytest
+
+from tests.tenant import ADMIN_CLIENT_ID, INGEST_CLIENT_ID, Tenant
+from tests.tenant.graph import ENTRA_SOURCE, GLOBAL_SETTING, Ignored
+from tests.tenant.graph.people import source_url
+
+SOURCES = "/admin/people/profileSources"
+SETTINGS = "/admin/people/profilePropertySettings"
+OURS = f"{SOURCES}(sourceId='contosohr')"
+SOURCE = {"sourceId": "contosohr", "displayName": "Contoso HR", "kind": "HR", "webUrl": "https://hr.contoso.com"}
+PROPERTIES = [
+    {"name": "account", "type": "string", "labels": ["personAccount"]},
+    {"name": "position", "type": "string", "labels": ["personCurrentPosition"]},
+    {"name": "languages", "type": "stringCollection", "labels": ["personLanguages"]},
+    {"name": "emails", "type": "stringCollection", "labels": ["personEmails"]},
+    {"name": "phones", "type": "stringCollection", "labels": ["personPhones"]},
+    {"name": "note", "type": "string"},
+]
+UPN = "adelev@contoso.com"
+
+
+@pytest.fixture
+def tenant():
+    """Return a tenant in virtual time."""
+    return Tenant()
+
+
+@pytest.fixture
+async def admin(tenant):
+    """Return Graph as the admin app reaches it."""
+    async with tenant.client(ADMIN_CLIENT_ID) as client:
+        yield client
+
+
+@pytest.fixture
+def put(tenant):
+    """Return a function that puts an item as the ingest app: ready JSON text, or values to be made JSON."""
+    tenant.graph.add_connection("contosohr", PROPERTIES, owner=ADMIN_CLIENT_ID, authorized=[INGEST_CLIENT_ID])
+    tenant.graph.add_user(UPN, displayName="Adele", jobTitle="Clerk", department="Sales", mobilePhone="+47 1")
+
+    async def put(item_id="u1", *, account=None, **properties):
+        named = {"account": account or {"userPrincipalName": UPN}, **properties}
+        body = {name: _text(value) for name, value in named.items()}
+        body |= {f"{name}@odata.type": "Collection(String)" for name, value in body.items() if isinstance(value, list)}
+        item = {"acl": [{"type": "everyone", "value": "everyone", "accessType": "grant"}], "properties": body}
+        async with tenant.client(INGEST_CLIENT_ID) as client:
+            answer = await client.put(f"/external/connections/contosohr/items/{item_id}", json=item)
+        assert answer.status_code == 200, tenant.graph.refusals
+
+    return put
+
+
+def _text(value):
+    if isinstance(value, list):
+        return [_text(one) for one in value]
+    return value if isinstance(value, str) else orjson.dumps(value).decode()
+
+
+async def test_a_source_is_registered_once_and_found_by_both_its_ids(admin):
+    """The connection's id as the key, or the service's own."""
+    created = await admin.post(SOURCES, json=SOURCE)
+    again = await admin.post(SOURCES, json=SOURCE)
+
+    by_source_id = await admin.get(OURS)
+    by_id = await admin.get(f"{SOURCES}/{created.json()['id']}")
+    escaped = await admin.get(f"{SOURCES}(sourceId=%27contosohr%27)")
+
+    assert (created.status_code, again.status_code) == (201, 409)
+    assert created.json() == by_source_id.json() == by_id.json() == escaped.json()
+    assert [source["sourceId"] for source in (await admin.get(SOURCES)).json()["value"]] == [ENTRA_SOURCE, "contosohr"]
+
+
+@pytest.mark.parametrize(
+    "change", [{"sourceId": None}, {"displayName": ""}, {"webUrl": "http://hr.contoso.com"}, {"colour": "blue"}]
+)
+async def test_a_source_that_breaks_a_rule_is_refused(admin, change):
+    """Id, name and an https address are needed."""
+    answer = await admin.post(SOURCES, json={**SOURCE, **change})
+
+    assert answer.status_code == 400
+
+
+async def test_a_source_changes_but_for_its_source_id(admin):
+    """sourceId is for good."""
+    await admin.post(SOURCES, json=SOURCE)
+
+    changed = await admin.patch(OURS, json={"displayName": "HR"})
+    refused = await admin.patch(OURS, json={"sourceId": "other"})
+
+    assert (changed.status_code, changed.json()["displayName"], refused.status_code) == (200, "HR", 400)
+
+
+async def test_every_tenant_has_a_global_setting_with_entra(admin):
+    """Nameless, and with the documented id."""
+    answer = await admin.get(SETTINGS)
+
+    expected = {"id": GLOBAL_SETTING, "name": None, "displayName": None}
+    assert answer.json()["value"] == [{**expected, "prioritizedSourceUrls": [source_url(ENTRA_SOURCE)]}]
+
+
+async def test_the_service_adds_entra_to_a_list_without_it(admin):
+    """So a client compares the order of known ids, not whole lists."""
+    await admin.post(SOURCES, json=SOURCE)
+
+    url = source_url("contosohr", version="beta")
+    answer = await admin.patch(f"{SETTINGS}/{GLOBAL_SETTING}", json={"prioritizedSourceUrls": [url]})
+
+    assert answer.status_code == 200
+    assert answer.json()["prioritizedSourceUrls"] == [url, source_url(ENTRA_SOURCE)]
+
+
+@pytest.mark.parametrize("urls", [None, [], "x", [source_url("nobody")], ["https://example.com"], [1]])
+async def test_a_list_that_names_no_sources_is_refused(admin, urls):
+    """Every entry is the address of a registered source."""
+    answer = await admin.patch(f"{SETTINGS}/{GLOBAL_SETTING}", json={"prioritizedSourceUrls": urls})
+
+    assert answer.status_code == 400
+
+
+async def test_the_global_setting_may_be_missing_and_is_created_once(admin, tenant):
+    """A tenant that never configured priorities has none."""
+    tenant.graph.remove_global_setting()
+    none = await admin.get(SETTINGS)
+
+    created = await admin.post(SETTINGS, json={"prioritizedSourceUrls": [source_url(ENTRA_SOURCE)]})
+    again = await admin.post(SETTINGS, json={"prioritizedSourceUrls": [source_url(ENTRA_SOURCE)]})
+
+    assert none.json() == {"value": []}
+    assert (created.status_code, created.json()["name"], again.status_code) == (201, None, 409)
+
+
+async def test_a_setting_is_deleted_only_when_it_lists_just_entra(admin, tenant):
+    """And an unknown one is 404."""
+    tenant.graph.add_source("bamboohr1")
+    path = f"{SETTINGS}/{GLOBAL_SETTING}"
+
+    refused = await admin.delete(path)
+    await admin.patch(path, json={"prioritizedSourceUrls": [source_url(ENTRA_SOURCE)]})
+    deleted = await admin.delete(path)
+    unknown = await admin.patch(path, json={"prioritizedSourceUrls": [source_url(ENTRA_SOURCE)]})
+
+    assert [answer.status_code for answer in (refused, deleted, unknown)] == [400, 204, 404]
+
+
+async def test_a_prioritised_source_cannot_be_deleted_nor_shortly_after():
+    """First out of the list, then a while, then the source."""
+    tenant = Tenant(priority_lag_seconds=30)
+    tenant.graph.add_source("contosohr")
+
+    async with tenant.client(ADMIN_CLIENT_ID) as admin:
+        refused = await admin.delete(OURS)
+        entra_only = {"prioritizedSourceUrls": [source_url(ENTRA_SOURCE)]}
+        await admin.patch(f"{SETTINGS}/{GLOBAL_SETTING}", json=entra_only)
+        too_soon = await admin.delete(OURS)
+        tenant.clock.advance(30)
+        deleted = await admin.delete(OURS)
+        again = await admin.delete(OURS)
+
+    assert [answer.status_code for answer in (refused, too_soon, deleted, again)] == [400, 400, 204, 404]
+    assert refused.json()["error"]["message"] == "Profile source is in priority list"
+
+
+async def test_entra_itself_cannot_be_deleted(admin, tenant):
+    """It is built in."""
+    tenant.graph.remove_global_setting()
+
+    answer = await admin.delete(f"{SOURCES}(sourceId='{ENTRA_SOURCE}')")
+
+    assert answer.status_code == 400
+
+
+async def test_fields_come_from_the_highest_source_that_has_them(tenant, put):
+    """Ours over Entra's, field by field; what we leave out stays Entra's."""
+    await put(position={"detail": {"jobTitle": "Engineer"}}, note="x")
+
+    profile = tenant.graph.profiles()[UPN]
+
+    company = {"department": "Sales"}
+    assert profile["personCurrentPosition"] == {"detail": {"jobTitle": "Engineer", "company": company}}
+    assert (profile["personName"], profile["custom"]) == ({"displayName": "Adele"}, {"note": "x"})
+    assert tenant.graph.ignored() == []
+
+
+async def test_an_empty_string_is_a_value(tenant, put):
+    """It wipes what Entra says."""
+    await put(position={"detail": {"jobTitle": ""}})
+
+    assert tenant.graph.profiles()[UPN]["personCurrentPosition"]["detail"]["jobTitle"] == ""
+
+
+async def test_the_order_of_the_list_decides(admin, tenant, put):
+    """With Entra first, ours only fills the gaps."""
+    await put(position={"detail": {"jobTitle": "Engineer", "role": "Lead"}})
+
+    urls = [source_url(ENTRA_SOURCE), source_url("contosohr")]
+    await admin.patch(f"{SETTINGS}/{GLOBAL_SETTING}", json={"prioritizedSourceUrls": urls})
+
+    detail = tenant.graph.profiles()[UPN]["personCurrentPosition"]["detail"]
+    assert (detail["jobTitle"], detail["role"]) == ("Clerk", "Lead")
+    assert tenant.graph.priorities() == [ENTRA_SOURCE, "contosohr"]
+
+
+async def test_lists_are_joined_without_exact_duplicates(tenant, put):
+    """Precedence only orders them."""
+    await put(phones=[{"number": "+47 2", "type": "business"}, {"number": "+47 1", "type": "mobile"}])
+
+    assert [phone["number"] for phone in tenant.graph.profiles()[UPN]["personPhones"]] == ["+47 2", "+47 1"]
+
+
+async def test_an_object_id_is_an_account_too(tenant, put):
+    """Either suffices; the id survives a rename."""
+    object_id = tenant.graph.add_user("lee@contoso.com")
+    await put(account={"externalDirectoryObjectId": object_id}, note="x")
+    tenant.graph.rename_user(object_id, "lee.gu@contoso.com")
+
+    assert tenant.graph.profiles()["lee.gu@contoso.com"]["custom"] == {"note": "x"}
+
+
+@pytest.mark.parametrize(
+    ("account", "reason"),
+    [
+        ({"userPrincipalName": "nobody@contoso.com"}, "no user has this account"),
+        ({"userPrincipalName": "guest@contoso.com"}, "the user is a guest"),
+        ({"userPrincipalName": "room@contoso.com"}, "the user has no mailbox"),
+        ('[{"userPrincipalName":"adelev@contoso.com"}]', "no user has this account"),
+    ],
+)
+async def test_an_item_without_a_usable_account_is_ignored(tenant, put, account, reason):
+    """200 on the PUT, and nobody's profile."""
+    tenant.graph.add_user("guest@contoso.com", guest=True)
+    tenant.graph.add_user("room@contoso.com", mailbox=False)
+
+    await put(account=account, note="x")
+
+    assert Ignored("u1", None, reason) in tenant.graph.ignored()
+    assert not any("custom" in profile for profile in tenant.graph.profiles().values())
+
+
+@pytest.mark.parametrize(
+    ("position", "reason"),
+    [
+        ("{", "is not JSON"),
+        ("[]", "is not a JSON object"),
+        ({"detail": {"shoeSize": 43}}, "detail.shoeSize: positionDetail has no such field"),
+        ({"detail": {"jobTitle": 1}}, "detail.jobTitle: a string is wanted"),
+        ({"detail": {"jobTitle": None}}, "detail.jobTitle: a string is wanted"),
+        ({"detail": {"startMonthYear": "01.03.2021"}}, "detail.startMonthYear: a date YYYY-MM-DD is wanted"),
+        ({"detail": {"layer": "1"}}, "detail.layer: a whole number is wanted"),
+        ({"detail": "Engineer"}, "detail: an object is wanted"),
+        ({"isCurrent": "yes"}, "isCurrent: true or false is wanted"),
+        ({"colleagues": {}}, "colleagues: an array is wanted"),
+        ({"colleagues": [{"relationship": "boss"}]}, "colleagues.relationship: is not in the enumeration"),
+    ],
+)
+async def test_what_cannot_be_read_is_dropped_in_silence(tenant, put, position, reason):
+    """The rest of the item counts."""
+    await put(position=position, note="x")
+
+    assert tenant.graph.ignored() == [Ignored("u1", "position", reason)]
+    assert tenant.graph.profiles()[UPN]["custom"] == {"note": "x"}
+
+
+async def test_only_three_mail_addresses_are_taken(tenant, put):
+    """The others are dropped."""
+    await put(emails=[{"address": f"a{i}@contoso.com", "type": "other"} for i in range(4)])
+
+    addresses = [mail["address"] for mail in tenant.graph.profiles()[UPN]["personEmails"]]
+    assert addresses[:4] == ["a0@contoso.com", "a1@contoso.com", "a2@contoso.com", UPN]
+    assert tenant.graph.ignored() == [Ignored("u1", "emails", "only 3 are taken")]
+
+
+async def test_of_two_items_for_one_account_the_later_counts(tenant, put):
+    """Competing records; the simulator tells."""
+    await put("u1", note="old")
+    tenant.clock.advance(1)
+    await put("u2", note="new")
+
+    assert tenant.graph.profiles()[UPN]["custom"] == {"note": "new"}
+    assert tenant.graph.ignored() == [Ignored("u1", None, "another item is for the same account")]
+
+
+async def test_items_put_too_soon_after_registration_never_show(tenant, put):
+    """Only putting them again helps."""
+    tenant.graph.sources["contosohr"].registered_at = tenant.clock.monotonic()
+    tenant.clock.advance(59)
+    await put(note="x")
+    tenant.clock.advance(3600)
+    never = tenant.graph.profiles()[UPN]
+
+    await put(note="x")
+
+    assert "custom" not in never
+    assert tenant.graph.profiles()[UPN]["custom"] == {"note": "x"}
+
+
+@pytest.mark.parametrize("missing", ["source", "priority", "global setting", "category"])
+async def test_without_registration_and_priority_nothing_shows(tenant, put, missing):
+    """Items alone are not enough."""
+    await put(note="x")
+    if missing == "source":
+        del tenant.graph.sources["contosohr"]
+    if missing == "priority":
+        tenant.graph.settings[GLOBAL_SETTING].urls = [source_url(ENTRA_SOURCE)]
+    if missing == "global setting":
+        tenant.graph.remove_global_setting()
+    if missing == "category":
+        tenant.graph.connections["contosohr"].category = "uncategorized"
+
+    profile = tenant.graph.profiles()[UPN]
+
+    assert "custom" not in profile
+    assert profile["personCurrentPosition"]["detail"]["jobTitle"] == "Clerk"
+    assert len(tenant.graph.ignored()) == 1

@@ -62,9 +62,9 @@ class _Node:
 
 @contextmanager
 def azurite(
-    *, certificate: Path | None = None, key: Path | None = None, folder: Path = _FOLDER
+    *, port: int = 0, certificate: Path | None = None, key: Path | None = None, folder: Path = _FOLDER
 ) -> Iterator[AzuriteServer]:
-    """Run Azurite's blob service until the block ends.
+    """Run Azurite's blob service until the block ends, on a free port unless one is given.
 
     With a certificate and its key it serves HTTPS and takes bearer tokens for ``https://storage.azure.com`` as well.
 
@@ -74,7 +74,7 @@ def azurite(
     node, script = _installed(folder)
     command = [
         node, "--require", str(_HERE / "ends_with_parent.cjs"), str(script),
-        "--blobHost", "127.0.0.1", "--blobPort", "0",
+        "--blobHost", "127.0.0.1", "--blobPort", str(port),
         "--inMemoryPersistence", "--skipApiVersionCheck", "--disableTelemetry", "--silent",
     ]  # fmt: skip
     if certificate and key:

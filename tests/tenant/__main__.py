@@ -1,0 +1,64 @@
+"""``python -m tests.tenant``: the demo, and the local tenant that stays up."""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+
+from tests.tenant.azurite import AzuriteUnavailable
+from tests.tenant.functions_host import IndexingFailed
+
+if TYPE_CHECKING:
+    from types import FrameType
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one command; return its exit code."""
+    parser = argparse.ArgumentParser(prog="python -m tests.tenant", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    commands.add_parser("demo", help="three nights and one more; reports are left in .demo/")
+    serve = commands.add_parser("serve", help="stay up on http://127.0.0.1:7071 until Ctrl-C")
+    serve.add_argument("--tenant-only", action="store_true", help="leave the functions to `func start`")
+    drop = commands.add_parser("drop", help="upload an HR export to the storage of a tenant that is being served")
+    drop.add_argument("export", type=Path)
+    drop.add_argument("--name", help="the blob's name; the file's own otherwise")
+    given = parser.parse_args(arguments)
+    terminal = Console()
+    # In a pipe there is no width to ask for; lines are as wide as most of them need.
+    console = terminal if terminal.is_terminal else Console(width=120)
+    signal.signal(signal.SIGTERM, _terminate)
+    try:
+        return _run(given, console)
+    except KeyboardInterrupt:
+        console.print("stopped")
+        return 130
+
+
+def _run(given: argparse.Namespace, console: Console) -> int:
+    from tests.tenant import demo, stay_up
+
+    try:
+        if given.command == "demo":
+            demo.demo(console)
+        elif given.command == "serve":
+            stay_up.stay_up(console, tenant_only=given.tenant_only)
+        else:
+            stay_up.drop(console, given.export, given.name or given.export.name)
+    except (demo.StoryFailed, AzuriteUnavailable, IndexingFailed, OSError) as error:
+        Console(stderr=True).print(f"[red]{given.command} failed:[/] ", end="")
+        print(error, file=sys.stderr)
+        return 1
+    return 0
+
+
+def _terminate(_signal: int, _frame: FrameType | None) -> None:
+    raise SystemExit(143)  # everything is in a context manager: this ends it all
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

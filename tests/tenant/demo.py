@@ -1,0 +1,343 @@
+"""``make demo``: three nights and one more, told from what Graph holds; every sentence of the story is checked."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import logging
+import shutil
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from rich.table import Table
+from rich.text import Text
+
+from tests.tenant.contoso import EXPORTS, QUARANTINE, REPORTS, ROOT, SAMPLES, contoso
+from tests.tenant.functions_host import FunctionsHost
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from rich.console import Console
+
+    from tests.tenant.contoso import Contoso
+    from tests.tenant.functions_host import Answer
+
+FOLDER: Final = ROOT / ".demo"
+SETUP_DEADLINE_SECONDS: Final = 120
+
+SHOWN: Final = ("C1006", "C1008", "C1005")
+"""Whose profiles are shown: a new title, a new UPN, and a report of the manager with a new UPN."""
+
+
+class StoryFailed(Exception):
+    """Something came out otherwise than the demo tells it."""
+
+
+COUNTS: Final = ("created", "updated", "deleted", "unchanged", "unmatched", "rejected", "grace", "held", "failed")
+
+
+@dataclass(frozen=True, slots=True)
+class Night:
+    """One night: which sample is dropped under which name, and what must come of it; counts not named must be 0."""
+
+    sample: str
+    name: str
+    title: str
+    outcome: str
+    counts: Mapping[str, int]
+    changed: frozenset[str]
+    """Employee ids of everyone whose item is created, updated or deleted."""
+
+
+NIGHTS: Final = (
+    Night(
+        sample="people-2026-11-20.csv",
+        name="people-2026-11-20.csv",
+        title="the first export: everyone is new",
+        outcome="completed",
+        counts={"created": 23, "unmatched": 1},
+        changed=frozenset(f"C{number}" for number in range(1001, 1024)),
+    ),
+    Night(
+        sample="people-2026-11-21.csv",
+        name="people-2026-11-21.csv",
+        title="joiners, movers, a leaver, someone missing, a bad row",
+        outcome="completed",
+        counts={"created": 1, "updated": 7, "deleted": 1, "unchanged": 13, "unmatched": 1, "rejected": 1, "grace": 1},
+        changed=frozenset({"C1025", "C1006", "C1008", "C1002", "C1003", "C1004", "C1005", "C1007", "C1013"}),
+    ),
+    Night(
+        sample="people-2026-11-22.csv",
+        name="people-2026-11-22.csv",
+        title="the same people again, in another order",
+        outcome="completed",
+        counts={"deleted": 1, "unchanged": 21, "unmatched": 1, "rejected": 1},
+        changed=frozenset({"C1009"}),
+    ),
+    Night(
+        sample="people-2026-11-22.csv",
+        name="people-2026-11-23.csv",
+        title="and once more",
+        outcome="unchanged",
+        counts={"unchanged": 21, "unmatched": 1, "rejected": 1},
+        changed=frozenset(),
+    ),
+)
+
+
+def demo(console: Console) -> None:
+    """Run the demo; its reports are left in ``.demo/``.
+
+    Raises:
+        StoryFailed: with a sentence, when something is not as the story has it.
+    """
+    shutil.rmtree(FOLDER, ignore_errors=True)
+    FOLDER.mkdir()
+    log = logging.FileHandler(FOLDER / "connector.log", encoding="utf-8")
+    logging.basicConfig(level=logging.INFO, format="%(message)s", handlers=[log])
+    began = time.monotonic()
+    console.print("[bold]People connector[/] on a local tenant: Graph, Entra and Key Vault simulated, Azurite genuine")
+    with contoso() as world, FunctionsHost(ROOT, world.settings) as host:
+        if host.errors:
+            raise StoryFailed(" ".join(host.errors.values()))
+        story = _Story(console, world, host)
+        world.follow((SAMPLES / NIGHTS[0].sample).read_bytes())
+        before = {employee: _lines(world, employee) for employee in SHOWN}
+        story.set_up()
+        for number, night in enumerate(NIGHTS, 1):
+            story.night(number, night)
+        story.profiles(before)
+        story.keep_files()
+    seconds = time.monotonic() - began
+    console.print(f"\n[green]As told.[/] {seconds:.0f} s. Reports, quarantine and log are in [bold].demo/[/]")
+
+
+class _Story:
+    def __init__(self, console: Console, world: Contoso, host: FunctionsHost) -> None:
+        self._console = console
+        self._world = world
+        self._host = host
+        self._last_run: str | None = None
+
+    def set_up(self) -> None:
+        """Call POST /setup until it is done, as an operator would."""
+        self._heading("Setup", "POST /api/admin/setup, until it answers 200")
+        deadline = time.monotonic() + SETUP_DEADLINE_SECONDS
+        shown = None
+        while True:
+            answer = self._host.request("POST", "/api/admin/setup", key=self._host.key)
+            view = _view(answer)
+            if view != shown:
+                self._console.print(view)
+                shown = view
+            if answer.status == 200:
+                return
+            if answer.status != 202:
+                raise StoryFailed(f"setup answered {answer.status}: {answer.body.decode()}")
+            if time.monotonic() > deadline:
+                raise StoryFailed(f"setup was not done after {SETUP_DEADLINE_SECONDS} s")
+            time.sleep(float(answer.headers["retry-after"]))
+
+    def night(self, number: int, night: Night) -> None:
+        """Drop the export, fire the timer, and say what that changed in Graph."""
+        export = (SAMPLES / night.sample).read_bytes()
+        self._world.follow(export)
+        graph = self._world.tenant.graph
+        before, requests = dict(graph.items), len(graph.requests)
+        with self._world.storage() as account:
+            account.get_blob_client(EXPORTS, night.name).upload_blob(export)
+
+        ended = self._host.fire("sync_people")
+
+        if ended.error is not None:
+            raise StoryFailed(f"night {number}: the timer failed: {ended.error}") from ended.error
+        report = self._report(number)
+        sent = len(graph.requests) - requests
+        self._heading(f"Night {number}", f"{night.name}: {night.title}")
+        self._console.print(_numbers(report, sent))
+        people = {row["EmployeeId"]: row for row in csv.DictReader(io.StringIO(export.decode()))}
+        for line in _changes(before, graph.items, people, report):
+            self._console.print(line)
+        _check(number, night, report, _touched(before, graph.items), sent)
+
+    def profiles(self, before: Mapping[str, Mapping[str, str]]) -> None:
+        """Show what people would see of three of them, before and after."""
+        self._heading("Profiles", "as people see them: before the first night → now")
+        after = {employee: _lines(self._world, employee) for employee in SHOWN}
+        table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), show_header=False)
+        table.add_column(style="dim", no_wrap=True)
+        for _ in SHOWN:
+            table.add_column(overflow="fold", ratio=1)
+        for name in next(iter(after.values())):
+            cells = (_before_and_after(before[employee][name], after[employee][name]) for employee in SHOWN)
+            table.add_row(f"  {name}", *cells)
+        self._console.print(table)
+        for employee, lines in after.items():
+            if missing := [name for name, value in lines.items() if value == "-"]:
+                raise StoryFailed(f"the profile of {employee} has no {', '.join(missing)}")
+        if after["C1006"]["title"] != "Senior Data Engineer":
+            raise StoryFailed("the new title of C1006 is not in the profile")
+        if after["C1005"]["manager"] != self._world.upn("C1002"):
+            raise StoryFailed("the manager's new UPN did not reach C1005")
+
+    def keep_files(self) -> None:
+        """Copy the reports and the quarantined rows to where they can be looked at."""
+        with self._world.storage() as account:
+            for container, folder in ((REPORTS, FOLDER / "reports"), (QUARANTINE, FOLDER / "quarantine")):
+                folder.mkdir()
+                client = account.get_container_client(container)
+                for name in client.list_blob_names():
+                    (folder / name.rpartition("/")[2]).write_bytes(client.download_blob(name).readall())
+                if not any(folder.iterdir()):
+                    raise StoryFailed(f"nothing was written to {container}")
+        profiles = json.dumps(self._world.tenant.graph.profiles(), ensure_ascii=False, indent=2)
+        (FOLDER / "profiles.json").write_text(profiles, encoding="utf-8")
+
+    def _report(self, number: int) -> dict[str, Any]:
+        runs = self._get("/api/admin/runs").json()["runs"]
+        if not runs or runs[0]["run"] == self._last_run:
+            raise StoryFailed(f"night {number}: the run left no report")
+        self._last_run = runs[0]["run"]
+        report: dict[str, Any] = self._get(f"/api/admin/runs/{self._last_run}").json()
+        return report
+
+    def _get(self, target: str) -> Answer:
+        answer = self._host.request("GET", target, key=self._host.key)
+        if answer.status != 200:
+            raise StoryFailed(f"GET {target} answered {answer.status}: {answer.body.decode()}")
+        return answer
+
+    def _heading(self, title: str, text: str) -> None:
+        self._console.print()
+        self._console.print(Text(title, style="bold cyan"), Text(text, style="dim"))
+
+
+def _view(answer: Answer) -> Text:
+    """Return one line for one answer of setup."""
+    marks = {"done": ("✓ ", "green"), "in progress": ("… ", "yellow")}
+    line = Text(f"  {answer.status} ")
+    for step in answer.json().get("steps", []):
+        mark, style = marks.get(step["state"], ("· ", "dim"))
+        line.append(f" {mark}{step['name']}", style=style)
+    return line
+
+
+def _numbers(report: Mapping[str, Any], sent: int) -> Text:
+    line = Text(f"  {report['outcome']}", style="bold")
+    styles = {"created": "green", "updated": "yellow", "deleted": "red"}
+    for name in COUNTS:
+        if report[name]:
+            line.append(" · ", style="dim").append(f"{report[name]} {name}", style=styles.get(name, "not bold"))
+    line.append(" · ", style="dim").append(f"{sent} Graph requests", style="not bold")
+    return line
+
+
+def _changes(
+    before: Mapping[str, Any], after: Mapping[str, Any], people: Mapping[str, Any], report: Mapping[str, Any]
+) -> Iterator[Text]:
+    """Say of everyone what changed: items as Graph holds them now, against what it held before."""
+    created, updated, deleted = _sorted_out(before, after)
+    if len(created) > 3:
+        names = [_fields(after[item])["name.displayName"] for item in created[:3]]
+        yield _line("+", "green", ", ".join(names), f"and {len(created) - 3} more")
+        created = []
+    for item in created:
+        yield _line("+", "green", _fields(after[item])["name.displayName"], "")
+    for item in updated:
+        old, new = _fields(before[item]), _fields(after[item])
+        differences = [
+            f"{name.rpartition('.')[2]} {old.get(name, '-')} → {new.get(name, '-')}"
+            for name in sorted(old.keys() | new.keys(), key=lambda name: ("manager" in name, name))
+            if old.get(name) != new.get(name) and not name.endswith(("Id", "emails.address", "last"))
+        ]
+        yield _line("~", "yellow", new["name.displayName"], "; ".join(differences))
+    for item in deleted:
+        yield _line("-", "red", _fields(before[item])["name.displayName"], "no profile data of ours any more")
+    for item, body in after.items():
+        employee = _fields(body)["positions.detail.employeeId"]
+        if employee not in people and item not in created:
+            yield _line("?", "magenta", _fields(body)["name.displayName"], "missing: kept for one more export")
+    for row in report.get("rows", []):
+        yield _line(
+            "!", "red", f"row {row['row']}", f"{', '.join(row['codes'])}: quarantined for HR, person left as is"
+        )
+
+
+def _before_and_after(before: str, after: str) -> Text:
+    if before == after:
+        return Text(after)
+    return Text(before, style="dim").append(" → ").append(after, style="green")
+
+
+def _line(mark: str, style: str, name: str, text: str) -> Text:
+    return Text(f"  {mark} ", style=style).append(name, style="default").append(f"  {text}", style="dim")
+
+
+def _sorted_out(before: Mapping[str, Any], after: Mapping[str, Any]) -> tuple[list[str], list[str], list[str]]:
+    created = [item for item in after if item not in before]
+    updated = [item for item in after if item in before and after[item] != before[item]]
+    return created, updated, [item for item in before if item not in after]
+
+
+def _touched(before: Mapping[str, Any], after: Mapping[str, Any]) -> set[str]:
+    """Return the employee ids of everyone whose item came, changed or went."""
+    items = [item for group in _sorted_out(before, after) for item in group]
+    return {_fields(after.get(item) or before[item])["positions.detail.employeeId"] for item in items}
+
+
+def _check(number: int, night: Night, report: Mapping[str, Any], touched: set[str], sent: int) -> None:
+    expected = {"outcome": night.outcome} | dict.fromkeys(COUNTS, 0) | dict(night.counts)
+    for name, value in expected.items():
+        if report[name] != value:
+            raise StoryFailed(f"night {number}: {name} should be {value}, but is {report[name]}")
+    if touched != night.changed:
+        raise StoryFailed(
+            f"night {number}: other people were touched than should be: {sorted(touched ^ night.changed)}"
+        )
+    if report["graph"]["requests"] != sent:
+        raise StoryFailed(f"night {number}: Graph saw {sent} requests, the report says {report['graph']['requests']}")
+    if not night.changed and sent:
+        raise StoryFailed(f"night {number}: nothing changed, and yet Graph saw {sent} requests")
+
+
+def _fields(item: Mapping[str, Any]) -> dict[str, str]:
+    """Return an item's values by path, with the JSON that stands in strings taken apart."""
+    found: dict[str, str] = {}
+    for name, value in item["properties"].items():
+        if not name.endswith("@odata.type"):
+            texts = value if isinstance(value, list) else [value]
+            for text in texts:
+                for path, leaf in _leaves(_parsed(text), name):
+                    found[path] = f"{found[path]}, {leaf}" if path in found else leaf
+    return found
+
+
+def _parsed(text: Any) -> Any:
+    return json.loads(text) if isinstance(text, str) and text.startswith("{") else text
+
+
+def _leaves(value: Any, path: str) -> Iterator[tuple[str, str]]:
+    if isinstance(value, dict):
+        for name, inner in value.items():
+            yield from _leaves(inner, f"{path}.{name}")
+    else:
+        yield path, str(value)
+
+
+def _lines(world: Contoso, employee: str) -> dict[str, str]:
+    """Return what someone's profile shows, by the words people use for it."""
+    profile = world.tenant.graph.profiles()[world.upn(employee)]
+    position = profile.get("personCurrentPosition", {})
+    detail = position.get("detail", {})
+    return {
+        "name": profile.get("personName", {}).get("displayName", "-"),
+        "title": detail.get("jobTitle", "-"),
+        "department": detail.get("company", {}).get("department", "-"),
+        "office": detail.get("company", {}).get("officeLocation", "-"),
+        "manager": position.get("manager", {}).get("userPrincipalName", "-"),
+        "skills": ", ".join(skill["displayName"] for skill in profile.get("personSkills", [])) or "-",
+        "colour": profile.get("custom", {}).get("favoriteColor", "-"),
+    }

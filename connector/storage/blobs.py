@@ -52,6 +52,7 @@ _LEASE_SECONDS = 15
 """A lease request that takes longer is given up: the holder must learn within its 60 s whether it still holds."""
 
 _LEASE_READ_SECONDS = 5
+_LEASE_RETRIES = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,7 +222,8 @@ async def open_service(
         connection_string: either this, or the next two.
         account_url: the blob endpoint, ``https://ACCOUNT.blob.core.windows.net``.
         credential: who we are there.
-        ca_bundle: a file of certificate authorities to trust instead of the system's.
+        ca_bundle: a file of certificate authorities to trust instead of the system's. aiohttp reads SSL_CERT_FILE only
+            when it is imported; a file named here holds whatever was imported first.
 
     Raises:
         ConfigurationError: when the connection string or the URL makes no sense. The message does not repeat it.
@@ -229,8 +231,8 @@ async def open_service(
     from azure.storage.blob.aio import BlobServiceClient, ExponentialRetry
 
     options: dict[str, Any] = {
-        # 1, 3 and 5 seconds, give or take one: long enough for a partition to move, short enough for a tick.
-        "retry_policy": ExponentialRetry(initial_backoff=1, increment_base=2, retry_total=3, random_jitter_range=1),
+        # 2, 4 and 8 seconds, give or take one: long enough for a partition to move, short enough for a tick.
+        "retry_policy": ExponentialRetry(initial_backoff=0, increment_base=2, retry_total=3, random_jitter_range=1),
         "connection_timeout": _CONNECT_SECONDS,
         "read_timeout": _READ_SECONDS,
         "max_single_put_size": SINGLE_PUT_LIMIT,
@@ -252,10 +254,14 @@ async def open_service(
 
 
 class AzureContainer:
-    """A container in Azure Blob Storage or Azurite. The client is the caller's to close."""
+    """A container in Azure Blob Storage or Azurite. The client is the caller's to close.
 
-    def __init__(self, client: ContainerClient) -> None:
+    ``page_size`` is how many names one request lists; 5,000 is the most.
+    """
+
+    def __init__(self, client: ContainerClient, *, page_size: int = 5000) -> None:
         self._client = client
+        self._page_size = page_size
         self.requests = 0
 
     async def list(self, prefix: str = "", *, delimiter: str | None = None) -> Listing:
@@ -272,11 +278,12 @@ class AzureContainer:
 
         blobs: list[BlobInfo] = []
         prefixes: list[str] = []
+        options: dict[str, Any] = {"results_per_page": self._page_size, "raw_response_hook": note}
         with self._translated(writing=False):
             found: Any = (
-                self._client.list_blobs(name_starts_with=prefix, raw_response_hook=note)
+                self._client.list_blobs(name_starts_with=prefix, **options)
                 if delimiter is None
-                else self._client.walk_blobs(name_starts_with=prefix, delimiter=delimiter, raw_response_hook=note)
+                else self._client.walk_blobs(name_starts_with=prefix, delimiter=delimiter, **options)
             )
             async for entry in found:
                 if isinstance(entry, BlobPrefix):
@@ -407,7 +414,7 @@ class AzureContainer:
         # The client proposes the id, so asking again after a lost answer finds us as the holder.
         lease = BlobLeaseClient(self._blob(name))
         async with self._lease_request():
-            await lease.acquire(lease_duration=seconds, read_timeout=_LEASE_READ_SECONDS, raw_response_hook=self._count)
+            await lease.acquire(lease_duration=seconds, **self._lease_options())
         return lease.id
 
     async def renew_lease(self, name: str, lease: str) -> None:
@@ -416,9 +423,7 @@ class AzureContainer:
 
         try:
             async with self._lease_request():
-                await BlobLeaseClient(self._blob(name), lease_id=lease).renew(
-                    read_timeout=_LEASE_READ_SECONDS, raw_response_hook=self._count
-                )
+                await BlobLeaseClient(self._blob(name), lease_id=lease).renew(**self._lease_options())
         except StateChanged as error:
             raise LeaseLost(f"the leased blob in container {self._name} is gone") from error
 
@@ -428,9 +433,7 @@ class AzureContainer:
 
         try:
             async with self._lease_request():
-                await BlobLeaseClient(self._blob(name), lease_id=lease).release(
-                    read_timeout=_LEASE_READ_SECONDS, raw_response_hook=self._count
-                )
+                await BlobLeaseClient(self._blob(name), lease_id=lease).release(**self._lease_options())
         except (LeaseLost, StateChanged):
             return
 
@@ -456,6 +459,13 @@ class AzureContainer:
 
     def _count(self, _response: object) -> None:
         self.requests += 1
+
+    def _lease_options(self) -> dict[str, Any]:
+        return {
+            "retry_total": _LEASE_RETRIES,
+            "read_timeout": _LEASE_READ_SECONDS,
+            "raw_response_hook": self._count,
+        }
 
     def _upload_options(
         self, content_type: str, *, if_none_match: bool, if_match: str | None = None, lease: str | None = None

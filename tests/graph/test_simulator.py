@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
-from tests.tenant import ADMIN_CLIENT_ID, INGEST_CLIENT_ID, Tenant
+from tests.tenant import ADMIN_CLIENT_ID, INGEST_CLIENT_ID, Tenant, VirtualClock
 
 CONNECTION = {
     "id": "contosohr",
@@ -17,7 +19,7 @@ ACCOUNT = {"name": "account", "type": "string", "labels": ["personAccount"]}
 SCHEMA = {"baseType": "microsoft.graph.externalItem", "properties": [ACCOUNT]}
 
 
-def a_schema(*properties):
+def a_schema(*properties: dict[str, Any]) -> dict[str, Any]:
     """Return a schema with the account property and the given ones."""
     return {**SCHEMA, "properties": [ACCOUNT, *properties]}
 
@@ -127,7 +129,7 @@ async def test_what_the_simulator_does_not_know_it_says(admin, path):
 
 
 async def test_a_connection_is_created_as_a_draft_and_reads_back_as_asked(admin):
-    """contentCategory and both apps are there."""
+    """Its contentCategory and both apps are there."""
     created = await admin.post("/external/connections", json=CONNECTION)
 
     assert created.status_code == 201
@@ -241,14 +243,15 @@ async def test_the_permission_for_all_reaches_every_connection(tenant, admin):
 
 async def test_a_deleted_connection_is_gone_with_its_items_and_its_id_is_taken_for_a_while():
     """Recreating needs patience."""
-    tenant = Tenant(id_reuse_seconds=300)
+    clock = VirtualClock()
+    tenant = Tenant(clock=clock, id_reuse_seconds=300)
     tenant.graph.add_connection("contosohr", [ACCOUNT], owner=ADMIN_CLIENT_ID)
 
     async with tenant.client(ADMIN_CLIENT_ID) as admin:
         deleted = await admin.delete("/external/connections/contosohr")
         again = await admin.delete("/external/connections/contosohr")
         too_soon = await admin.post("/external/connections", json=CONNECTION)
-        tenant.clock.advance(300)
+        clock.advance(300)
         later = await admin.post("/external/connections", json=CONNECTION)
 
     assert [answer.status_code for answer in (deleted, again, too_soon, later)] == [204, 404, 409, 201]

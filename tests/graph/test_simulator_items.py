@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from tests.tenant import ADMIN_CLIENT_ID, INGEST_CLIENT_ID, Tenant
@@ -22,7 +24,7 @@ ACCOUNT = '{"userPrincipalName":"adelev@contoso.com"}'
 PATH = "/external/connections/contosohr/items/u1"
 
 
-def an_item(**properties):
+def an_item(**properties: Any) -> dict[str, Any]:
     """Return an item's body with the account and the given properties; __ in a name stands for @odata."""
     named = {name.replace("__", "@odata."): value for name, value in properties.items()}
     return {"acl": [EVERYONE], "properties": {"account": ACCOUNT, **named}}
@@ -220,7 +222,7 @@ async def test_more_than_15_comparisons_are_refused(ingest):
 
 
 async def test_users_come_in_pages(tenant, ingest):
-    """nextLink keeps the query; 100 to a page unless asked otherwise."""
+    """The nextLink keeps the query; 100 to a page unless asked otherwise."""
     wanted = {tenant.graph.add_user(f"p{i}@contoso.com") for i in range(250)}
 
     url, found, pages = "/users?$select=id,userPrincipalName", set(), 0
@@ -282,7 +284,7 @@ async def test_basic_permission_reads_basic_properties(tenant, ingest):
     assert more.status_code == 403
 
 
-def a_part(number, **changes):
+def a_part(number: int, **changes: Any) -> dict[str, Any]:
     """Return a batch part that puts item u<number>."""
     part = {
         "id": str(number),

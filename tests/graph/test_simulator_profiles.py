@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import orjson
 import pytest
 
-from tests.tenant import ADMIN_CLIENT_ID, INGEST_CLIENT_ID, Tenant
+from tests.tenant import ADMIN_CLIENT_ID, INGEST_CLIENT_ID, Tenant, VirtualClock
 from tests.tenant.graph import ENTRA_SOURCE, GLOBAL_SETTING, Ignored
 from tests.tenant.graph.people import source_url
 
@@ -55,7 +57,7 @@ def put(tenant):
     return put
 
 
-def _text(value):
+def _text(value: Any) -> Any:
     if isinstance(value, list):
         return [_text(one) for one in value]
     return value if isinstance(value, str) else orjson.dumps(value).decode()
@@ -86,7 +88,7 @@ async def test_a_source_that_breaks_a_rule_is_refused(admin, change):
 
 
 async def test_a_source_changes_but_for_its_source_id(admin):
-    """sourceId is for good."""
+    """Its sourceId is for good."""
     await admin.post(SOURCES, json=SOURCE)
 
     changed = await admin.patch(OURS, json={"displayName": "HR"})
@@ -149,7 +151,8 @@ async def test_a_setting_is_deleted_only_when_it_lists_just_entra(admin, tenant)
 
 async def test_a_prioritised_source_cannot_be_deleted_nor_shortly_after():
     """First out of the list, then a while, then the source."""
-    tenant = Tenant(priority_lag_seconds=30)
+    clock = VirtualClock()
+    tenant = Tenant(clock=clock, priority_lag_seconds=30)
     tenant.graph.add_source("contosohr")
 
     async with tenant.client(ADMIN_CLIENT_ID) as admin:
@@ -157,7 +160,7 @@ async def test_a_prioritised_source_cannot_be_deleted_nor_shortly_after():
         entra_only = {"prioritizedSourceUrls": [source_url(ENTRA_SOURCE)]}
         await admin.patch(f"{SETTINGS}/{GLOBAL_SETTING}", json=entra_only)
         too_soon = await admin.delete(OURS)
-        tenant.clock.advance(30)
+        clock.advance(30)
         deleted = await admin.delete(OURS)
         again = await admin.delete(OURS)
 

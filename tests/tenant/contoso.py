@@ -31,6 +31,9 @@ EXPORTS, REPORTS, QUARANTINE, STATE = "hr-exports", "connector-reports", "hr-qua
 PORTS: Final = {"azurite": 10000, "graph": 7443, "entra": 7444, "vault": 7445, "identity": 7446}
 """Where ``make serve`` puts things, so that a settings file stays true from one time to the next."""
 
+IDENTITY_HEADER: Final = "local"
+"""What the managed identity endpoint wants to see; App Service makes one up for each worker."""
+
 
 @dataclass(slots=True)
 class Contoso:
@@ -99,6 +102,7 @@ def contoso(
     # Azurite first: installing it needs the machine's own certificate authorities.
     with azurite(port=given.pop("azurite", 0)) as blobs:
         tenant = Tenant(clock=SystemClock(), schema_seconds=schema_seconds, settle_seconds=settle_seconds)
+        tenant.entra.identity_header = IDENTITY_HEADER
         with tenant.serve(ports=given, directory=directory) as served:
             settings = {
                 **served.environment(),

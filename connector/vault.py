@@ -211,7 +211,7 @@ class Vault:
         except (AzureError, TimeoutError, ValueError) as error:  # ValueError: the challenge names another resource
             sentence = _sentence(error, self._host, identity, name)
         if sentence is not None:
-            raise CredentialError(sentence)
+            raise CredentialError(sentence) from None
 
 
 def _sentence(error: Exception, host: str, identity: Identity, name: str) -> str:

@@ -14,7 +14,8 @@ making=''
 if [ "$oldest" != "$newest" ]; then
     "$oldest_python" tools/environment.py ".venv-$oldest" requirements-dev.txt >.venv/older.log 2>&1 </dev/null &
     making=$!
-    trap 'kill "$making" 2>/dev/null || true' INT TERM
+    trap 'kill "$making" 2>/dev/null || true' EXIT
+    trap 'exit 130' INT TERM
 fi
 
 step "format" && $bin/ruff format --check

@@ -614,15 +614,16 @@ def _advice(error: object, status: int | None, code: str, container: str, *, wri
     """Return what the operator can check when storage refuses or is silent."""
     role = "Storage Blob Data Contributor" if writing else "Storage Blob Data Reader (or Contributor)"
     found = code or status
+    # Storage's own refusals have a code; without one it is the managed identity that gave no token.
+    if not code and type(error).__name__ in ("ClientAuthenticationError", "CredentialUnavailableError"):
+        return (
+            f"no token for storage, container {container}: check that the managed identity is assigned to the app"
+            " and that AZURE_CLIENT_ID is its client id (locally: az login)"
+        )
     if status in (401, 403):
         return (
             f"storage refuses us container {container} ({found}): the identity needs the role {role} on it (a new"
             " assignment takes up to 10 minutes), and the account's network rules must admit this app"
-        )
-    if status is None and type(error).__name__ in ("ClientAuthenticationError", "CredentialUnavailableError"):
-        return (
-            f"no token for storage, container {container}: check that the managed identity is assigned to the app"
-            " and that AZURE_CLIENT_ID is its client id (locally: az login)"
         )
     if status is None:
         return (

@@ -14,6 +14,7 @@ import pytest
 from connector.errors import ConfigurationError, CredentialError
 from connector.identities import Identities
 from connector.settings import Settings
+from connector.storage.blobs import AzureContainer, open_service
 from connector.vault import SecretCache
 from tests.tenant import (
     ADMIN_CLIENT_ID,
@@ -23,6 +24,7 @@ from tests.tenant import (
     Tenant,
     VirtualClock,
 )
+from tests.tenant.azurite import azurite
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -517,6 +519,24 @@ class TestMachine:
 
             assert isinstance(machine, DefaultAzureCredential)
             assert identities.machine() is machine
+
+    @pytest.mark.azurite
+    async def test_it_opens_storage_too(self, tenant: Tenant, served: ServedTenant, process: Process):
+        """By token, over TLS, as in Azure."""
+        with azurite(certificate=served.certificate, key=served.key) as server:
+            async with (
+                process.invocation() as identities,
+                open_service(
+                    account_url=server.url, credential=identities.machine(), ca_bundle=str(served.ca_bundle)
+                ) as service,
+            ):
+                container = AzureContainer(service.get_container_client("connector-state"))
+                await container.ensure()
+                await container.write("head.json", b"{}", if_none_match=True)
+
+                assert [info.name for info in (await container.list()).blobs] == ["head.json"]
+
+        assert tenant.vault.requests == []
 
 
 async def _refusal(process: Process, identity: Identity, **settings: str) -> str:

@@ -19,6 +19,7 @@ from connector.storage.blobs import (
     SINGLE_PUT_LIMIT,
     AzureContainer,
     Container,
+    _refusal,
     open_service,
 )
 from tests.storage.memory import Killed, MemoryContainer
@@ -818,3 +819,58 @@ class TestAzure:
                 raise AssertionError
 
         assert "nonsense" not in str(refusal.value)
+
+
+class TestRefusals:
+    """What Azure answers beyond what Azurite can be brought to."""
+
+    @pytest.mark.parametrize(
+        ("status", "code", "expected", "sentence"),
+        [
+            (403, "AuthorizationPermissionMismatch", StoreUnavailable, "role Storage Blob Data Contributor"),
+            (403, "AuthorizationFailure", StoreUnavailable, "network rules"),
+            (401, "InvalidAuthenticationInfo", StoreUnavailable, "role Storage Blob Data Contributor"),
+            (404, "ContainerNotFound", StoreUnavailable, "container hr does not exist"),
+            (404, "BlobNotFound", StateChanged, "not there"),
+            (409, "BlobAlreadyExists", StateChanged, "BlobAlreadyExists"),
+            (409, "BlockCountExceedsLimit", StateChanged, "50,000 blocks"),
+            (409, "LeaseAlreadyPresent", Busy, "another run"),
+            (409, "LeaseIdMismatchWithLeaseOperation", LeaseLost, "not ours"),
+            (409, "LeaseIsBrokenAndCannotBeRenewed", LeaseLost, "not ours"),
+            (412, "LeaseIdMissing", LeaseLost, "not ours"),
+            (412, "LeaseLost", LeaseLost, "not ours"),
+            (412, "ConditionNotMet", StateChanged, "ConditionNotMet"),
+            (412, None, StateChanged, "412"),
+            (409, "ContainerBeingDeleted", StoreUnavailable, "ContainerBeingDeleted"),
+            (503, "ServerBusy", StoreUnavailable, "answers ServerBusy"),
+            (500, None, StoreUnavailable, "answers 500"),
+        ],
+    )
+    def test_each_code_is_one_of_four_kinds(
+        self, status: int, code: str | None, expected: type[Exception], sentence: str
+    ):
+        """And every sentence names the container."""
+        from azure.core.exceptions import HttpResponseError
+
+        refused = HttpResponseError("Server refused. RequestId:1")
+        refused.status_code = status
+        refused.error_code = code  # type: ignore[attr-defined]
+
+        error = _refusal(refused, "hr", writing=True)
+
+        assert type(error) is expected
+        assert sentence in error.message
+        assert "container hr" in error.message
+
+    @pytest.mark.parametrize("status", [400, None])
+    def test_no_token_is_not_storage_refusing(self, status: int | None):
+        """The managed identity is to be checked, whatever its endpoint answered."""
+        from azure.core.exceptions import ClientAuthenticationError
+
+        refused = ClientAuthenticationError("No managed identity found for the client id.")
+        refused.status_code = status
+
+        error = _refusal(refused, "hr", writing=False)
+
+        assert error.message.startswith("no token for storage, container hr:")
+        assert "AZURE_CLIENT_ID" in error.message

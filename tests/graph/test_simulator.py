@@ -156,7 +156,8 @@ async def test_the_creator_is_authorised_without_asking(admin):
 )
 async def test_some_tenants_answer_201_and_forget_what_was_asked(setting, member, found):
     """Only reading back tells."""
-    tenant = Tenant(**{setting: True})
+    settings: dict[str, Any] = {setting: True}
+    tenant = Tenant(**settings)
 
     async with tenant.client(ADMIN_CLIENT_ID) as admin:
         created = await admin.post("/external/connections", json=CONNECTION)
@@ -211,11 +212,12 @@ async def test_an_update_replaces_the_authorised_apps_but_keeps_the_creator(admi
     assert (read["name"], read["configuration"]["authorizedAppIds"]) == ("New", [ADMIN_CLIENT_ID])
 
 
-async def test_the_content_category_cannot_be_changed(admin):
+@pytest.mark.parametrize("change", [{"contentCategory": "crm"}, {"name": None}, {"id": "other"}])
+async def test_the_content_category_cannot_be_changed(admin, change):
     """Only name, description and configuration are documented to be."""
     await admin.post("/external/connections", json=CONNECTION)
 
-    answer = await admin.patch("/external/connections/contosohr", json={"contentCategory": "crm"})
+    answer = await admin.patch("/external/connections/contosohr", json=change)
 
     assert answer.status_code == 400
 

@@ -183,9 +183,10 @@ async def test_more_in_flight_than_allowed_is_throttled(tenant, put):
     assert tenant.clock.monotonic() == pytest.approx(0.45)
 
 
-async def test_the_parts_of_a_batch_count_one_by_one(tenant):
-    """Batching does not raise the limit."""
-    tenant.graph.limit_items(5)
+@pytest.mark.parametrize("limit", [{"per_second": 5}, {"per_second": 100, "concurrency": 5}])
+async def test_the_parts_of_a_batch_count_one_by_one(tenant, limit):
+    """Batching does not raise the limit, neither per second nor in flight."""
+    tenant.graph.limit_items(**limit)
     part = {"method": "GET"}
     parts = [{**part, "id": str(i), "url": f"/external/connections/contosohr/items/u{i}"} for i in range(7)]
 

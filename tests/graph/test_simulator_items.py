@@ -9,7 +9,7 @@ import pytest
 from tests.tenant import ADMIN_CLIENT_ID, INGEST_CLIENT_ID, Tenant
 from tests.tenant.graph import Dropped, Throttled
 
-PROPERTIES = [
+PROPERTIES: list[dict[str, Any]] = [
     {"name": "account", "type": "string", "labels": ["personAccount"]},
     {"name": "skills", "type": "stringCollection", "labels": ["personSkills"]},
     {"name": "note", "type": "string"},

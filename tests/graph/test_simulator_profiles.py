@@ -21,6 +21,7 @@ PROPERTIES = [
     {"name": "languages", "type": "stringCollection", "labels": ["personLanguages"]},
     {"name": "emails", "type": "stringCollection", "labels": ["personEmails"]},
     {"name": "phones", "type": "stringCollection", "labels": ["personPhones"]},
+    {"name": "anniversaries", "type": "stringCollection", "labels": ["personAnniversaries"]},
     {"name": "note", "type": "string"},
 ]
 UPN = "adelev@contoso.com"
@@ -274,7 +275,17 @@ async def test_only_three_mail_addresses_are_taken(tenant, put):
 
     addresses = [mail["address"] for mail in tenant.graph.profiles()[UPN]["personEmails"]]
     assert addresses[:4] == ["a0@contoso.com", "a1@contoso.com", "a2@contoso.com", UPN]
-    assert tenant.graph.ignored() == [Ignored("u1", "emails", "only 3 are taken")]
+    assert tenant.graph.ignored() == [Ignored("u1", "emails", "only 3 of 4 are taken")]
+
+
+async def test_one_anniversary_of_each_type_is_taken(tenant, put):
+    """The second of a type is dropped."""
+    days = [("work", "2021-03-01"), ("birthday", "1990-05-17"), ("work", "2022-03-01")]
+    await put(anniversaries=[{"type": kind, "date": day} for kind, day in days])
+
+    anniversaries = tenant.graph.profiles()[UPN]["personAnniversaries"]
+    assert [day["date"] for day in anniversaries] == ["2021-03-01", "1990-05-17"]
+    assert tenant.graph.ignored() == [Ignored("u1", "anniversaries", "only 2 of 3 are taken")]
 
 
 async def test_of_two_items_for_one_account_the_later_counts(tenant, put):

@@ -15,7 +15,7 @@ from urllib.parse import parse_qsl
 
 import orjson
 
-from tests.tenant.wire import InProcess, Reply, Request, json_reply, serve_asgi
+from tests.tenant.wire import InProcess, NoAnswer, Reply, Request, json_reply, serve_asgi
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -90,6 +90,7 @@ class Entra:
         self.identity_header = secrets.token_hex(16)
         self.requests: list[tuple[str, str, str | None]] = []
         """Every token request: method, path and the client id it was for."""
+        self._down: tuple[bool, int | None] = (False, None)
         self._clock = clock
         self._key = secrets.token_bytes(32)
         self._tokens: dict[str, Token] = {}
@@ -189,6 +190,14 @@ class Entra:
             raise EntraRefusal(7000222, text, status=401, error="invalid_client")
         return app
 
+    def down(self, status: int | None = None) -> None:
+        """Take the token service away: connections break, or with a status, every request gets that one."""
+        self._down = (True, status)
+
+    def up(self) -> None:
+        """Bring the token service back."""
+        self._down = (False, None)
+
     def credential(self, client_id: str) -> EntraCredential:
         """Return an asynchronous token credential for an app, for tests that are not about secrets."""
         return EntraCredential(self, client_id)
@@ -203,6 +212,11 @@ class Entra:
 
     async def answer(self, request: Request) -> Reply:
         """Answer a token request."""
+        is_down, status = self._down
+        if is_down and status is None:
+            raise NoAnswer(reached=False)
+        if status is not None:
+            return json_reply(status, {"error": "temporarily_unavailable"})
         path = request.path.rstrip("/")
         if match := re.fullmatch(r"/([^/]+)/oauth2/v2\.0/token", path):
             return self._client_credentials(request, match[1])

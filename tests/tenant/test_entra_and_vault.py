@@ -23,7 +23,7 @@ from tests.tenant import (
     TENANT_ID,
     Tenant,
 )
-from tests.tenant.graph import Dropped
+from tests.tenant.graph import Dropped, Kill
 
 GRAPH_SCOPE = "https://graph.microsoft.com/.default"
 API = "api-version=7.5"
@@ -118,6 +118,19 @@ async def test_a_secret_expires_and_a_new_one_takes_over(tenant, entra):
 
     assert (old.status_code, old.json()["error_codes"]) == (401, [7000222])
     assert (new.status_code, removed.json()["error_codes"]) == (200, [7000215])
+
+
+async def test_entra_goes_down_and_comes_back(tenant, entra):
+    """Without an answer, or with a 503."""
+    tenant.entra.down()
+    with pytest.raises(httpx.ConnectError):
+        await entra.post(TOKEN_PATH, data=a_grant(tenant))
+    tenant.entra.down(503)
+    busy = await entra.post(TOKEN_PATH, data=a_grant(tenant))
+    tenant.entra.up()
+    back = await entra.post(TOKEN_PATH, data=a_grant(tenant))
+
+    assert (busy.status_code, back.status_code) == (503, 200)
 
 
 async def test_the_managed_identity_endpoint_wants_its_header(tenant, entra):
@@ -282,10 +295,11 @@ async def test_the_genuine_client_reports_a_wrong_secret(served):
             await app.get_token(GRAPH_SCOPE)
 
 
-async def test_on_loopback_a_dropped_connection_is_closed_without_an_answer(served):
-    """Abruptly, as networks do."""
+@pytest.mark.parametrize("fault", [Dropped(), Kill()])
+async def test_on_loopback_a_broken_connection_is_closed_without_an_answer(served, fault):
+    """Abruptly, as networks do; nobody can be killed over the wire."""
     tenant, where = served
-    tenant.graph.fault(0, Dropped())
+    tenant.graph.fault(0, fault)
 
     async with httpx.AsyncClient(verify=ssl.create_default_context(cafile=where.ca_bundle)) as client:
         with pytest.raises(httpx.TransportError):

@@ -11,7 +11,8 @@ from tests.tenant.graph.replies import Refusal, bad_request
 from tests.tenant.wire import Reply, Request, json_reply
 
 if TYPE_CHECKING:
-    from tests.tenant.graph.simulator import Call, GraphSimulator
+    from tests.tenant.graph.call import Call
+    from tests.tenant.graph.simulator import GraphSimulator
     from tests.tenant.graph.state import Json
 
 _MAX_PARTS = 20
@@ -32,7 +33,7 @@ def run_batch(graph: GraphSimulator, call: Call) -> Reply:
         raise bad_request("Every batch request must have a unique id.")
     answers = []
     for part in parts:
-        reply = graph.answer_part(_part_request(call, part), call.version, call.token)
+        reply = graph.answer_part(call, _part_request(call, part))
         if reply is not None:
             answers.append(_answer(part["id"], reply))
     return json_reply(200, {"responses": graph.shuffled(answers)})

@@ -12,7 +12,8 @@ from tests.tenant.graph.state import Connection, Json, Operation
 from tests.tenant.wire import Reply, json_reply
 
 if TYPE_CHECKING:
-    from tests.tenant.graph.simulator import Call, GraphSimulator
+    from tests.tenant.graph.call import Call
+    from tests.tenant.graph.simulator import GraphSimulator
 
 _RESERVED = frozenset({
     "none", "directory", "exchange", "exchangearchive", "linkedin", "mailbox", "onedrivebusiness", "sharepoint",
@@ -204,8 +205,10 @@ def _check_id(connection_id: object) -> None:
 def _check_members(body: Json, *, allowed: set[str]) -> None:
     if unknown := set(body) - allowed:
         raise malformed(f"members that cannot be set: {sorted(unknown)}")
-    if len(body.get("name", "")) > 128:
-        raise malformed("name is longer than 128 characters")
+    for name, longest in (("name", 128), ("description", None)):
+        text = body.get(name, "")
+        if not isinstance(text, str) or len(text[:longest]) < len(text):
+            raise malformed(f"{name} is not a text of acceptable length")
 
 
 def _app_ids(body: Json, owner: str) -> list[str]:

@@ -114,6 +114,11 @@ AT_MOST = {"personEmails": 3, "personAddresses": 3}
 https://learn.microsoft.com/microsoft-365-copilot/extensibility/build-connectors-with-people-data [certain: 3]"""
 
 
+ONE_OF_EACH_TYPE = {"personAddresses", "personAnniversaries"}
+"""A second one of the same type is ignored [likely].
+https://learn.microsoft.com/microsoft-365-copilot/extensibility/build-connectors-with-people-data [certain: one each]"""
+
+
 def read_entity(shape: str, value: Any) -> tuple[Json, list[str]]:
     """Return what is left of an entity, and why the rest was dropped; each reason begins with the field's path."""
     reasons: list[str] = []

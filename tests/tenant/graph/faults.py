@@ -1,4 +1,4 @@
-"""What can go wrong on the way, scripted by request position or by predicate, and Graph's throttling."""
+"""What can go wrong on the way, scripted by request position or by predicate."""
 
 from __future__ import annotations
 
@@ -137,30 +137,3 @@ class FaultScript:
                 condition.times -= 1
             return condition.fault
         return None
-
-
-@dataclass(slots=True)
-class Bucket:
-    """A token bucket over item operations, and a limit on how many are in flight.
-
-    https://learn.microsoft.com/graph/connecting-external-content-connectors-api-overview [likely: 25 per second and
-    25 concurrent operations per connection, from pages that no longer state it]
-    """
-
-    per_second: float
-    burst: float
-    concurrency: int
-    retry_after: float
-    level: float
-    filled_at: float
-    refused: int = 0
-
-    def admits(self, now: float, in_flight: int) -> bool:
-        """Take one operation out of the bucket, when it holds one and the concurrency allows it."""
-        self.level = min(self.burst, self.level + (now - self.filled_at) * self.per_second)
-        self.filled_at = now
-        if self.level < 1 or in_flight > self.concurrency:
-            self.refused += 1
-            return False
-        self.level -= 1
-        return True

@@ -12,7 +12,8 @@ from tests.tenant.graph.state import Connection, Item, Json
 from tests.tenant.wire import Reply, json_reply
 
 if TYPE_CHECKING:
-    from tests.tenant.graph.simulator import Call, GraphSimulator
+    from tests.tenant.graph.call import Call
+    from tests.tenant.graph.simulator import GraphSimulator
 
 _ITEM_ID = re.compile(r"[A-Za-z0-9]{1,128}")
 _MEMBERS = {"id", "acl", "properties", "content", "@odata.type"}

@@ -10,7 +10,8 @@ from tests.tenant.graph.state import ENTRA_SOURCE, GLOBAL_SETTING, Json, Profile
 from tests.tenant.wire import Reply, json_reply
 
 if TYPE_CHECKING:
-    from tests.tenant.graph.simulator import Call, GraphSimulator
+    from tests.tenant.graph.call import Call
+    from tests.tenant.graph.simulator import GraphSimulator
 
 _SOURCE_MEMBERS = {"displayName", "kind", "webUrl", "localizations", "@odata.type"}
 _SETTING_MEMBERS = {"name", "displayName", "prioritizedSourceUrls", "@odata.type"}

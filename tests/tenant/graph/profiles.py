@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from tests.tenant.graph.entities import AT_MOST, ENTITIES, read_entity
+from tests.tenant.graph.entities import AT_MOST, ENTITIES, ONE_OF_EACH_TYPE, read_entity
 from tests.tenant.graph.people import source_ids
 from tests.tenant.graph.state import ENTRA_SOURCE, User
 
@@ -122,12 +122,21 @@ def _entities(connection: Connection, item: Item, ignored: list[Ignored]) -> Jso
             continue
         several = [_entity(label, text, item, name, ignored) for text in ([value] if isinstance(value, str) else value)]
         read = [entity for entity in several if entity]
-        limit = AT_MOST.get(label, len(read))
-        if len(read) > limit:
-            ignored.append(Ignored(item.id, name, f"only {limit} are taken"))
-        if read:
-            entities[label] = read[0] if isinstance(value, str) else read[:limit]
+        taken = _taken(label, read)
+        if len(taken) < len(read):
+            ignored.append(Ignored(item.id, name, f"only {len(taken)} of {len(read)} are taken"))
+        if taken:
+            entities[label] = taken[0] if isinstance(value, str) else taken
     return entities
+
+
+def _taken(label: str, entities: list[Json]) -> list[Json]:
+    if label in ONE_OF_EACH_TYPE:
+        by_type: dict[str, Json] = {}
+        for entity in entities:
+            by_type.setdefault(entity.get("type") or entity.get("detail", {}).get("type", ""), entity)
+        entities = list(by_type.values())
+    return entities[: AT_MOST.get(label)]
 
 
 def _entity(label: str, text: str, item: Item, name: str, ignored: list[Ignored]) -> Json:

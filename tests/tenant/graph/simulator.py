@@ -16,9 +16,11 @@ import orjson
 from tests.tenant.entra import GRAPH
 from tests.tenant.graph import batch, routes
 from tests.tenant.graph import profiles as composition
-from tests.tenant.graph.faults import Bucket, Fault, FaultScript, Kill, Throttled
+from tests.tenant.graph.call import Call
+from tests.tenant.graph.faults import Fault, FaultScript, Kill, Throttled
+from tests.tenant.graph.limits import Limits
 from tests.tenant.graph.people import source_url
-from tests.tenant.graph.replies import Refusal, denied, malformed
+from tests.tenant.graph.replies import Refusal, denied
 from tests.tenant.graph.seen import Seen
 from tests.tenant.graph.state import (
     ENTRA_SOURCE,
@@ -42,42 +44,6 @@ if TYPE_CHECKING:
     from tests.tenant.wire import Receive, Scope, Send
 
 _ITEM_PATH = re.compile(r"/external/connections/[^/]+/items/")
-
-
-@dataclass(slots=True)
-class Call:
-    """An authenticated request on its way to a handler."""
-
-    request: Request
-    version: str
-    token: Token
-
-    @property
-    def client_id(self) -> str:
-        """Return the calling app's id."""
-        return self.token.client_id
-
-    @property
-    def identity(self) -> str:
-        """Return the calling app's name."""
-        return self.token.name
-
-    @property
-    def roles(self) -> frozenset[str]:
-        """Return the application permissions in the token."""
-        return self.token.roles
-
-    def json_object(self) -> Json:
-        """Return the body, which must be a JSON object sent as such."""
-        if not self.request.headers.get("content-type", "").startswith("application/json"):
-            raise malformed("the content type is not application/json")
-        try:
-            body = orjson.loads(self.request.body)
-        except orjson.JSONDecodeError:
-            raise malformed("the body is not JSON") from None
-        if not isinstance(body, dict):
-            raise malformed("the body is not a JSON object")
-        return body
 
 
 @dataclass(eq=False)
@@ -125,8 +91,7 @@ class GraphSimulator:
     _by_upn: dict[str, str] = field(default_factory=dict)
     _faults: FaultScript = field(default_factory=FaultScript)
     _part_faults: FaultScript = field(default_factory=FaultScript)
-    _buckets: dict[str, Bucket] = field(default_factory=dict)
-    _limit: Bucket | None = None
+    _limits: Limits | None = None
     _schema_failures: list[str] = field(default_factory=list)
     _serial: int = 0
     _shuffle: random.Random = field(default_factory=lambda: random.Random(20260302))  # noqa: S311
@@ -259,15 +224,12 @@ class GraphSimulator:
         concurrency: int = 25,
         retry_after: float = 10,
     ) -> None:
-        """Throttle item operations of each connection beyond so many per second or in flight."""
-        full = per_second if burst is None else burst
-        now = self.clock.monotonic()
-        self._limit = Bucket(per_second, full, concurrency, retry_after, full, now)
-        self._buckets.clear()
+        """Throttle item operations of each connection beyond so many per second (in bursts of so many) or in flight."""
+        self._limits = Limits(per_second, burst or per_second, concurrency, retry_after)
 
     def clear_faults(self) -> None:
         """Forget every fault and limit that has not happened yet."""
-        self._faults, self._part_faults, self._limit = FaultScript(), FaultScript(), None
+        self._faults, self._part_faults, self._limits = FaultScript(), FaultScript(), None
 
     # The mounts.
 
@@ -283,13 +245,15 @@ class GraphSimulator:
         """Answer one request, after what the fault script has for it."""
         version, path = _split(request.path)
         token = self._token(request)
-        seen = Seen(request.method, f"{path}?{request.query}" if request.query else path, token.name if token else None)
+        seen = _seen(request, path, token)
         position = len(self.requests)
         self.requests.append(seen)
         self.in_flight += 1
         self.max_in_flight = max(self.max_in_flight, self.in_flight)
+        opened: list[str] = []
         try:
-            reply = self._meet(self._faults.meet(position, seen), lambda: self._serve(request, version, path, token))
+            fault = self._faults.meet(position, seen)
+            reply = _meet(fault, lambda: self._serve(request, version, path, token, opened))
             if self.latency:
                 await self.clock.sleep(self.latency)
         except BaseException:
@@ -297,21 +261,23 @@ class GraphSimulator:
             raise
         finally:
             self.in_flight -= 1
+            if self._limits is not None:
+                self._limits.release(opened)
         return self._finish(request, reply)
 
-    def answer_part(self, request: Request, version: str, token: Token) -> Reply | None:
+    def answer_part(self, call: Call, part: Request) -> Reply | None:
         """Answer one part of a batch; None when it is missing from the answer."""
-        path = _split(f"/{version}{request.path}")[1]
-        seen = Seen(request.method, f"{path}?{request.query}" if request.query else path, token.name)
+        path = _split(f"/{call.version}{part.path}")[1]
+        seen = _seen(part, path, call.token)
         position = len(self.parts)
         self.parts.append(seen)
         try:
             fault = self._part_faults.meet(position, seen)
-            reply = self._meet(fault, lambda: self._serve(request, version, path, token))
+            reply = _meet(fault, lambda: self._serve(part, call.version, path, call.token, call.opened))
         except NoAnswer:
             self.statuses[0] += 1
             return None
-        return self._finish(request, reply)
+        return self._finish(part, reply)
 
     # Inside.
 
@@ -333,47 +299,29 @@ class GraphSimulator:
     def _token(self, request: Request) -> Token | None:
         return self.entra.verify(request.bearer, audience=GRAPH) if request.bearer else None
 
-    def _meet(self, fault: Fault | None, serve: Callable[[], Reply]) -> Reply:
-        if fault is None:
-            return serve()
-        return fault.reply(serve() if fault.effect else None)
-
-    def _serve(self, request: Request, version: str, path: str, token: Token | None) -> Reply:
+    def _serve(self, request: Request, version: str, path: str, token: Token | None, opened: list[str]) -> Reply:
         try:
-            return self._route(request, version, path, token)
+            return self._route(Call(request, version, _known(token), opened), path)
         except Refusal as refusal:
             self.refusals.append(f"{refusal.status} {request.method} {path}: {refusal.reason}")
             return refusal.reply()
 
-    def _route(self, request: Request, version: str, path: str, token: Token | None) -> Reply:
-        if token is None:
-            # https://learn.microsoft.com/graph/resolve-auth-errors [certain]
-            text = "Access token is missing, invalid or has expired."
-            raise Refusal(401, "InvalidAuthenticationToken", text)
-        call = Call(request, version, token)
-        if path == "/$batch" and request.method == "POST":
+    def _route(self, call: Call, path: str) -> Reply:
+        method = call.request.method
+        if path == "/$batch" and method == "POST":
             return batch.run_batch(self, call)
-        found = routes.find(request.method, path)
-        if found is None or not version:
-            text = f"the simulator does not know {request.method} {path}"
-            raise Refusal(400, "BadRequest", text)
+        found = routes.find(method, path)
+        if found is None or not call.version:
+            raise Refusal(400, "BadRequest", f"the simulator does not know {method} {path}")
         route, named = found
-        if not token.roles & route.roles:
-            raise denied(f"app {token.name!r} has none of {sorted(route.roles)}")
-        if self._limit is not None and _ITEM_PATH.match(path):
-            self._take_from_bucket(named[0])
+        if not call.roles & route.roles:
+            raise denied(f"app {call.identity!r} has none of {sorted(route.roles)}")
+        if self._limits is not None and _ITEM_PATH.match(path):
+            connection_id = named[0]
+            if not self._limits.admit(connection_id, self.clock.monotonic()):
+                return Throttled(self._limits.retry_after).reply(None)
+            call.opened.append(connection_id)
         return route.handler(self, call, *named)
-
-    def _take_from_bucket(self, connection_id: str) -> None:
-        limit = self._limit
-        if limit is None:
-            return
-        bucket = self._buckets.setdefault(
-            connection_id,
-            Bucket(limit.per_second, limit.burst, limit.concurrency, limit.retry_after, limit.burst, limit.filled_at),
-        )
-        if not bucket.admits(self.clock.monotonic(), self.in_flight):
-            raise _Throttled(limit.retry_after)
 
     def _finish(self, request: Request, reply: Reply) -> Reply:
         """Add the ids and the date that every answer of Graph carries.
@@ -394,15 +342,24 @@ class GraphSimulator:
         return reply
 
 
-class _Throttled(Refusal):
-    """The bucket is empty."""
+def _seen(request: Request, path: str, token: Token | None) -> Seen:
+    return Seen(request.method, f"{path}?{request.query}" if request.query else path, token.name if token else None)
 
-    def __init__(self, retry_after: float) -> None:
-        super().__init__(429, "TooManyRequests", "Please retry again later.", reason="the bucket is empty")
-        self._retry_after = retry_after
 
-    def reply(self) -> Reply:
-        return Throttled(self._retry_after).reply(None)
+def _known(token: Token | None) -> Token:
+    """Refuse who has no valid token.
+
+    https://learn.microsoft.com/graph/resolve-auth-errors [certain]
+    """
+    if token is None:
+        raise Refusal(401, "InvalidAuthenticationToken", "Access token is missing, invalid or has expired.")
+    return token
+
+
+def _meet(fault: Fault | None, serve: Callable[[], Reply]) -> Reply:
+    if fault is None:
+        return serve()
+    return fault.reply(serve() if fault.effect else None)
 
 
 def _split(path: str) -> tuple[str, str]:

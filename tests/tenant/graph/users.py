@@ -11,7 +11,8 @@ from tests.tenant.wire import Reply, json_reply
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tests.tenant.graph.simulator import Call, GraphSimulator
+    from tests.tenant.graph.call import Call
+    from tests.tenant.graph.simulator import GraphSimulator
     from tests.tenant.graph.state import Json, User
 
 _PROPERTIES: dict[str, Callable[[User], Any]] = {

@@ -52,6 +52,8 @@ def _run(given: argparse.Namespace, console: Console) -> int:
     except (demo.StoryFailed, AzuriteUnavailable, IndexingFailed, OSError) as error:
         Console(stderr=True).print(f"[red]{given.command} failed:[/] ", end="")
         print(error, file=sys.stderr)
+        if given.command == "demo":
+            print("What the connector logged is in .demo/connector.log", file=sys.stderr)
         return 1
     return 0
 

@@ -98,6 +98,7 @@ def demo(console: Console) -> None:
     FOLDER.mkdir()
     log = logging.FileHandler(FOLDER / "connector.log", encoding="utf-8")
     logging.basicConfig(level=logging.INFO, format="%(message)s", handlers=[log])
+    logging.getLogger("azure").setLevel(logging.WARNING)  # our own uploads are not the connector's log
     began = time.monotonic()
     console.print("[bold]People connector[/] on a local tenant: Graph, Entra and Key Vault simulated, Azurite genuine")
     with contoso() as world, FunctionsHost(ROOT, world.settings) as host:
@@ -129,14 +130,14 @@ class _Story:
         shown = None
         while True:
             answer = self._host.request("POST", "/api/admin/setup", key=self._host.key)
+            if answer.status not in (200, 202):
+                raise StoryFailed(f"setup answered {answer.status}: {answer.body.decode()}")
             view = _view(answer)
             if view != shown:
                 self._console.print(view)
                 shown = view
             if answer.status == 200:
                 return
-            if answer.status != 202:
-                raise StoryFailed(f"setup answered {answer.status}: {answer.body.decode()}")
             if time.monotonic() > deadline:
                 raise StoryFailed(f"setup was not done after {SETUP_DEADLINE_SECONDS} s")
             time.sleep(float(answer.headers["retry-after"]))

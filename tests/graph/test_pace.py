@@ -7,6 +7,7 @@ import json
 import logging
 from datetime import timedelta
 from email.utils import format_datetime
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import pytest
@@ -188,7 +189,7 @@ async def test_failures_are_repeated_after_growing_waits(failure):
     with pytest.raises(GraphUnavailable) as refused:
         await pace.run(attempt, repeat=True)
 
-    assert [later - earlier for earlier, later in zip(moments, moments[1:], strict=False)] == [0.75, 1.5, 3, 6, 12]
+    assert [later - earlier for earlier, later in pairwise(moments)] == [0.75, 1.5, 3, 6, 12]
     assert refused.value.status == failure.status
 
 
@@ -316,7 +317,7 @@ async def test_a_limit_per_second_is_kept():
 
     await work(a_pace(clock, max_per_second=10), tenant.attempt, until=20)
 
-    gaps = [later - earlier for earlier, later in zip(tenant.accepted, tenant.accepted[1:], strict=False)]
+    gaps = [later - earlier for earlier, later in pairwise(tenant.accepted)]
     assert min(gaps) == pytest.approx(0.1)
     assert 195 <= len([moment for moment in tenant.accepted if moment <= 20]) <= 202
 

@@ -1,0 +1,323 @@
+"""The resources: items, users, connections, schemas, profile sources and priorities, against the simulated Graph."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from connector.errors import GraphDenied, GraphRejected, GraphUnavailable, LeaseLost
+from connector.graph.connections import Connections
+from connector.graph.items import Items
+from connector.graph.profile_property_settings import ProfilePropertySettings
+from connector.graph.profile_sources import ProfileSources
+from connector.graph.schemas import Schemas
+from connector.graph.users import Users
+from tests.graph.opening import an_item, graph_at, with_connection
+from tests.tenant import ADMIN_CLIENT_ID, INGEST_CLIENT_ID, Tenant
+from tests.tenant.graph.faults import Dropped, Failed, Refused, Throttled
+
+
+async def test_an_item_is_put_read_and_deleted():
+    """What is put is what is read; what is deleted is not there, and deleting it again is no error."""
+    tenant = await with_connection()
+    async with graph_at(tenant) as graph:
+        items = Items(graph, "contosohr")
+
+        await items.put("u1", an_item("u1"))
+        held = await items.get("u1")
+        await items.delete("u1")
+        await items.delete("u1")
+        gone = await items.get("u1")
+
+    assert held is not None
+    assert held["properties"]["account"] == json.loads(an_item("u1"))["properties"]["account"]
+    assert gone is None
+    assert tenant.graph.items == {}
+
+
+async def test_an_item_that_graph_refuses_is_rejected():
+    """A 4xx for one item is an error of its own kind, so that the others can go on."""
+    tenant = await with_connection()
+    async with graph_at(tenant) as graph:
+        with pytest.raises(GraphRejected) as refused:
+            await Items(graph, "contosohr").put("u1", b'{"id":"u1"}')
+
+    assert refused.value.status == 400
+
+
+async def test_a_lost_lease_stops_writes_and_no_reads():
+    """Before each write it is asked whether we still may; reading is always allowed."""
+    tenant = await with_connection()
+
+    def before_write() -> None:
+        raise LeaseLost("somebody else holds it")
+
+    async with graph_at(tenant) as graph:
+        items = Items(graph, "contosohr", before_write=before_write)
+        before = len(tenant.graph.requests)
+        with pytest.raises(LeaseLost):
+            await items.put("u1", an_item("u1"))
+        with pytest.raises(LeaseLost):
+            await items.delete("u1")
+        await items.get("u1")
+
+    assert [seen.method for seen in tenant.graph.requests[before:]] == ["GET"]
+
+
+def a_tenant_with_users(count: int) -> tuple[Tenant, list[str]]:
+    tenant = Tenant()
+    upns = [f"person{number:04}@contoso.com" for number in range(count)]
+    for upn in upns:
+        tenant.graph.add_user(upn)
+    return tenant, upns
+
+
+async def test_users_are_found_in_few_requests():
+    """Twenty parts of fifteen names: 10,000 people would be 34 requests."""
+    tenant, upns = a_tenant_with_users(901)
+
+    async with graph_at(tenant) as graph:
+        found = await Users(graph).by_upn(upns)
+
+    assert set(found) == set(upns)
+    assert len(tenant.graph.requests) == 4
+
+
+async def test_users_are_compared_without_case():
+    """HR's spelling finds Entra's, and the answer's keys are the folded form of both."""
+    tenant = Tenant()
+    object_id = tenant.graph.add_user("Adele.Vance@Contoso.com")
+
+    async with graph_at(tenant) as graph:
+        found = await Users(graph).by_upn([" adele.vance@CONTOSO.com ", "ADELE.VANCE@contoso.com"])
+
+    assert {key: (account.id, account.upn) for key, account in found.items()} == {
+        "adele.vance@contoso.com": (object_id, "Adele.Vance@Contoso.com")
+    }
+    assert len(tenant.graph.parts) == 1
+
+
+@pytest.mark.parametrize(
+    "upn", ["mary.o'neil@contoso.com", "bob_x.com#EXT#@contoso.com", "a+b&c%d=e@contoso.com", "jörg@contoso.com"]
+)
+async def test_unusual_names_are_looked_up_as_they_are(upn):
+    """Apostrophes are doubled and everything else is escaped, so that no name breaks or widens the filter."""
+    tenant = Tenant()
+    tenant.graph.add_user(upn)
+    tenant.graph.add_user("someone.else@contoso.com")
+
+    async with graph_at(tenant) as graph:
+        found = await Users(graph).by_upn([upn])
+
+    assert list(found) == [upn.casefold()]
+
+
+async def test_what_is_known_of_an_account():
+    """Disabled accounts, guests and accounts without mail are told apart."""
+    tenant = Tenant()
+    tenant.graph.add_user("off@contoso.com", enabled=False)
+    tenant.graph.add_user("guest@contoso.com", guest=True)
+    tenant.graph.add_user("nomail@contoso.com", mail=None)
+
+    async with graph_at(tenant) as graph:
+        found = await Users(graph).by_upn(["off@contoso.com", "guest@contoso.com", "nomail@contoso.com", "no@one.com"])
+
+    assert {key: (account.enabled, account.guest, account.mail is None) for key, account in found.items()} == {
+        "off@contoso.com": (False, False, False),
+        "guest@contoso.com": (True, True, False),
+        "nomail@contoso.com": (True, False, True),
+    }
+
+
+async def test_nobody_to_look_up_costs_nothing():
+    """No names, no requests."""
+    tenant = Tenant()
+    async with graph_at(tenant) as graph:
+        found = await Users(graph).by_upn(["", "  "])
+
+    assert found == {}
+    assert tenant.graph.requests == []
+
+
+@pytest.mark.parametrize("fault", [Throttled(10), Failed(503), Failed(500), Dropped()])
+async def test_only_the_parts_that_failed_are_asked_for_again(fault):
+    """A part that is throttled, fails or is missing is sent again, alone; the others are done."""
+    tenant, upns = a_tenant_with_users(300)
+    tenant.graph.fault_part(3, fault)
+    tenant.graph.fault_part(7, fault)
+
+    async with graph_at(tenant) as graph:
+        found = await Users(graph).by_upn(upns)
+
+    assert set(found) == set(upns)
+    assert (len(tenant.graph.requests), len(tenant.graph.parts)) == (2, 22)
+
+
+async def test_parts_may_come_in_any_order():
+    """Answers are told apart by their ids."""
+    tenant, upns = a_tenant_with_users(300)
+    tenant.graph.shuffles_batches = True
+    tenant.graph.fault_part(19, Failed(503))
+
+    async with graph_at(tenant) as graph:
+        found = await Users(graph).by_upn(upns)
+
+    assert set(found) == set(upns)
+
+
+async def test_parts_that_never_succeed_are_unavailable():
+    """The patience for a batch is that of any request."""
+    tenant, upns = a_tenant_with_users(30)
+    tenant.graph.fault_parts_when(lambda _: True, Failed(503), times=None)
+
+    async with graph_at(tenant) as graph:
+        with pytest.raises(GraphUnavailable):
+            await Users(graph).by_upn(upns)
+
+    assert graph.pace.requests == 6
+
+
+async def test_a_throttled_batch_waits_as_long_as_its_slowest_part():
+    """The longest Retry-After of the parts is the pause for all."""
+    tenant, upns = a_tenant_with_users(300)
+    tenant.graph.fault_part(3, Throttled(10))
+    tenant.graph.fault_part(7, Throttled(45))
+
+    async with graph_at(tenant) as graph:
+        await Users(graph).by_upn(upns)
+
+    assert tenant.clock.monotonic() == 45
+
+
+async def test_a_name_that_graph_cannot_read_harms_nobody_else():
+    """A filter refused with 400 is asked again name by name; the unreadable one is nobody's."""
+    tenant, upns = a_tenant_with_users(20)
+    tenant.graph.fault_parts_when(lambda seen: "person0004" in seen.path, Refused(400), times=None)
+
+    async with graph_at(tenant) as graph:
+        found = await Users(graph).by_upn(upns)
+
+    assert set(found) == set(upns) - {"person0004@contoso.com"}
+
+
+async def test_a_tenant_that_reads_no_filter_at_all_is_an_error():
+    """When every single name is refused, that is no statement about people."""
+    tenant, upns = a_tenant_with_users(20)
+    tenant.graph.fault_parts_when(lambda _: True, Refused(400), times=None)
+
+    async with graph_at(tenant) as graph:
+        with pytest.raises(GraphRejected, match="look up users"):
+            await Users(graph).by_upn(upns)
+
+
+async def test_looking_up_users_needs_its_role():
+    """A missing User.Read.All is named, whether the batch or its parts are refused."""
+    tenant, upns = a_tenant_with_users(20)
+    tenant.entra.withdraw(INGEST_CLIENT_ID, "User.Read.All")
+
+    async with graph_at(tenant) as graph:
+        with pytest.raises(GraphDenied, match=r"ingest identity to look up users.*User\.Read\.All"):
+            await Users(graph).by_upn(upns)
+
+
+async def test_errors_about_users_hold_no_name():
+    """Whatever goes wrong, no name that was asked for is in the message."""
+    tenant = Tenant()
+    messages = list[str]()
+    for fault in (Refused(400, message="adele.vance"), Refused(403, message="adele.vance"), Failed(503), Dropped()):
+        tenant.graph.clear_faults()
+        tenant.graph.fault_parts_when(lambda _: True, fault, times=None)
+        async with graph_at(tenant) as graph:
+            with pytest.raises((GraphRejected, GraphDenied, GraphUnavailable)) as refused:
+                await Users(graph).by_upn(["adele.vance@contoso.com"])
+        messages.append(str(refused.value))
+
+    assert not [message for message in messages if "adele" in message]
+
+
+async def test_connection_schema_and_operation():
+    """A connection and its schema go through the states that setup waits for."""
+    tenant = Tenant(schema_seconds=600)
+    body = {"id": "contosohr", "name": "n", "description": "d", "contentCategory": "people"}
+    account = {"name": "account", "type": "string", "labels": ["personAccount"]}
+    schema = {"baseType": "microsoft.graph.externalItem", "properties": [account]}
+    async with graph_at(tenant, ADMIN_CLIENT_ID) as graph:
+        connections, schemas = Connections(graph), Schemas(graph, "contosohr")
+        before = await connections.get("contosohr")
+        await connections.create(body)
+        draft = await connections.get("contosohr")
+        none_yet = await schemas.get()
+        operation = await schemas.register(schema)
+        assert operation is not None
+        running = await schemas.operation(operation)
+        await tenant.clock.sleep(600)
+        finished = await schemas.operation(operation)
+        forgotten = await schemas.operation("00000000-0000-4000-8000-ffffffffffff")
+        ready = await connections.get("contosohr")
+        registered = await schemas.get()
+        await connections.delete("contosohr")
+        await connections.delete("contosohr")
+
+    assert (before, none_yet, forgotten) == (None, None, None)
+    assert draft is not None
+    assert draft["state"] == "draft"
+    assert ready is not None
+    assert ready["state"] == "ready"
+    assert (running or {})["status"] == "inprogress"
+    assert (finished or {})["status"] == "completed"
+    assert (registered or {})["properties"][0]["labels"] == ["personAccount"]
+    assert tenant.graph.connections == {}
+
+
+async def test_profile_source_and_priorities():
+    """A source is found by its source id, changed, listed, and removed only when no list names it."""
+    tenant = Tenant()
+    async with graph_at(tenant, ADMIN_CLIENT_ID) as graph:
+        sources, settings = ProfileSources(graph), ProfilePropertySettings(graph)
+        before = await sources.get("contosohr")
+        body = {"sourceId": "contosohr", "displayName": "HR", "kind": "Connector", "webUrl": "https://hr.contoso.com"}
+        await sources.create(body)
+        await sources.update("contosohr", {"webUrl": "https://people.contoso.com"})
+        source = await sources.get("ContosoHR")
+        (setting,) = await settings.list()
+        entra = setting["prioritizedSourceUrls"]
+        ours = "https://graph.microsoft.com/v1.0/admin/people/profileSources(sourceId='contosohr')"
+        await settings.update(setting["id"], {"prioritizedSourceUrls": [ours, *entra]})
+        with pytest.raises(GraphRejected, match="Profile source is in priority list"):
+            await sources.delete("contosohr")
+        await settings.update(setting["id"], {"prioritizedSourceUrls": entra})
+        await sources.delete("contosohr")
+        await sources.delete("contosohr")
+
+    assert before is None
+    assert (source or {})["webUrl"] == "https://people.contoso.com"
+    assert list(tenant.graph.sources) == tenant.graph.priorities()
+
+
+async def test_the_two_identities_cannot_do_each_others_work():
+    """Graph itself keeps them apart: each is denied what the other is for."""
+    tenant = await with_connection()
+    async with graph_at(tenant) as ingest, graph_at(tenant, ADMIN_CLIENT_ID) as admin:
+        with pytest.raises(GraphDenied, match="denied the ingest identity"):
+            await Connections(ingest).get("contosohr")
+        with pytest.raises(GraphDenied, match="denied the ingest identity"):
+            await ProfileSources(ingest).get("contosohr")
+        with pytest.raises(GraphDenied, match="denied the admin identity"):
+            await Items(admin, "contosohr").put("u1", an_item("u1"))
+        with pytest.raises(GraphDenied, match="denied the admin identity"):
+            await Users(admin).by_upn(["a@contoso.com"])
+
+
+async def test_somebody_elses_connection_is_explained():
+    """A connection of another app's is a 403, and the admin is told what that means."""
+    tenant = Tenant()
+    tenant.entra.register(
+        "0f000000-0000-4000-8000-00000000000f", name="other", roles=["ExternalConnection.ReadWrite.All"]
+    )
+    async with tenant.client("0f000000-0000-4000-8000-00000000000f") as other:
+        await other.post("/external/connections", json={"id": "contosohr", "name": "n", "description": "d"})
+
+    async with graph_at(tenant, ADMIN_CLIENT_ID) as graph:
+        with pytest.raises(GraphDenied, match=r"'contosohr' most likely belongs to another app.*CONNECTION_ID"):
+            await Connections(graph).get("contosohr")

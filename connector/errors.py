@@ -3,6 +3,7 @@
 * ConnectorError
   + ConfigurationError      the operator mends settings or mapping; nothing was done
   + BadRequest              the caller's request makes no sense; nothing was done
+  + Forbidden               the operator has switched this off
   + NotFound                what was asked for does not exist
   + Conflict                the state does not allow it now
     - NotReady              setup has not finished; wait, or run it
@@ -56,6 +57,12 @@ class BadRequest(ConnectorError):
     """The caller's request makes no sense (HTTP 400, exit code 2)."""
 
     code = "bad_request"
+
+
+class Forbidden(ConnectorError):
+    """A setting of the operator's forbids it (HTTP 403)."""
+
+    code = "forbidden"
 
 
 class NotFound(ConnectorError):

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from connector.settings import Settings
     from connector.storage.state import Lease, Look
 
-__all__ = ["Services", "Tick", "is_stale", "tick"]
+__all__ = ["Seen", "Services", "Tick", "look_around", "tick"]
 
 _DECISIVE = (
     "leaver_grace_exports",
@@ -51,8 +51,8 @@ class Tick:
 
 
 @dataclass(frozen=True, slots=True)
-class _Seen:
-    """What the idle part of a tick looked at."""
+class Seen:
+    """What a tick looks at: the exports that are wholly uploaded, the mapping, and a digest of what else decides."""
 
     settled: Sequence[Dropped]
     mapping: Mapping
@@ -80,14 +80,11 @@ async def tick(services: Services, *, trigger: str, request: Request | None = No
 
 async def _tick(services: Services, trigger: str, request: Request | None, *, stop_at: float) -> Tick:
     look = await services.state.look()
-    if look.paused:
-        emit("sync.paused", trigger=trigger)
-        return Tick("paused")
     if not look.connection:
         emit("sync.tick", trigger=trigger, waiting_for="setup")
         return Tick("not_ready")
     head, _ = await services.state.head()
-    seen = await _see(services, look)
+    seen = await look_around(services)
     _tell_if_stale(services, head)
     if _work(services, head, seen, look, request, known=head.incarnation) is None and not look.requests:
         emit("sync.tick", trigger=trigger, work=None)
@@ -100,7 +97,8 @@ async def _tick(services: Services, trigger: str, request: Request | None, *, st
         return Tick("busy")
 
 
-async def _see(services: Services, look: Look) -> _Seen:
+async def look_around(services: Services) -> Seen:
+    """Read what decides whether there is work, besides our own state: exports and mapping."""
     settings = services.settings
     listing = await services.exports.list()
     dropped = [Dropped(info.name, info.etag, info.last_modified.timestamp()) for info in listing.blobs]
@@ -111,7 +109,7 @@ async def _see(services: Services, look: Look) -> _Seen:
         settle_seconds=settings.export_settle_seconds,
         takes=settings.takes,
     )
-    return _Seen(settled, mapping, circumstances(settings, mapping))
+    return Seen(settled, mapping, circumstances(settings, mapping))
 
 
 def circumstances(settings: Settings, mapping: Mapping) -> str:
@@ -122,7 +120,7 @@ def circumstances(settings: Settings, mapping: Mapping) -> str:
 
 
 def _work(
-    services: Services, head: Head, seen: _Seen, look: Look, request: Request | None, *, known: str
+    services: Services, head: Head, seen: Seen, look: Look, request: Request | None, *, known: str
 ) -> Work | None:
     """Decide before the lease. A connection that changed since is work by its ETag alone."""
     incarnation = known if look.connection == head.connection_etag else f"changed: {look.connection}"
@@ -140,7 +138,7 @@ async def _under_lease(
     services: Services,
     lease: Lease,
     look: Look,
-    seen: _Seen,
+    seen: Seen,
     trigger: str,
     request: Request | None,
     stop_at: float,
@@ -148,6 +146,9 @@ async def _under_lease(
     head, etag = await services.state.head()
     registration = await services.state.registration()
     now = services.clock.now()
+    if registration is not None and registration.leaving:
+        emit("sync.paused", trigger=trigger, waiting_for="teardown")
+        return Tick("paused")
     if registration is None or not registration.ready(now):
         emit("sync.tick", trigger=trigger, waiting_for="setup")
         return Tick("not_ready")
@@ -203,12 +204,7 @@ def _refuse_other_contract(settings: Settings, registration: Registration) -> No
         )
 
 
-def is_stale(services_settings: Settings, head: Head, now: float) -> bool:
-    """Tell whether the last applied complete export is older than STALE_AFTER_HOURS."""
-    return head.applied is not None and now - head.applied.modified > services_settings.stale_after_hours * 3600
-
-
 def _tell_if_stale(services: Services, head: Head) -> None:
     now = services.clock.now().timestamp()
-    if head.applied is not None and is_stale(services.settings, head, now):
+    if head.applied is not None and head.is_stale(now, hours=services.settings.stale_after_hours):
         emit("sync.stale", hours=round((now - head.applied.modified) / 3600, 1))

@@ -94,6 +94,10 @@ class Head:
         mark = (export.name, export.etag) if export else ("", "")
         return replace(self, failures=self.failures + 1, retry_at=now + wait, failed_export=mark)
 
+    def is_stale(self, now: float, *, hours: float) -> bool:
+        """Tell whether the last applied complete export is older than that."""
+        return self.applied is not None and now - self.applied.modified > hours * 3600
+
 
 def dump_head(head: Head) -> bytes:
     """Return the head as JSON."""

@@ -9,7 +9,6 @@
     {connection}/runs/{run}/journal-{epoch}      announced, and what became of it; append blob
     {connection}/requests/{name}.json            what operators asked for
     {connection}/connection.json                 what setup made (connector.provision)
-    {connection}/paused.json                     while it is there, ticks do nothing
 """
 
 from __future__ import annotations
@@ -54,7 +53,6 @@ class Look:
 
     head: str
     connection: str
-    paused: bool
     requests: bool
 
 
@@ -105,7 +103,6 @@ class State:
         return Look(
             head=etags.get("head.json", ""),
             connection=etags.get("connection.json", ""),
-            paused="paused.json" in etags,
             requests=f"{self._root}/requests/" in listing.prefixes,
         )
 
@@ -240,7 +237,7 @@ class State:
             if info.name not in keep:
                 await self.container.delete(info.name)
 
-    # --- requests and pause -----------------------------------------------------------------------------------------
+    # --- requests ---------------------------------------------------------------------------------------------------
 
     async def requests(self) -> list[Request]:
         """Return what operators asked for and has not been carried out."""
@@ -260,14 +257,6 @@ class State:
         """Delete requests that have been carried out."""
         for request in requests:
             await self.container.delete(request.name)
-
-    async def pause(self, reason: str) -> None:
-        """Make ticks do nothing until `resume`."""
-        await self.container.write(f"{self._root}/paused.json", orjson.dumps({"reason": reason}), content_type=JSON)
-
-    async def resume(self) -> None:
-        """Let ticks work again."""
-        await self.container.delete(f"{self._root}/paused.json")
 
     async def is_running(self) -> bool:
         """Tell whether a run holds the lease now."""

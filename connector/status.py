@@ -1,0 +1,173 @@
+"""Use case that only looks: where the sync stands, and what its runs did."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any, Final, Protocol
+
+import orjson
+
+from connector.core.due import work_due
+from connector.core.head import moment
+from connector.core.report import listed
+from connector.errors import BadRequest, ConnectorError, NotFound
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from datetime import datetime
+
+    from connector.clock import Clock
+    from connector.core.due import Dropped
+    from connector.core.head import ExportMark
+    from connector.core.setup import Registration
+    from connector.graph.client import Identity
+    from connector.settings import Settings
+    from connector.storage.blobs import Container
+    from connector.storage.state import State
+
+MOST_RUNS: Final = 100
+_RUN: Final = re.compile(r"[0-9]{8}T[0-9]{6}Z-[0-9a-f]{4}")
+
+
+class SecretState(Protocol):
+    """What status tells about a secret."""
+
+    @property
+    def expires(self) -> datetime | None:
+        """Return when it ends; None if the vault does not say."""
+        ...
+
+    @property
+    def expiring(self) -> bool:
+        """Tell whether that is soon, or has been."""
+        ...
+
+
+class Secrets(Protocol):
+    """The vault, as far as status goes."""
+
+    async def credential_state(self, identity: Identity) -> SecretState:
+        """Return the state of one identity's secret."""
+        ...
+
+
+async def status(
+    *,
+    settings: Settings,
+    clock: Clock,
+    state: State,
+    reports: Container,
+    secrets: Secrets,
+    unmet: Sequence[Dropped],
+    circumstances: str,
+    schedule: str | None,
+) -> dict[str, Any]:
+    """Return the body of ``GET /status`` (interface §3). ``unmet``: exports that wait for the next tick."""
+    head, _ = await state.head()
+    registration = await state.registration()
+    now = clock.now()
+    work = work_due(
+        head,
+        unmet,
+        await state.requests(),
+        now=int(now.timestamp()),
+        circumstances=circumstances,
+        incarnation=registration.incarnation if registration else head.incarnation,
+    )
+    return {
+        "connection": _connection(settings, registration, now),
+        "ledger": {"people": head.people, "items": head.held_items, "generation": head.generation},
+        "last_export": _export(head.applied),
+        "held": {"plan": head.held.plan, "deletions": head.held.deletions, "run": head.held.run} if head.held else None,
+        "paused": bool(registration and registration.leaving),
+        "stale": head.is_stale(now.timestamp(), hours=settings.stale_after_hours),
+        "next_tick": {
+            "schedule": schedule,
+            "work": list(work.reasons) if work else [],
+            "not_before": moment(head.retry_at) if head.retry_at else None,
+        },
+        "credentials": {identity: await _secret(secrets, identity, settings) for identity in _IDENTITIES},
+        "runs": (await runs(reports, settings.connection_id, limit=10))["runs"],
+    }
+
+
+_IDENTITIES: Final[tuple[Identity, ...]] = ("admin", "ingest")
+
+
+def _connection(settings: Settings, registration: Registration | None, now: datetime) -> dict[str, Any]:
+    body: dict[str, Any] = {"id": settings.connection_id, "contract": settings.contract}
+    if registration is None:
+        return {**body, "state": "absent"}
+    ready = registration.ready(now)
+    return {
+        **body,
+        "state": "leaving" if registration.leaving else "ready" if ready else "in progress",
+        "incarnation": registration.incarnation,
+        "ready_since": registration.ready_since,
+        "settled": registration.settled,
+    }
+
+
+def _export(mark: ExportMark | None) -> dict[str, Any] | None:
+    if mark is None:
+        return None
+    return {"name": mark.name, "etag": mark.etag, "modified": moment(mark.modified), "sha256": mark.sha256}
+
+
+async def _secret(secrets: Secrets, identity: Identity, settings: Settings) -> dict[str, Any]:
+    if identity == "admin" and not settings.admin_enabled:
+        return {"enabled": False}
+    try:
+        found = await secrets.credential_state(identity)
+    except ConnectorError as error:
+        return {"error": error.message}
+    return {"expires": found.expires and found.expires.isoformat(), "expiring": found.expiring}
+
+
+def wants_everyone(body: bytes) -> bool:
+    """Read the body of ``POST /sync``: empty, or a JSON object with ``full``.
+
+    Raises:
+        BadRequest: it is something else.
+    """
+    try:
+        wish = orjson.loads(body) if body.strip() else {}
+    except orjson.JSONDecodeError:
+        wish = None
+    if not isinstance(wish, dict) or not isinstance(wish.get("full", False), bool) or wish.keys() - {"full"}:
+        raise BadRequest('the body must be empty or {"full": true}')
+    return bool(wish.get("full", False))
+
+
+def number_of_runs(limit: str | None) -> int:
+    """Read the parameter ``limit``; 20 when there is none.
+
+    Raises:
+        BadRequest: it is no number, or out of bounds.
+    """
+    if limit is None:
+        return 20
+    if not limit.isascii() or not limit.isdigit() or not 1 <= int(limit) <= MOST_RUNS:
+        raise BadRequest(f"limit must be a number from 1 to {MOST_RUNS}")
+    return int(limit)
+
+
+async def runs(reports: Container, connection_id: str, *, limit: int) -> dict[str, Any]:
+    """Return the body of ``GET /runs``: the newest reports first, without their lists of people and rows."""
+    listing = await reports.list(f"{connection_id}/")
+    names = sorted((info.name for info in listing.blobs if info.name.endswith(".json")), reverse=True)
+    blobs = [await reports.read(name) for name in names[: min(limit, MOST_RUNS)]]
+    return {"runs": [listed(orjson.loads(blob.data)) for blob in blobs if blob]}
+
+
+async def run_report(reports: Container, connection_id: str, run: str) -> Mapping[str, Any]:
+    """Return one run's report.
+
+    Raises:
+        NotFound: there is no such run.
+    """
+    blob = await reports.read(f"{connection_id}/{run}.json") if _RUN.fullmatch(run) else None
+    if blob is None:
+        raise NotFound("there is no such run; GET /runs lists those there are")
+    report: Mapping[str, Any] = orjson.loads(blob.data)
+    return report

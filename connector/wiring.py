@@ -1,0 +1,322 @@
+"""The composition root: who works with whom. Nothing else names credentials, the vault or Azure's storage client."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from importlib.resources import files
+from typing import TYPE_CHECKING, Any, Final, Protocol
+from uuid import uuid4
+
+from connector import status, sync
+from connector.core.contracts import labels
+from connector.core.due import unmet_exports
+from connector.core.mapping import load_mapping
+from connector.errors import BadRequest, ConfigurationError, ConnectorError, Forbidden
+from connector.run import Ingest, Services
+from connector.settings import Settings
+from connector.storage.state import State
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Mapping
+    from contextlib import AbstractAsyncContextManager
+
+    from connector.clock import Clock
+    from connector.core.due import Request
+    from connector.core.mapping import Mapping as ColumnMapping
+    from connector.core.setup import SetupView
+    from connector.graph.client import GraphClient, Identity
+    from connector.graph.pace import Pace
+    from connector.identities import CredentialState
+    from connector.provision import Provision
+    from connector.storage.blobs import Container
+
+SETUP_CONCURRENCY: Final = 2
+"""Setup and health ask one thing after another."""
+
+
+class Secrets(Protocol):
+    """The vault, as far as anybody asks after it."""
+
+    async def credential_state(self, identity: Identity) -> CredentialState:
+        """Return the state of one identity's secret."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Containers:
+    """The four containers of the HR storage account."""
+
+    exports: Container
+    state: Container
+    reports: Container
+    quarantine: Container
+
+
+@dataclass(frozen=True, slots=True)
+class Edges:
+    """Everything around us: time, blobs, the vault, and Graph as one identity at a given pace."""
+
+    clock: Clock
+    containers: Containers
+    secrets: Secrets
+    graph: Callable[[Identity, Pace], AbstractAsyncContextManager[GraphClient]]
+
+
+class Application:
+    """The use cases with their collaborators: what ``function_app.py`` and the command line call."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        edges: Edges,
+        *,
+        schedule: str | None = None,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> None:
+        self._settings = settings
+        self._edges = edges
+        self._schedule = schedule
+        self._state = State(edges.containers.state, settings.connection_id)
+        self._services = Services(
+            settings=settings,
+            clock=edges.clock,
+            state=self._state,
+            exports=edges.containers.exports,
+            reports=edges.containers.reports,
+            quarantine=edges.containers.quarantine,
+            mapping=self._mapping,
+            open_ingest=self._open_ingest,
+            page=_report_page,
+            progress=progress,
+        )
+
+    # --- syncing ----------------------------------------------------------------------------------------------------
+
+    async def tick(self, *, trigger: str, request: Request | None = None) -> sync.Tick:
+        """Do one slice of whatever is due. Raises as `connector.sync.tick`."""
+        return await sync.tick(self._services, trigger=trigger, request=request)
+
+    async def ask_for_sync(self, body: bytes = b"") -> dict[str, Any]:
+        """Make the next tick run, even without a new export.
+
+        ``body`` is empty or JSON such as ``{"full": true}``, which re-sends everyone.
+
+        Raises:
+            BadRequest: it is something else.
+        """
+        full = status.wants_everyone(body)
+        name = f"{self._edges.clock.now():%Y%m%dT%H%M%S}-{uuid4().hex[:8]}"
+        await self._state.ask(name, full=full)
+        return {"request": name, "full": full}
+
+    async def status(self) -> dict[str, Any]:
+        """Return the body of ``GET /status``."""
+        seen = await sync.look_around(self._services)
+        head, _ = await self._state.head()
+        return await status.status(
+            settings=self._settings,
+            clock=self._edges.clock,
+            state=self._state,
+            reports=self._edges.containers.reports,
+            secrets=self._edges.secrets,
+            unmet=unmet_exports(head, seen.settled, circumstances=seen.circumstances),
+            circumstances=seen.circumstances,
+            schedule=self._schedule,
+        )
+
+    async def runs(self, limit: str | None = None) -> dict[str, Any]:
+        """Return the body of ``GET /runs``; BadRequest when ``limit`` is no number of runs."""
+        most = status.number_of_runs(limit)
+        return await status.runs(self._edges.containers.reports, self._settings.connection_id, limit=most)
+
+    async def run_report(self, run: str) -> Mapping[str, Any]:
+        """Return one run's report, or raise NotFound."""
+        return await status.run_report(self._edges.containers.reports, self._settings.connection_id, run)
+
+    # --- setup ------------------------------------------------------------------------------------------------------
+
+    async def setup(self) -> SetupView:
+        """Do the next missing steps of setup."""
+        async with self._provision() as provision:
+            return await provision.advance()
+
+    async def setup_view(self) -> SetupView:
+        """Return how far setup is, changing nothing."""
+        async with self._provision() as provision:
+            return await provision.view()
+
+    async def register(self, *, priority_first: bool) -> SetupView:
+        """See to profile source and priority only."""
+        async with self._provision() as provision:
+            return await provision.register(priority_first=priority_first)
+
+    async def teardown(self, *, confirm: str) -> SetupView:
+        """Remove what setup made, as far as it goes now; ``absent`` when all is gone. No tick works meanwhile.
+
+        Raises:
+            BadRequest: ``confirm`` is not the connection's id.
+        """
+        if confirm != self._settings.connection_id:
+            raise BadRequest(
+                f"teardown deletes every profile entry of ours: confirm with the connection's id,"
+                f" {self._settings.connection_id}"
+            )
+        async with self._provision() as provision:
+            return await provision.teardown(running=self._state.is_running)
+
+    # --- health -----------------------------------------------------------------------------------------------------
+
+    async def health(self) -> dict[str, Any]:
+        """Return the body of ``GET /health``."""
+        from connector import doctor
+
+        containers = {
+            self._settings.exports_container: self._edges.containers.exports,
+            self._settings.state_container: self._edges.containers.state,
+            self._settings.reports_container: self._edges.containers.reports,
+            self._settings.quarantine_container: self._edges.containers.quarantine,
+        }
+        try:
+            registration = await self._state.registration()
+        except ConnectorError:
+            registration = None  # the check of the containers says why
+        async with AsyncExitStack() as stack:
+            admin = (
+                await stack.enter_async_context(self._edges.graph("admin", self._pace(SETUP_CONCURRENCY)))
+                if self._settings.admin_enabled
+                else None
+            )
+            ingest = await stack.enter_async_context(self._edges.graph("ingest", self._pace(SETUP_CONCURRENCY)))
+            return await doctor.health(
+                secrets=self._edges.secrets,
+                admin=admin,
+                ingest=ingest,
+                connection_id=self._settings.connection_id,
+                registration=registration,
+                containers=containers,
+                schedule=self._schedule,
+                clock=self._edges.clock,
+            )
+
+    # --- collaborators ----------------------------------------------------------------------------------------------
+
+    async def _mapping(self) -> ColumnMapping:
+        name = self._settings.mapping
+        if name.startswith("blob:"):
+            blob = await self._edges.containers.state.read(name.removeprefix("blob:"))
+            if blob is None:
+                raise ConfigurationError(
+                    [f"MAPPING: there is no blob {name.removeprefix('blob:')} in {self._settings.state_container}"]
+                )
+            return load_mapping(name, blob.data)
+        return packaged_mapping(name)
+
+    def _pace(self, concurrency: int, *, learned: Mapping[str, float] | None = None) -> Pace:
+        from connector.graph.pace import Pace
+
+        return Pace(
+            self._edges.clock,
+            max_concurrency=concurrency,
+            max_per_second=self._settings.max_items_per_second,
+            learned=learned,
+        )
+
+    @asynccontextmanager
+    async def _provision(self) -> AsyncIterator[Provision]:
+        from connector.provision import Provision, wanted_from
+
+        if not self._settings.admin_enabled:
+            raise Forbidden("ADMIN_ENABLED is false: the admin identity is not used; set it to true for setup")
+        wanted = wanted_from(self._settings, labels.schema(await self._mapping()))
+        async with self._edges.graph("admin", self._pace(SETUP_CONCURRENCY)) as graph:
+            yield Provision(graph, self._edges.containers.state, wanted, clock=self._edges.clock)
+
+    @asynccontextmanager
+    async def _open_ingest(
+        self, *, learned: Mapping[str, float], before_write: Callable[[], None], stop_at: float
+    ) -> AsyncIterator[Ingest]:
+        from connector.graph.items import Items
+        from connector.graph.users import Users
+
+        pace = self._pace(self._settings.max_concurrency, learned=learned)
+        pace.give_up_at = stop_at
+        async with self._edges.graph("ingest", pace) as graph:
+            items = Items(graph, self._settings.connection_id, before_write=before_write)
+            yield Ingest(users=Users(graph), items=items, pace=pace)
+
+
+def packaged_mapping(name: str) -> ColumnMapping:
+    """Return a mapping that comes with the package.
+
+    Raises:
+        ConfigurationError: there is none of that name; the message lists those there are.
+    """
+    folder = files("connector") / "mappings"
+    file = folder / f"{name}.toml"
+    if not file.is_file():
+        known = sorted(entry.name.removesuffix(".toml") for entry in folder.iterdir() if entry.name.endswith(".toml"))
+        raise ConfigurationError([f"MAPPING: there is no mapping {name!r}; there are: {', '.join(known)}"])
+    return load_mapping(name, file.read_bytes())
+
+
+def _report_page(body: Mapping[str, Any]) -> bytes:
+    from connector.pages.report import report_page
+
+    return report_page(body)
+
+
+@asynccontextmanager
+async def open_application(
+    environment: Mapping[str, str], *, progress: Callable[[int, int], None] | None = None
+) -> AsyncIterator[Application]:
+    """Read the settings, connect to everything around us, and close it all in the end.
+
+    Nothing is asked of vault, Entra or Graph before a use case needs it.
+
+    Raises:
+        ConfigurationError: with every problem of the settings.
+    """
+    from connector.clock import SystemClock
+    from connector.identities import Identities
+    from connector.storage.blobs import AzureContainer, open_service
+
+    settings = Settings.from_env(environment)
+    clock = SystemClock()
+    async with Identities(settings, environment, clock=clock) as identities, AsyncExitStack() as stack:
+        connection_string = settings.hr_storage_connection_string
+        service = await stack.enter_async_context(
+            open_service(
+                connection_string=connection_string.get_secret_value() if connection_string else None,
+                account_url=settings.hr_storage_url,
+                credential=None if connection_string else identities.machine(),
+                ca_bundle=environment.get("SSL_CERT_FILE"),
+            )
+        )
+
+        def container(name: str) -> AzureContainer:
+            return AzureContainer(service.get_container_client(name))
+
+        @asynccontextmanager
+        async def graph(identity: Identity, pace: Pace) -> AsyncIterator[GraphClient]:
+            from connector.graph.client import open_graph
+
+            credential = identities.credential(identity)
+            async with open_graph(credential, identity=identity, base_url=settings.graph_base_url, pace=pace) as client:
+                yield client
+
+        edges = Edges(
+            clock=clock,
+            containers=Containers(
+                exports=container(settings.exports_container),
+                state=container(settings.state_container),
+                reports=container(settings.reports_container),
+                quarantine=container(settings.quarantine_container),
+            ),
+            secrets=identities,
+            graph=graph,
+        )
+        yield Application(settings, edges, schedule=environment.get("SYNC_SCHEDULE"), progress=progress)
+        # Connections of aiohttp close in the loop's next turn; a loop that ends before it leaves warnings behind.
+        await asyncio.sleep(0)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 
 from tests.tenant.azurite import AzuriteUnavailable
+from tests.tenant.contoso import ROOT
 from tests.tenant.functions_host import IndexingFailed
 
 if TYPE_CHECKING:
@@ -19,12 +20,18 @@ if TYPE_CHECKING:
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; return its exit code."""
+    from tests.tenant import stay_up
+
     parser = argparse.ArgumentParser(prog="python -m tests.tenant", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
-    commands.add_parser("demo", help="three nights and one more; reports are left in .demo/")
+    demo = commands.add_parser("demo", help="three nights and one more")
+    demo.add_argument("--folder", type=Path, default=ROOT / ".demo", help="where reports are left; emptied first")
     serve = commands.add_parser("serve", help="stay up on http://127.0.0.1:7071 until Ctrl-C")
+    serve.add_argument("--folder", type=Path, default=stay_up.FOLDER, help=argparse.SUPPRESS)
+    serve.add_argument("--free-ports", action="store_true", help="on ports that are free, not on the usual ones")
     serve.add_argument("--tenant-only", action="store_true", help="leave the functions to `func start`")
     drop = commands.add_parser("drop", help="upload an HR export to the storage of a tenant that is being served")
+    drop.add_argument("--folder", type=Path, default=stay_up.FOLDER, help=argparse.SUPPRESS)
     drop.add_argument("export", type=Path)
     drop.add_argument("--name", help="the blob's name; the file's own otherwise")
     given = parser.parse_args(arguments)
@@ -44,16 +51,16 @@ def _run(given: argparse.Namespace, console: Console) -> int:
 
     try:
         if given.command == "demo":
-            demo.demo(console)
+            demo.demo(console, given.folder)
         elif given.command == "serve":
-            stay_up.stay_up(console, tenant_only=given.tenant_only)
+            stay_up.stay_up(console, given.folder, tenant_only=given.tenant_only, free_ports=given.free_ports)
         else:
-            stay_up.drop(console, given.export, given.name or given.export.name)
+            stay_up.drop(console, given.folder, given.export, given.name or given.export.name)
     except (demo.StoryFailed, AzuriteUnavailable, IndexingFailed, OSError) as error:
         Console(stderr=True).print(f"[red]{given.command} failed:[/] ", end="")
         print(error, file=sys.stderr)
         if given.command == "demo":
-            print("What the connector logged is in .demo/connector.log", file=sys.stderr)
+            print(f"What the connector logged is in {given.folder / demo.LOG}", file=sys.stderr)
         return 1
     return 0
 

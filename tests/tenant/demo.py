@@ -19,13 +19,16 @@ from tests.tenant.functions_host import FunctionsHost
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+    from pathlib import Path
 
     from rich.console import Console
 
     from tests.tenant.contoso import Contoso
     from tests.tenant.functions_host import Answer
 
-FOLDER: Final = ROOT / ".demo"
+LOG: Final = "connector.log"
+"""Everything the connector logs, in the demo's folder."""
+
 SETUP_DEADLINE_SECONDS: Final = 120
 
 SHOWN: Final = ("C1006", "C1008", "C1005")
@@ -88,15 +91,15 @@ NIGHTS: Final = (
 )
 
 
-def demo(console: Console) -> None:
-    """Run the demo; its reports are left in ``.demo/``.
+def demo(console: Console, folder: Path) -> None:
+    """Run the demo; reports, quarantine and log are left in the folder, which is emptied first.
 
     Raises:
         StoryFailed: with a sentence, when something is not as the story has it.
     """
-    shutil.rmtree(FOLDER, ignore_errors=True)
-    FOLDER.mkdir()
-    log = logging.FileHandler(FOLDER / "connector.log", encoding="utf-8")
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    log = logging.FileHandler(folder / LOG, encoding="utf-8")
     logging.basicConfig(level=logging.INFO, format="%(message)s", handlers=[log])
     logging.getLogger("azure").setLevel(logging.WARNING)  # our own uploads are not the connector's log
     began = time.monotonic()
@@ -111,9 +114,9 @@ def demo(console: Console) -> None:
         for number, night in enumerate(NIGHTS, 1):
             story.night(number, night)
         story.profiles(before)
-        story.keep_files()
+        story.keep_files(folder)
     seconds = time.monotonic() - began
-    console.print(f"\n[green]As told.[/] {seconds:.0f} s. Reports, quarantine and log are in [bold].demo/[/]")
+    console.print(f"\n[green]As told.[/] {seconds:.0f} s. Reports, quarantine and log are in [bold]{folder.name}/[/]")
 
 
 class _Story:
@@ -184,18 +187,18 @@ class _Story:
         if after["C1005"]["manager"] != self._world.upn("C1002"):
             raise StoryFailed("the manager's new UPN did not reach C1005")
 
-    def keep_files(self) -> None:
+    def keep_files(self, folder: Path) -> None:
         """Copy the reports and the quarantined rows to where they can be looked at."""
         with self._world.storage() as account:
-            for container, folder in ((REPORTS, FOLDER / "reports"), (QUARANTINE, FOLDER / "quarantine")):
-                folder.mkdir()
+            for container, kept in ((REPORTS, folder / "reports"), (QUARANTINE, folder / "quarantine")):
+                kept.mkdir()
                 client = account.get_container_client(container)
                 for name in client.list_blob_names():
-                    (folder / name.rpartition("/")[2]).write_bytes(client.download_blob(name).readall())
-                if not any(folder.iterdir()):
+                    (kept / name.rpartition("/")[2]).write_bytes(client.download_blob(name).readall())
+                if not any(kept.iterdir()):
                     raise StoryFailed(f"nothing was written to {container}")
         profiles = json.dumps(self._world.tenant.graph.profiles(), ensure_ascii=False, indent=2)
-        (FOLDER / "profiles.json").write_text(profiles, encoding="utf-8")
+        (folder / "profiles.json").write_text(profiles, encoding="utf-8")
 
     def _report(self, number: int) -> dict[str, Any]:
         runs = self._get("/api/admin/runs").json()["runs"]

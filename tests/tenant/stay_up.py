@@ -23,54 +23,61 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 FOLDER: Final = ROOT / ".serve"
-SETTINGS_FILE: Final = FOLDER / "local.settings.json"
+SETTINGS: Final = "local.settings.json"
 PORT: Final = 7071
 SCHEDULE: Final = "*/15 * * * * *"
 """Every 15 seconds instead of minutes: somebody is watching."""
 
 
-def stay_up(console: Console, *, tenant_only: bool) -> None:
-    """Run everything until SIGINT or SIGTERM; with ``tenant_only`` everything but the functions.
+def stay_up(console: Console, folder: Path, *, tenant_only: bool, free_ports: bool) -> None:
+    """Run everything until SIGINT or SIGTERM.
+
+    Args:
+        console: where it says what to do with it.
+        folder: where certificates and a settings file are while it runs; emptied first.
+        tenant_only: everything but the functions, which are left to ``func start``.
+        free_ports: take whatever ports are free instead of the usual ones.
 
     Raises:
         OSError: a port is taken.
     """
-    _refuse_taken_ports(PORTS if tenant_only else {**PORTS, "functions host": PORT})
-    shutil.rmtree(FOLDER, ignore_errors=True)
-    FOLDER.mkdir()
+    ports = {} if free_ports else PORTS
+    _refuse_taken_ports({**ports, **({} if free_ports or tenant_only else {"the Functions host": PORT})})
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
     stopped = threading.Event()
     with ExitStack() as stack:
-        world = stack.enter_context(contoso(directory=FOLDER / "tls", ports=PORTS, schema_seconds=10, settle_seconds=5))
+        stack.callback(shutil.rmtree, folder, ignore_errors=True)
+        world = stack.enter_context(contoso(directory=folder / "tls", ports=ports, schema_seconds=10, settle_seconds=5))
         world.settings["SYNC_SCHEDULE"] = SCHEDULE
         for sample in NIGHTS:
             world.follow((SAMPLES / sample).read_bytes())
-        _write_settings(world.settings)
-        if not tenant_only:
+        _write_settings(folder, world.settings)
+        if tenant_only:
+            console.print("The local tenant is up. Now, in another terminal:")
+            console.print(Text(f"  cp {folder / SETTINGS} local.settings.json && func start"), soft_wrap=True)
+        else:
             logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
             host = stack.enter_context(FunctionsHost(ROOT, world.settings))
-            url = stack.enter_context(host.serve(PORT))
+            url = stack.enter_context(host.serve(0 if free_ports else PORT))
             stack.enter_context(host.schedule())
             _tell(console, url, host)
-        else:
-            console.print("The local tenant is up. Now, in another terminal:")
-            console.print(Text(f"  cp {SETTINGS_FILE.relative_to(ROOT)} local.settings.json && func start"))
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, lambda *_: stopped.set())
         console.print("Ctrl-C stops it all.", style="dim")
         stopped.wait()
         console.print("stopping", style="dim")
-    shutil.rmtree(FOLDER, ignore_errors=True)
 
 
-def drop(console: Console, export: Path, name: str) -> None:
+def drop(console: Console, folder: Path, export: Path, name: str) -> None:
     """Upload an export to the storage of the tenant that ``make serve`` runs.
 
     Raises:
         OSError: nothing is being served, or there is no such file.
     """
-    if not SETTINGS_FILE.is_file():
+    if not (folder / SETTINGS).is_file():
         raise FileNotFoundError("nothing is being served; start it with make serve")
-    settings = json.loads(SETTINGS_FILE.read_text(encoding="utf-8"))["Values"]
+    settings = json.loads((folder / SETTINGS).read_text(encoding="utf-8"))["Values"]
     with storage(settings) as account:
         account.get_blob_client(EXPORTS, name).upload_blob(export.read_bytes(), overwrite=True)
     console.print(f"dropped {name}")
@@ -84,9 +91,9 @@ def _refuse_taken_ports(ports: Mapping[str, int]) -> None:
             raise OSError(f"port {port}, wanted for {name}, is taken; is something being served already?") from error
 
 
-def _write_settings(settings: dict[str, str]) -> None:
+def _write_settings(folder: Path, settings: Mapping[str, str]) -> None:
     content = {"IsEncrypted": False, "Values": settings}
-    SETTINGS_FILE.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    (folder / SETTINGS).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
 
 
 def _tell(console: Console, url: str, host: FunctionsHost) -> None:

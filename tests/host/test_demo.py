@@ -1,0 +1,82 @@
+"""``make demo`` and ``make serve`` do what the README says, from the outside."""
+
+from __future__ import annotations
+
+import csv
+import itertools
+import os
+import re
+import signal
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.tenant.contoso import NIGHTS, ROOT, SAMPLES
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+pytestmark = [pytest.mark.host, pytest.mark.azurite]
+
+COMMAND = [sys.executable, "-m", "tests.tenant"]
+
+
+@pytest.fixture(scope="module")
+def told(tmp_path_factory: pytest.TempPathFactory) -> tuple[subprocess.CompletedProcess[str], Path]:
+    """Return what the demo printed, and the folder it left."""
+    folder = tmp_path_factory.mktemp("demo") / "kept"
+    command = [*COMMAND, "demo", "--folder", str(folder)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300, check=False)  # noqa: S603
+    return done, folder
+
+
+def test_the_demo_comes_out_as_told(told: tuple[subprocess.CompletedProcess[str], Path]) -> None:
+    """It checks its own story, so exit code 0 says it all."""
+    done, _ = told
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "As told." in done.stdout
+
+
+def test_the_demo_leaves_its_reports(told: tuple[subprocess.CompletedProcess[str], Path]) -> None:
+    """Per night a report for machines and one for people; per bad row a file that HR can mend."""
+    _, folder = told
+
+    assert len(list((folder / "reports").glob("*.json"))) == 4
+    assert len(list((folder / "reports").glob("*.html"))) == 4
+    assert all("C1015" in path.read_text(encoding="utf-8") for path in (folder / "quarantine").glob("*.csv"))
+
+
+def test_the_demos_log_has_no_personal_data(told: tuple[subprocess.CompletedProcess[str], Path]) -> None:
+    """No name, UPN, mail, phone or key of anyone in the samples is in anything the connector logged."""
+    _, folder = told
+    log = (folder / "connector.log").read_text(encoding="utf-8").casefold()
+    personal = {
+        row[column].casefold()
+        for night in NIGHTS
+        for row in csv.DictReader((SAMPLES / night).read_text(encoding="utf-8").splitlines())
+        for column in ("EmployeeId", "UserPrincipalName", "DisplayName", "FirstName", "LastName", "Phone")
+        if row[column]
+    }
+
+    assert "sync.completed" in log
+    assert not [value for value in personal if re.search(rf"(?<!\w){re.escape(value)}(?!\w)", log)]
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_serving_ends_with_its_signal(tmp_path: Path, number: signal.Signals) -> None:
+    """Ctrl-C and SIGTERM alike stop everything in order, and leave no file behind."""
+    folder = tmp_path / "serve"
+    command = [*COMMAND, "serve", "--free-ports", "--folder", str(folder)]
+    environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
+    with subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True) as process:  # noqa: S603
+        assert process.stdout
+        printed = list(itertools.takewhile(lambda line: line != "Ctrl-C stops it all.\n", process.stdout))
+
+        process.send_signal(number)
+
+        assert process.wait(60) == 0
+    assert any("x-functions-key" in line for line in printed)
+    assert not folder.exists()

@@ -11,9 +11,8 @@ import json
 import logging
 import os
 import sys
-from collections.abc import Awaitable, Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Final, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Final, NoReturn, TypeVar
 
 import typer
 from rich.console import Console
@@ -23,10 +22,15 @@ from rich.text import Text
 
 from connector import errors
 from connector.core.due import Request
-from connector.core.setup import SetupView
 from connector.events import quieten
-from connector.sync import Tick
-from connector.wiring import Application, open_application
+from connector.wiring import open_application
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Iterator, Mapping
+
+    from connector.core.setup import SetupView
+    from connector.sync import Tick
+    from connector.wiring import Application
 
 T = TypeVar("T")
 

@@ -2,7 +2,7 @@
 
 The journal always knows more than Graph does: an index is announced, durably, before its request is sent. What was
 announced and has no recorded outcome is *in doubt* and done again (PUT and DELETE are idempotent). At most
-``2 × concurrency`` indices are open at any time, so one crash causes at most that many needless writes.
+twice ``concurrency`` indices are open at any time, so one crash causes at most that many needless writes.
 """
 
 from __future__ import annotations
@@ -20,7 +20,6 @@ from connector.events import emit
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
-    from connector.clock import Clock
     from connector.core.plan import Plan
 
 IDENTICAL_FAILURES: Final = 20
@@ -59,26 +58,21 @@ class Applied:
     stopped: ConnectorError | None = None
 
 
-Bodies = Iterable[tuple[int, bytes]]
-"""Indices of upserts with the bodies to send, in the plan's order, made as they are asked for."""
-
-
 async def apply(
     plan: Plan,
-    bodies: Callable[[Sequence[int]], Bodies],
+    bodies: Callable[[Sequence[int]], Iterable[tuple[int, bytes]]],
     *,
     items: Items,
     journal: Journal,
     before: Progress,
     concurrency: int,
-    clock: Clock,
-    stop_at: float,
+    stopping: Callable[[], bool],
     progress: Callable[[int, int], None] | None = None,
 ) -> Applied:
     """Carry out what is left of a plan: all upserts, then all deletions.
 
-    ``before`` is what earlier slices did, ``stop_at`` (monotonic) when no further work is taken, ``bodies`` renders
-    the upserts of the given indices. ``progress`` is told (done, of all).
+    ``before`` is what earlier slices did, ``stopping`` tells when no further work is taken, ``bodies`` yields the
+    given upserts with what to send, in the plan's order, made as they are asked for. ``progress`` is told (done, of all).
 
     Raises:
         StoreError: the journal could not be written, or the lease is lost: nothing more may be done.
@@ -86,7 +80,7 @@ async def apply(
     left = sorted(before.remaining(plan))
     upserts = [index for index in left if isinstance(plan.actions[index], Upsert)]
     deletes = [index for index in left if isinstance(plan.actions[index], Delete)]
-    work = _Work(plan, items, journal, before, concurrency, clock, stop_at, progress)
+    work = _Work(plan, items, journal, before, concurrency, stopping, progress)
     # A transferred account has its new item before the old one goes, so the two phases do not overlap.
     for phase in (bodies(upserts), ((index, None) for index in deletes)):
         if not await work.carry_out(phase):
@@ -102,8 +96,7 @@ class _Work:
     journal: Journal
     before: Progress
     concurrency: int
-    clock: Clock
-    stop_at: float
+    stopping: Callable[[], bool]
     tell: Callable[[int, int], None] | None
     announced: set[int] = field(default_factory=set)
     outcomes: dict[int, str] = field(default_factory=dict)
@@ -147,7 +140,7 @@ class _Work:
         return exhausted and not self._must_stop()
 
     def _must_stop(self) -> bool:
-        return self.stopped is not None or self.out_of_time or self.clock.monotonic() >= self.stop_at
+        return self.stopped is not None or self.out_of_time or self.stopping()
 
     def _has_room(self) -> bool:
         """Tell whether a block is worth writing: half the workers' next round is missing and may be announced."""

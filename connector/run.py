@@ -10,7 +10,6 @@ kills this process, the next one knows what may have happened (design §3.10).
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 from contextlib import AsyncExitStack
 from dataclasses import asdict, dataclass, field, replace
@@ -56,6 +55,7 @@ from connector.core.report import MAX_LISTED, Counts, ListedRow, Report, dump_re
 from connector.core.setup import schema_contained
 from connector.errors import ConnectorError, ExportError, LeaseLost, NotReady, StateChanged
 from connector.events import emit
+from connector.offload import offload
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Mapping, Sequence
@@ -162,9 +162,26 @@ class Input:
     files: tuple[ExportFile, ...]
     fresh: ExportMark | None
     complete: bool
+    size: int
 
 
-class _Refusal(Exception):  # noqa: N818 - carries a verdict up to where the run ends
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """A run with its plan: what its actions are made from, and what they will be folded into."""
+
+    report: Report
+    chosen: Input
+    ledger: Ledger
+    plan: Plan
+    known: Mapping[str, Known]
+    references: References
+
+
+class _PlanOutdated(ConnectorError):
+    pass
+
+
+class _Refusal(Exception):  # carries a verdict up to where the run ends
     def __init__(self, code: str, message: str, actions: tuple[Delete | Upsert, ...]) -> None:
         super().__init__(message)
         self.code = code
@@ -214,16 +231,16 @@ class Run:
         if work.kind == "again":
             marks = tuple(mark for mark in (self._at.head.applied, *self._at.head.partials) if mark)
             files = [await self._from_copy(mark, folder, number) for number, mark in enumerate(marks)]
-            return Input(marks, tuple(files), None, complete=True)
+            return Input(marks, tuple(files), None, complete=True, size=_size(folder))
         partial: tuple[ExportMark, ExportFile] | None = None
         for number, dropped in enumerate(reversed(work.candidates)):
             mark, file = await self._fetch(dropped, folder, number)
             if not mark.partial:
-                return Input((mark,), (file,), mark, complete=True)
+                return Input((mark,), (file,), mark, complete=True, size=_size(folder))
             partial = mark, file
         if partial is None:
             raise ExportError("there is no export to read", code="empty_file")
-        return Input((partial[0],), (partial[1],), partial[0], complete=False)
+        return Input((partial[0],), (partial[1],), partial[0], complete=False, size=_size(folder))
 
     async def _fetch(self, dropped: Dropped, folder: Path, number: int) -> tuple[ExportMark, ExportFile]:
         """Download one version of an export, hold it to its manifest, and tell whether it is partial."""
@@ -234,13 +251,13 @@ class Run:
             except StateChanged as error:
                 raise NotReady("the export was replaced while it was read; the next tick takes the new one") from error
         file = ExportFile(dropped.name, lambda: path.open("rb"))
-        digest = await asyncio.to_thread(_file_digest, path)
+        digest = await offload(path.stat().st_size, lambda: _file_digest(path))
         manifest = await self._manifest(dropped.name)
         if manifest and manifest.get("sha256", "").casefold() != digest:
             raise ExportError(
                 "the file is not the one its manifest names by sha256; upload both again", code="truncated"
             )
-        partial = (manifest or {}).get("kind") == "partial" or await asyncio.to_thread(is_correction, file)
+        partial = (manifest or {}).get("kind") == "partial" or is_correction(file)
         return replace(dropped.mark(), sha256=digest, partial=partial, rows=(manifest or {}).get("rows", 0)), file
 
     async def _manifest(self, name: str) -> dict[str, Any] | None:
@@ -263,15 +280,21 @@ class Run:
             await self._state.container.download_to(mark.copy, stream)
         return ExportFile(mark.name, lambda: path.open("rb"))
 
+    async def _read(self, chosen: Input) -> Reading:
+        return await offload(
+            chosen.size,
+            lambda: read_population(
+                chosen.files, self._at.mapping, complete=chosen.complete, new=chosen.fresh is not None
+            ),
+        )
+
     # --- deciding ---------------------------------------------------------------------------------------------------
 
     async def _plan_and_apply(self, work: Work, chosen: Input, report: Report) -> Report:
         mapping = self._at.mapping
         if not schema_contained(self._contract.schema(mapping), self._at.registration.schema):
             raise NotReady("the mapping has properties that the registered schema lacks; run setup, which adds them")
-        reading = await asyncio.to_thread(
-            read_population, chosen.files, mapping, complete=chosen.complete, new=chosen.fresh is not None
-        )
+        reading = await self._read(chosen)
         _hold_to_manifest(chosen.fresh, reading)
         report = self._with_reading(report, reading)
         verdicts = [
@@ -284,7 +307,7 @@ class Run:
             self._stop_if_tripped(verdicts)
             rules = self._rules(full=work.full)
             matching, wanted = await self._match(reading.population, ledger, rules)
-            report = _with_matching(report, reading.population, matching)
+            report = _with_matching(report, matching)
             matched = sum(person.key in matching.known for person in wanted)
             verdicts.append(guards.match_rate(len(wanted), matched, min_percent=self._settings.min_match_percent))
             self._stop_if_tripped(verdicts)
@@ -293,8 +316,9 @@ class Run:
             )
             report = _with_warnings(report, {code: len(keys) for code, keys in references.warnings.items()})
             sources = sift(reading.population, ledger, matching, references, rules)
-            rendered = await asyncio.to_thread(
-                self._digests, chosen.files, reading.population, sources, matching.known, references
+            rendered = await offload(
+                chosen.size,
+                lambda: self._digests(chosen.files, reading.population, sources, matching.known, references),
             )
             plan = make_plan(reading.population, ledger, matching, sources, rendered, rules)
             verdicts.append(guards.rekeyed(plan, ledger))
@@ -314,7 +338,7 @@ class Run:
             export = chosen.marks[-1].sha256
             report = replace(report, plan=plan_digest(plan.held, export=export, mapping=mapping.digest))
         report = await self._quarantine(report, chosen, reading)
-        return await self._carry_out(work, chosen, report, ledger, plan, reading.population, matching.known, references)
+        return await self._carry_out(work, Planned(report, chosen, ledger, plan, matching.known, references))
 
     def _stop_if_tripped(self, verdicts: Sequence[Verdict], plan: Plan | None = None) -> None:
         for verdict in verdicts:
@@ -385,10 +409,7 @@ class Run:
         references: References,
     ) -> dict[str, bytes]:
         wanted = {_place(population, key): key for key in sources}
-        return {
-            key: hashlib.blake2b(body, digest_size=16).digest()
-            for key, body in self._bodies(files, wanted, known, references)
-        }
+        return {key: _item_digest(body) for key, body in self._bodies(files, wanted, known, references)}
 
     def _bodies(
         self,
@@ -405,74 +426,60 @@ class Run:
 
     # --- doing ------------------------------------------------------------------------------------------------------
 
-    async def _carry_out(
-        self,
-        work: Work,
-        chosen: Input,
-        report: Report,
-        ledger: Ledger,
-        plan: Plan,
-        population: Population,
-        known: Mapping[str, Known],
-        references: References,
-    ) -> Report:
-        chosen = await self._keep_copies(chosen, report.run)
+    async def _carry_out(self, work: Work, planned: Planned) -> Report:
+        planned = replace(planned, chosen=await self._keep_copies(planned.chosen, planned.report.run))
+        run, chosen, plan = planned.report.run, planned.chosen, planned.plan
         if not plan.actions:
-            return await self._settle(report, chosen, ledger, plan, Progress(), whole=True)
-        await self._state.save_plan(
-            report.run, plan, {"report": asdict(report), "marks": [asdict(mark) for mark in chosen.marks],
-                               "complete": chosen.complete, "fresh": chosen.fresh is not None}
-        )  # fmt: skip
-        mark = RunMark(report.run, (self._at.head.epoch,), chosen.fresh, self._at.circumstances, work.full)
+            return await self._settle(planned, Progress())
+        facts = {
+            "report": asdict(planned.report),
+            "marks": [asdict(mark) for mark in chosen.marks],
+            "complete": chosen.complete,
+            "fresh": chosen.fresh is not None,
+        }
+        await self._state.save_plan(run, plan, facts)
+        mark = RunMark(run, (self._at.head.epoch,), chosen.fresh, self._at.circumstances, work.full)
         await self._commit(replace(self._at.head, run=mark, incarnation=self._at.registration.incarnation))
-        return await self._apply(report, chosen, ledger, plan, Progress(), population, known, references)
+        return await self._apply(planned, Progress())
 
-    async def _apply(
-        self,
-        report: Report,
-        chosen: Input,
-        ledger: Ledger,
-        plan: Plan,
-        before: Progress,
-        population: Population,
-        known: Mapping[str, Known],
-        references: References,
-    ) -> Report:
-        def bodies(indices: Sequence[int]) -> Iterator[tuple[int, bytes]]:
-            places: dict[tuple[int, int], str] = {}
-            numbers: dict[str, int] = {}
-            for index in indices:
-                action = plan.actions[index]
-                if isinstance(action, Upsert):
-                    places[action.file, action.row] = action.after.key
-                    numbers[action.after.key] = index
-            for key, body in self._bodies(chosen.files, places, known, references):
-                yield numbers[key], body
-
+    async def _apply(self, planned: Planned, before: Progress) -> Report:
         applied = await apply(
-            plan,
-            bodies,
+            planned.plan,
+            lambda indices: self._requests(planned, indices),
             items=(await self._graph()).items,
-            journal=self._state.journal(report.run, self._at.head.epoch),
+            journal=self._state.journal(planned.report.run, self._at.head.epoch),
             before=before,
             concurrency=self._settings.max_concurrency,
-            clock=self._services.clock,
-            stop_at=self._at.stop_at,
+            stopping=lambda: self._services.clock.monotonic() >= self._at.stop_at,
             progress=self._services.progress,
         )
         if isinstance(applied.stopped, LeaseLost):
             raise applied.stopped
         if applied.stopped is not None:
-            return await self._fail(
-                report, chosen.fresh, applied.stopped, ledger=ledger, plan=plan, progress=applied.progress
-            )
-        if not applied.finished:
-            report = self._finished(report, "partial", plan, applied.progress)
-            await self._publish(report)
-            await self._commit(replace(self._at.head, pace=(await self._graph()).pace.learned, last_run=report.run))
-            emit("sync.partial", **report.numbers())
-            return report
-        return await self._settle(report, chosen, ledger, plan, applied.progress, whole=True)
+            return await self._stop(planned, applied.progress, applied.stopped)
+        if applied.finished:
+            return await self._settle(planned, applied.progress)
+        report = self._finished(planned.report, "partial", planned.plan, applied.progress)
+        await self._publish(report)
+        await self._commit(replace(self._at.head, pace=(await self._graph()).pace.learned, last_run=report.run))
+        emit("sync.partial", **report.numbers())
+        return report
+
+    def _requests(self, planned: Planned, indices: Sequence[int]) -> Iterator[tuple[int, bytes]]:
+        """Yield the bodies of the given upserts; each is held to the digest the ledger will remember."""
+        upserts: dict[str, tuple[int, Upsert]] = {}
+        for index in indices:
+            action = planned.plan.actions[index]
+            if isinstance(action, Upsert):
+                upserts[action.after.key] = index, action
+        places = {(action.file, action.row): key for key, (_, action) in upserts.items()}
+        for key, body in self._bodies(planned.chosen.files, places, planned.known, planned.references):
+            index, action = upserts[key]
+            if _item_digest(body) != action.after.item:
+                raise _PlanOutdated(
+                    "the stored plan does not render as it did; it is planned again", code="plan_outdated"
+                )
+            yield index, body
 
     async def resume(self, mark: RunMark, work: Work) -> Report | None:
         """Go on with an unfinished run; None when it was superseded: what it did is folded, and a new plan is needed."""
@@ -482,27 +489,26 @@ class Run:
         report = replace(report, slices=len(mark.epochs) + 1, trigger=self._at.trigger)
         ledger = await self._ledger()
         if not self._may_resume(mark, work):
-            await self._supersede(report, ledger, plan, before)
-            return None
+            return await self._supersede(report, ledger, plan, before)
         emit("sync.started", run=mark.id, trigger=self._at.trigger, reasons=work.reasons)
-        await self._commit(replace(self._at.head, run=replace(mark, epochs=(*mark.epochs, self._at.head.epoch))))
+        epochs = (*mark.epochs, self._at.head.epoch)
+        await self._commit(replace(self._at.head, run=replace(mark, epochs=epochs)))
         with TemporaryDirectory(prefix="people-connector-") as folder:
-            marks = tuple(ExportMark(**raw) for raw in facts["marks"])
-            files = [await self._from_copy(each, Path(folder), number) for number, each in enumerate(marks)]
-            chosen = Input(marks, tuple(files), marks[-1] if facts["fresh"] else None, facts["complete"])
             try:
-                reading = await asyncio.to_thread(
-                    read_population, chosen.files, self._at.mapping, complete=chosen.complete, new=facts["fresh"]
-                )
+                marks = tuple(ExportMark(**raw) for raw in facts["marks"])
+                files = [await self._from_copy(each, Path(folder), number) for number, each in enumerate(marks)]
+                fresh = marks[-1] if facts["fresh"] else None
+                chosen = Input(marks, tuple(files), fresh, facts["complete"], _size(Path(folder)))
+                people = (await self._read(chosen)).population
                 known = _known_by(plan, ledger)
-                references = resolve_references(
-                    reading.population.people, ledger.entries, known, others=reading.population.rejected
-                )
-                return await self._apply(report, chosen, ledger, plan, before, reading.population, known, references)
+                references = resolve_references(people.people, ledger.entries, known, others=people.rejected)
+                return await self._apply(Planned(report, chosen, ledger, plan, known, references), before)
+            except _PlanOutdated:
+                return await self._supersede(report, ledger, plan, await self._state.progress(mark.id, epochs))
             except (LeaseLost, StateChanged):
                 raise
             except ConnectorError as error:
-                return await self._fail(report, chosen.fresh, error, ledger=ledger, plan=plan, progress=before)
+                return await self._fail(report, mark.export, error)
 
     def _may_resume(self, mark: RunMark, work: Work) -> bool:
         """A run goes on only where it would still do the same (design §3.11)."""
@@ -514,6 +520,7 @@ class Run:
         return same and not newer and self._at.head.incarnation == self._at.registration.incarnation
 
     async def _supersede(self, report: Report, ledger: Ledger, plan: Plan, progress: Progress) -> None:
+        """Fold what an unfinished run did and end it; the ledger of another incarnation stays as it is, void."""
         if self._at.head.incarnation == self._at.registration.incarnation:
             ledger = fold(ledger, plan, progress, now=self._now, whole=False)
             await self._state.save_ledger(ledger)
@@ -533,14 +540,13 @@ class Run:
 
     # --- ending -----------------------------------------------------------------------------------------------------
 
-    async def _settle(
-        self, report: Report, chosen: Input, ledger: Ledger, plan: Plan, progress: Progress, *, whole: bool
-    ) -> Report:
+    async def _settle(self, planned: Planned, progress: Progress) -> Report:
         """Fold what was done into the ledger and make the head tell it."""
+        chosen, plan, ledger = planned.chosen, planned.plan, planned.ledger
         outcome: Outcome = "held" if plan.held else "completed" if plan.actions else "unchanged"
-        report = self._finished(report, outcome, plan, progress)
+        report = self._finished(planned.report, outcome, plan, progress)
         if plan.actions or plan.changes or plan.forgotten or not self._at.head.generation:
-            ledger = fold(ledger, plan, progress, now=self._now, whole=whole)
+            ledger = fold(ledger, plan, progress, now=self._now, whole=True)
             await self._state.save_ledger(ledger)
         head = self._at.head
         if chosen.fresh is not None:
@@ -603,7 +609,7 @@ class Run:
             plan=plan_digest(actions, export=digest, mapping=self._at.mapping.digest),
             export=report.export or ({"name": refused.name, "etag": refused.etag} if refused else None),
             finished=self._finish_time(),
-            graph=self._graph_numbers(report),
+            graph=self._graph_numbers(),
         )
         await self._publish(report)
         head = replace(self._at.head, circumstances=self._at.circumstances, last_run=report.run)
@@ -616,49 +622,49 @@ class Run:
         emit("sync.refused", **report.numbers())
         return report
 
-    async def _fail(
-        self,
-        report: Report,
-        export: ExportMark | None,
-        error: ConnectorError,
-        *,
-        ledger: Ledger | None = None,
-        plan: Plan | None = None,
-        progress: Progress | None = None,
-    ) -> Report:
-        """End a run that cannot go on: what was done is folded, the cause is told, a later tick tries again."""
-        report = replace(report, error={"code": error.code, "message": error.message})
-        report = self._finished(report, "failed", plan, progress)
-        head = self._at.head.failed(export, now=self._now)
-        if ledger is not None and plan is not None and progress is not None:
-            ledger = fold(ledger, plan, progress, now=self._now, whole=False)
-            await self._state.save_ledger(ledger)
-            head = replace(
+    async def _stop(self, planned: Planned, progress: Progress, error: ConnectorError) -> Report:
+        """End a run that Graph does not let go on: what was done is folded, the cause told, a later tick tries again."""
+        report = replace(planned.report, error={"code": error.code, "message": error.message})
+        report = self._finished(report, "failed", planned.plan, progress)
+        ledger = fold(planned.ledger, planned.plan, progress, now=self._now, whole=False)
+        await self._state.save_ledger(ledger)
+        await self._publish(report)
+        head = self._at.head.failed(planned.chosen.fresh, now=self._now)
+        await self._commit(
+            replace(
                 head,
+                run=None,
                 generation=ledger.generation,
                 held_items=ledger.held,
                 people=len(ledger.entries),
                 incarnation=self._at.registration.incarnation,
-                run=None,
                 deletions=self._deletions(report),
+                last_run=report.run,
             )
+        )
+        await self._tidy(report.run)
+        emit("sync.failed", **report.numbers())
+        return report
+
+    async def _fail(self, report: Report, export: ExportMark | None, error: ConnectorError) -> Report:
+        """End an invocation that could not go on. A run whose plan is stored stays unfinished and is resumed later."""
+        report = replace(report, error={"code": error.code, "message": error.message})
+        report = self._finished(report, "failed", None, None)
         await self._publish(report)
-        await self._commit(replace(head, last_run=report.run))
-        if head.run is None:
-            await self._tidy(report.run)
+        await self._commit(replace(self._at.head.failed(export, now=self._now), last_run=report.run))
         emit("sync.failed", **report.numbers())
         return report
 
     def _finished(self, report: Report, outcome: Outcome, plan: Plan | None, progress: Progress | None) -> Report:
         counts = report.counts if plan is None else _counted(report.counts, plan, progress or Progress())
         return replace(
-            report, outcome=outcome, counts=counts, finished=self._finish_time(), graph=self._graph_numbers(report)
+            report, outcome=outcome, counts=counts, finished=self._finish_time(), graph=self._graph_numbers()
         )
 
     def _finish_time(self) -> str:
         return moment(self._services.clock.now().timestamp())
 
-    def _graph_numbers(self, report: Report) -> dict[str, Any]:
+    def _graph_numbers(self) -> dict[str, Any]:
         pace = self._at.ingest.pace if self._at.ingest else None
         return {
             "requests": pace.requests if pace else 0,
@@ -777,7 +783,7 @@ def _place(population: Population, key: str) -> tuple[int, int]:
     return population.files.get(key, 0), population.people[key].row
 
 
-def _with_matching(report: Report, population: Population, matching: Matching) -> Report:
+def _with_matching(report: Report, matching: Matching) -> Report:
     listed = [{"key": key, "reason": reason} for key, reason in matching.unmatched.items()][:MAX_LISTED]
     return _with_warnings(replace(report, unmatched_people=tuple(listed)), matching.warnings)
 
@@ -800,6 +806,14 @@ def _hold_to_manifest(mark: ExportMark | None, reading: Reading) -> None:
 
 def _packing(name: str) -> str:
     return name.rsplit(".", 1)[-1].casefold()
+
+
+def _item_digest(body: bytes) -> bytes:
+    return hashlib.blake2b(body, digest_size=16).digest()
+
+
+def _size(folder: Path) -> int:
+    return sum(path.stat().st_size for path in folder.iterdir())
 
 
 def _file_digest(path: Path) -> str:

@@ -40,8 +40,11 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """What a tick does. ``candidates`` are the exports not met yet, oldest first; without one, the last applied export
-    is gone through once more. ``reasons`` say why, ``asked`` whether a person wanted it."""
+    """What a tick does.
+
+    ``candidates`` are the exports not met yet, oldest first; without one, the last applied export
+    is gone through once more. ``reasons`` say why, ``asked`` whether a person wanted it.
+    """
 
     kind: Literal["resume", "export", "again"]
     reasons: tuple[str, ...]

@@ -10,7 +10,7 @@ from __future__ import annotations
 import types
 import typing
 from dataclasses import dataclass
-from datetime import date
+from datetime import date  # noqa: TC003 - pydantic needs it at run time
 from functools import cache
 from typing import Any, Literal
 
@@ -24,7 +24,10 @@ class Entity(BaseModel):
 
 
 class RelatedPerson(Entity):
-    """https://learn.microsoft.com/graph/api/resources/relatedperson"""
+    """Somebody else, with the relationship to them.
+
+    https://learn.microsoft.com/graph/api/resources/relatedperson
+    """
 
     displayName: str | None = None  # noqa: N815 - Graph's own spelling, here and below
     relationship: (
@@ -52,7 +55,10 @@ class RelatedPerson(Entity):
 
 
 class CompanyDetail(Entity):
-    """https://learn.microsoft.com/graph/api/resources/companydetail"""
+    """Where in which company.
+
+    https://learn.microsoft.com/graph/api/resources/companydetail
+    """
 
     companyCode: str | None = None  # noqa: N815
     costCenter: str | None = None  # noqa: N815
@@ -66,7 +72,10 @@ class CompanyDetail(Entity):
 
 
 class PositionDetail(Entity):
-    """https://learn.microsoft.com/graph/api/resources/positiondetail"""
+    """What a position is.
+
+    https://learn.microsoft.com/graph/api/resources/positiondetail
+    """
 
     company: CompanyDetail | None = None
     description: str | None = None
@@ -84,7 +93,10 @@ class PositionDetail(Entity):
 
 
 class WorkPosition(Entity):
-    """https://learn.microsoft.com/graph/api/resources/workposition"""
+    """A position somebody holds.
+
+    https://learn.microsoft.com/graph/api/resources/workposition
+    """
 
     detail: PositionDetail | None = None
     isCurrent: bool | None = None  # noqa: N815
@@ -92,14 +104,20 @@ class WorkPosition(Entity):
 
 
 class UserAccountInformation(Entity):
-    """https://learn.microsoft.com/graph/api/resources/useraccountinformation"""
+    """The Entra user a profile belongs to.
+
+    https://learn.microsoft.com/graph/api/resources/useraccountinformation
+    """
 
     userPrincipalName: str | None = None  # noqa: N815
     externalDirectoryObjectId: str | None = None  # noqa: N815
 
 
 class PersonName(Entity):
-    """https://learn.microsoft.com/graph/api/resources/personname"""
+    """The parts of a name.
+
+    https://learn.microsoft.com/graph/api/resources/personname
+    """
 
     displayName: str | None = None  # noqa: N815
     first: str | None = None
@@ -114,7 +132,10 @@ class PersonName(Entity):
 
 
 class ItemEmail(Entity):
-    """https://learn.microsoft.com/graph/api/resources/itememail"""
+    """An e-mail address.
+
+    https://learn.microsoft.com/graph/api/resources/itememail
+    """
 
     address: str | None = None
     displayName: str | None = None  # noqa: N815
@@ -122,7 +143,10 @@ class ItemEmail(Entity):
 
 
 class ItemPhone(Entity):
-    """https://learn.microsoft.com/graph/api/resources/itemphone"""
+    """A telephone number.
+
+    https://learn.microsoft.com/graph/api/resources/itemphone
+    """
 
     displayName: str | None = None  # noqa: N815
     number: str | None = None
@@ -135,7 +159,10 @@ class ItemPhone(Entity):
 
 
 class SkillProficiency(Entity):
-    """https://learn.microsoft.com/graph/api/resources/skillproficiency"""
+    """A skill.
+
+    https://learn.microsoft.com/graph/api/resources/skillproficiency
+    """
 
     displayName: str | None = None  # noqa: N815
     proficiency: (
@@ -180,8 +207,11 @@ UNSUPPORTED: typing.Final = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class FieldType:
-    """What a field of an entity takes. ``kind`` is str, date, int, bool, ``allowed`` the members of an enumeration;
-    ``person`` marks a reference to another person."""
+    """What a field of an entity takes.
+
+    ``kind`` is str, date, int, bool, ``allowed`` the members of an enumeration;
+    ``person`` marks a reference to another person.
+    """
 
     kind: type = str
     allowed: tuple[str, ...] = ()

@@ -80,7 +80,7 @@ class Head:
     held: Held | None = None
     pace: dict[str, Any] = field(default_factory=dict)
     deletions: tuple[tuple[int, int], ...] = ()
-    due: DueTimes = DueTimes()
+    due: DueTimes = field(default_factory=DueTimes)
     circumstances: str = ""
     failures: int = 0
     retry_at: int = 0

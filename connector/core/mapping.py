@@ -10,7 +10,8 @@ import difflib
 import hashlib
 import re
 import tomllib
-from collections.abc import Callable, Mapping as Dict
+from collections.abc import Callable
+from collections.abc import Mapping as Dict
 from dataclasses import dataclass, field
 from datetime import date
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
@@ -200,7 +201,8 @@ def _field_problems(part: PropertyPart) -> Iterator[str]:
             yield f"{path}: {'takes' if kind.person else 'does not take'} a reference to a person"
         elif isinstance(spec, PersonField):
             if spec.relationship not in _relationships():
-                yield f"{path}: relationship {spec.relationship!r} does not exist{_suggest(spec.relationship, _relationships())}"
+                hint = _suggest(spec.relationship, _relationships())
+                yield f"{path}: relationship {spec.relationship!r} does not exist{hint}"
         elif isinstance(spec, ConstantField):
             if not _fits(spec.constant, kind):
                 yield f"{path}: the constant does not fit; allowed: {', '.join(kind.allowed) or kind.kind.__name__}"
@@ -213,7 +215,7 @@ def _relationships() -> tuple[str, ...]:
     return kind.allowed if kind else ()
 
 
-def _fits(constant: bool | int | str, kind: FieldType) -> bool:
+def _fits(constant: Value, kind: FieldType) -> bool:
     if kind.allowed:
         return constant in kind.allowed
     if kind.kind is date:

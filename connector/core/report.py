@@ -45,8 +45,11 @@ class Counts:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """One run. Moments are ISO in UTC. ``unmatched_people`` and ``rows`` hold personal data: the report stays in the
-    HR storage account, and none of it goes into a log."""
+    """One run.
+
+    Moments are ISO in UTC. ``unmatched_people`` and ``rows`` hold personal data: the report stays in the
+    HR storage account, and none of it goes into a log.
+    """
 
     run: str
     connection: str

@@ -506,6 +506,8 @@ def _settle(observed: Observed) -> _Finding:
     known = observed.registration
     if known is None or known.settled is None:
         return _Finding("pending", "setup notes the time of the registration")
+    if known.leaving:
+        return _Finding("pending", "a teardown has begun; another setup takes it back")
     left = (datetime.fromisoformat(known.settled) - observed.now).total_seconds()
     if left > 0:
         seconds = max(1, int(left + 0.999))

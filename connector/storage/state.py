@@ -29,6 +29,7 @@ from connector.core.ledger import dump_entry, dump_ledger, load_entry, load_ledg
 from connector.core.plan import Delete, Plan, Progress, Upsert
 from connector.core.setup import Registration
 from connector.errors import Busy, LeaseLost, StateChanged, StoreError, StoreUnavailable
+from connector.offload import offload
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
@@ -42,6 +43,11 @@ LEASE_SECONDS: Final = 60
 RENEW_SECONDS: Final = 15
 WRITE_MARGIN_SECONDS: Final = 35
 """A Graph request may be under way for so long; no write begins that could outlive the lease (design §3.12)."""
+
+_ENTRY: Final = 200
+"""Bytes of one entry as JSON, about."""
+_PACKED: Final = 4
+"""How much gzip makes of our lines, about."""
 
 JSON: Final = "application/json"
 KEPT_LEDGERS: Final = 3
@@ -165,11 +171,11 @@ class State:
                 " Restore the blob (soft delete, versions), or run: sync --full --rebuild",
                 code="ledger_missing",
             )
-        return await asyncio.to_thread(load_ledger, blob.data)
+        return await offload(len(blob.data) * _PACKED, lambda: load_ledger(blob.data))
 
     async def save_ledger(self, ledger: Ledger) -> None:
         """Store a new generation; older ones than the last three go."""
-        data = await asyncio.to_thread(dump_ledger, ledger)
+        data = await offload(len(ledger.entries) * _ENTRY, lambda: dump_ledger(ledger))
         name = self._ledger_name(ledger.generation)
         try:
             await self.container.write(name, data, if_none_match=True)
@@ -186,7 +192,7 @@ class State:
 
     async def save_plan(self, run: str, plan: Plan, facts: Mapping[str, Any]) -> None:
         """Store a plan before anything of it is done; ``facts`` come back with it."""
-        data = await asyncio.to_thread(_dump_plan, plan, facts)
+        data = await offload(len(plan.actions) * _ENTRY, lambda: _dump_plan(plan, facts))
         await self.container.write(f"{self._root}/runs/{run}/plan.jsonl.gz", data)
 
     async def plan(self, run: str) -> tuple[Plan, dict[str, Any]]:
@@ -198,7 +204,7 @@ class State:
         blob = await self.container.read(f"{self._root}/runs/{run}/plan.jsonl.gz")
         if blob is None:
             raise StoreError("the plan of the unfinished run is not there", code="plan_missing")
-        return await asyncio.to_thread(_load_plan, blob.data)
+        return await offload(len(blob.data) * _PACKED, lambda: _load_plan(blob.data))
 
     def journal(self, run: str, epoch: int) -> Journal:
         """Return the journal that this epoch of a run writes."""
@@ -213,7 +219,7 @@ class State:
             for line in blob.data.splitlines() if blob else ():
                 block = orjson.loads(line)
                 announced.update(block.get("a", ()))
-                outcomes.update({index: code for index, code in block.get("o", ())})
+                outcomes.update(dict(block.get("o", ())))
         return Progress(frozenset(announced), outcomes)
 
     async def forget_run(self, run: str) -> None:

@@ -1,0 +1,361 @@
+"""The run report as a page: one HTML file that HR can open, print and forward, and that refers to nothing outside it.
+
+It is made from the report's JSON (interface §6), so a report of another release, or one with members missing, gives a
+page too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from datetime import UTC, datetime
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from connector.core.report import Counts
+from connector.pages import words
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from jinja2 import Template
+
+
+def report_page(body: Mapping[str, Any]) -> bytes:
+    """Return a report's JSON as an HTML file in UTF-8.
+
+    Whatever the report holds is text to the page, never markup.
+    """
+    report = _read(body)
+    page = _template().render(
+        report=report,
+        outcome=words.OUTCOMES.get(report.outcome, words.UNKNOWN_OUTCOME),
+        sentence=_sentence(report),
+        steps=list(_steps(report)),
+        tiles=list(_tiles(report.counts)),
+        problems=list(_problems(report)),
+        unmatched=[
+            {"key": _text(person.get("key")), "reason": _word(words.UNMATCHED, person.get("reason"))}
+            for person in report.unmatched_people
+        ],
+        warnings=list(_warnings(report)),
+        guards=list(_guards(report)),
+        export=list(_export_facts(report)),
+        operation=list(_operation(report)),
+    )
+    return page.encode("utf-8", "replace")
+
+
+# --- reading --------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class _Read:
+    """A report's JSON, read without trust: what is missing or of another type counts as empty."""
+
+    run: str
+    connection: str
+    trigger: str
+    outcome: str
+    counts: Counts
+    error: Mapping[str, Any]
+    fault: words.Fault
+    export: Mapping[str, Any]
+    warnings: Mapping[str, Any]
+    guards: tuple[Mapping[str, Any], ...]
+    tripped: frozenset[str]
+    graph: Mapping[str, Any]
+    rows: tuple[Mapping[str, Any], ...]
+    unmatched_people: tuple[Mapping[str, Any], ...]
+    quarantine: str
+    reasons: tuple[str, ...]
+    plan: str
+    slices: int
+    started: str
+    finished: str
+
+
+def _read(body: Mapping[str, Any]) -> _Read:
+    error, guards = _mapping(body.get("error")), _mappings(body.get("guards"))
+    return _Read(
+        run=_text(body.get("run")),
+        connection=_text(body.get("connection")),
+        trigger=_text(body.get("trigger")),
+        outcome=_text(body.get("outcome")),
+        counts=Counts(**{field.name: _number(body.get(field.name)) for field in fields(Counts)}),
+        error=error,
+        fault=words.FAULTS.get(_text(error.get("code")), words.UNKNOWN_FAULT),
+        export=_mapping(body.get("export")),
+        warnings=_mapping(body.get("warnings")),
+        guards=guards,
+        tripped=frozenset(_text(guard.get("name")) for guard in guards if guard.get("tripped") is True),
+        graph=_mapping(body.get("graph")),
+        rows=_mappings(body.get("rows")),
+        unmatched_people=_mappings(body.get("unmatched_people")),
+        quarantine=_text(body.get("quarantine")),
+        reasons=_texts(body.get("reasons")),
+        plan=_text(body.get("plan")),
+        slices=_number(body.get("slices")),
+        started=_text(body.get("started")),
+        finished=_text(body.get("finished")),
+    )
+
+
+def _text(value: object) -> str:
+    return "" if value is None else str(value)
+
+
+def _number(value: object) -> int:
+    return int(value) if isinstance(value, int | float) and value == value else 0  # noqa: PLR0124 - NaN
+
+
+def _mapping(value: object) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}
+
+
+def _mappings(value: object) -> tuple[Mapping[str, Any], ...]:
+    return tuple(each for each in value if isinstance(each, Mapping)) if isinstance(value, list | tuple) else ()
+
+
+def _texts(value: object) -> tuple[str, ...]:
+    return tuple(map(_text, value)) if isinstance(value, list | tuple) else ()
+
+
+# --- saying ---------------------------------------------------------------------------------------------------------
+
+
+def _sentence(report: _Read) -> str:
+    """Return what happened in one plain sentence."""
+    counts, done = report.counts, _done(report.counts)
+    match report.outcome:
+        case "unchanged":
+            begin = "Nothing had to be sent"
+        case "held":
+            waiting = _several(counts.held, "removal waits", "removals wait")
+            waiting += " for a decision" if "deletions" in report.tripped else " for an export that can be read in full"
+            begin = f"{done}; {waiting}" if done else waiting
+        case "refused":
+            begin = f"The export was refused and nothing was changed: {report.fault.short}"
+        case "partial":
+            begin = f"The run is not finished yet: {done or 'nobody was added, updated or removed so far'}"
+        case "superseded":
+            begin = (
+                f"Something newer took this run’s place; before that, {done or 'nobody was added, updated or removed'}"
+            )
+        case "failed":
+            begin = f"The run stopped: {report.fault.short}; before that, {done or 'no change was confirmed'}"
+        case _:
+            begin = done or "Nobody was added, updated or removed"
+    parts = [begin]
+    if counts.failed:
+        parts.append(_several(counts.failed, "person could not be sent", "people could not be sent"))
+    if counts.rejected and report.outcome != "refused":
+        parts.append(_several(counts.rejected, "row needs mending", "rows need mending"))
+    return "; ".join(parts) + "."
+
+
+def _done(counts: Counts) -> str:
+    """Return what was done to people, such as "40 people were added, 55 updated"; "" for nothing."""
+    done = [(counts.created, "added"), (counts.updated, "updated"), (counts.deleted, "removed")]
+    done = [(count, verb) for count, verb in done if count]
+    if not done:
+        return ""
+    (count, verb), *others = done
+    return ", ".join([_several(count, "person was", "people were") + f" {verb}", *(f"{n:,} {v}" for n, v in others)])
+
+
+def _steps(report: _Read) -> Iterator[tuple[words.Who, str]]:
+    """Yield who does what now."""
+    before = len(found := [*_outcome_steps(report), *_people_steps(report)])
+    yield from found
+    if not before:
+        yield "Nobody", "There is nothing to do."
+
+
+def _outcome_steps(report: _Read) -> Iterator[tuple[words.Who, str]]:
+    match report.outcome:
+        case "refused":
+            yield report.fault.who, report.fault.remedy
+            if report.fault.who == "HR":
+                yield "HR", "Then drop the mended export. The same file is not tried again unless settings change."
+            moved = [name for guard in sorted(report.tripped) for name in words.GUARD_SETTINGS.get(guard, ())]
+            if moved:
+                yield (
+                    "Operator",
+                    f"If the export is right, change {' or '.join(moved)}. Then the file is taken up again.",
+                )
+        case "failed":
+            yield report.fault.who, report.fault.remedy
+            yield (
+                "Nobody",
+                "The run is tried again by itself: soon, then less and less often. A newer export is tried at once.",
+            )
+        case "held" if "deletions" in report.tripped:
+            yield "HR", "Check whether so many people really left. If not, drop a mended complete export."
+            names = " or ".join(words.GUARD_SETTINGS["deletions"])
+            yield "Operator", f"If HR says that they left, raise {names}. The next run then removes them."
+        case "held":
+            yield "HR", "Mend the rows whose key cannot be read. Then drop the whole export again, with nobody missing."
+        case "partial":
+            yield "Nobody", "The run goes on by itself at the next tick."
+        case "superseded":
+            yield "Nobody", "Look at the report of the next run."
+
+
+def _people_steps(report: _Read) -> Iterator[tuple[words.Who, str]]:
+    counts = report.counts
+    if report.outcome == "refused":
+        return
+    if counts.rejected and report.quarantine:
+        yield (
+            "HR",
+            "Mend the rejected rows in the quarantine file and drop it back among the exports, or mend them in the HR system.",
+        )
+    elif counts.rejected:
+        yield "HR", "Mend the rejected rows in the HR system. The next export brings them."
+    if counts.unmatched:
+        yield "HR", "Check the user principal names of the people without an account. Entra is asked again every day."
+    if counts.grace:
+        yield (
+            "HR",
+            "Some people are missing from the export. If they left, do nothing. If not, put them into the next one.",
+        )
+    if counts.failed:
+        yield "Operator", "Look for “item.failed” in the log. Whoever could not be sent is tried again by itself."
+
+
+def _tiles(counts: Counts) -> Iterator[dict[str, Any]]:
+    """Yield the counts: number, what it counts, what that means, and how loud it is."""
+    transferred = f"{counts.transferred:,} of them moved to another key" if counts.transferred else "profile taken away"
+    for number, name, hint, tone in (
+        (counts.people, "people in the file", "rows that were accepted", "plain"),
+        (counts.unchanged, "unchanged", "nothing to send", "plain"),
+        (counts.created, "added", "new profiles", "good"),
+        (counts.updated, "updated", "profiles changed", "good"),
+        (counts.deleted, "removed", transferred, "good"),
+        (counts.held, "held", "removals that wait", "wait"),
+        (counts.failed, "failed", "not sent, tried again", "bad"),
+        (counts.unmatched, "without account", "not sent", "wait"),
+        (counts.grace, "missing", "kept for now", "wait"),
+        (counts.rejected, "rejected rows", "those people stay as they are", "bad"),
+    ):
+        yield {"number": f"{number:,}", "name": name, "hint": hint, "tone": tone if number else "none"}
+
+
+def _problems(report: _Read) -> Iterator[dict[str, Any]]:
+    """Yield each kind of problem among the listed rows, the most frequent first, with its remedy."""
+    found: dict[str, int] = {}
+    for row in report.rows:
+        for code in dict.fromkeys(_texts(row.get("codes"))):
+            found[code] = found.get(code, 0) + 1
+    for code, count in sorted(found.items(), key=lambda item: (-item[1], item[0])):
+        known = words.ROW_CODES.get(code, words.RowWords(code, ""))
+        yield {"code": code, "count": f"{count:,}", "name": known.name, "remedy": known.remedy}
+
+
+def _warnings(report: _Read) -> Iterator[str]:
+    for code, value in report.warnings.items():
+        count = len(value) if isinstance(value, list | tuple) else _number(value)
+        if not count:
+            continue
+        one, several = words.WARNINGS.get(code, ("{code}: {n}", "{code}: {n}"))
+        yield (one if count == 1 else several).format(n=f"{count:,}", code=code)
+
+
+def _guards(report: _Read) -> Iterator[dict[str, Any]]:
+    for guard in report.guards:
+        name = _text(guard.get("name"))
+        yield {
+            "name": _word(words.GUARDS, name),
+            "limit": _text(guard.get("limit")),
+            "found": _text(guard.get("found")),
+            "tripped": guard.get("tripped") is True,
+            "verdict": ("too much, held" if name == "deletions" else "too much, refused")
+            if guard.get("tripped") is True
+            else "fine",
+        }
+
+
+def _export_facts(report: _Read) -> Iterator[tuple[str, str]]:
+    """Yield what is known about the file."""
+    export = report.export
+    known = (
+        ("File", _text(export.get("name"))),
+        ("Kind", _word(words.KINDS, export.get("kind"))),
+        ("Rows", f"{_number(export['rows']):,}" if "rows" in export else ""),
+        ("Encoding", _text(export.get("encoding")).upper()),
+        ("Delimiter", _word(words.DELIMITERS, export.get("delimiter"))),
+        ("Columns not used", ", ".join(_texts(export.get("ignored_columns")))),
+        ("Columns missing", ", ".join(_texts(export.get("missing_columns")))),
+        ("SHA-256", _text(export.get("sha256"))),
+        ("ETag", _text(export.get("etag"))),
+    )
+    yield from ((name, value) for name, value in known if value)
+    if export.get("new") is False:
+        yield "Read before", "yes: no new file, the last one was gone through again"
+
+
+def _operation(report: _Read) -> Iterator[tuple[str, str]]:
+    """Yield what the operator wants to know about the run."""
+    graph, seconds = report.graph, report.graph.get("seconds")
+    known = (
+        ("Run", report.run),
+        ("Connection", report.connection),
+        ("Started", _moment(report.started)),
+        ("Finished", _moment(report.finished) if report.finished else "not yet"),
+        ("Took", _duration(report.started, report.finished)),
+        ("Started by", _word(words.TRIGGERS, report.trigger)),
+        ("Because of", ", ".join(_word(words.REASONS, reason) for reason in report.reasons)),
+        ("Invocations", f"{report.slices:,}" if report.slices else ""),
+        ("Graph requests", f"{_number(graph['requests']):,}" if "requests" in graph else ""),
+        ("Throttled by Graph", _several(_number(graph["throttled"]), "time", "times") if "throttled" in graph else ""),
+        ("Seconds with Graph", f"{seconds:,.1f}" if isinstance(seconds, int | float) else ""),
+        ("Plan", report.plan),
+    )
+    yield from ((name, value) for name, value in known if value)
+
+
+def _several(count: int, one: str, several: str) -> str:
+    return f"{count:,} {one if count == 1 else several}"
+
+
+def _word(known: Mapping[str, str], code: object) -> str:
+    return known.get(_text(code), _text(code))
+
+
+def _moment(value: str) -> str:
+    moment = _parsed(value)
+    return f"{moment.day} {moment:%B %Y, %H:%M:%S} UTC" if moment else value
+
+
+def _duration(started: str, finished: str) -> str:
+    begin, end = _parsed(started), _parsed(finished)
+    if begin is None or end is None or end < begin:
+        return ""
+    minutes, seconds = divmod(round((end - begin).total_seconds()), 60)
+    hours, minutes = divmod(minutes, 60)
+    parts = ((hours, "hour", "hours"), (minutes, "minute", "minutes"), (seconds, "second", "seconds"))
+    return " ".join(_several(*part) for part in parts if part[0]) or "less than a second"
+
+
+def _parsed(value: str) -> datetime | None:
+    try:
+        moment = datetime.fromisoformat(value)
+    except ValueError:
+        return None
+    return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+@cache
+def _template() -> Template:
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return environment.get_template("report.html.jinja")

@@ -1,0 +1,267 @@
+"""What a report's codes mean to people, and who does what about them.
+
+A code that is not here is shown as it is: a report of another release is still readable.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, Literal
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+Who = Literal["HR", "Operator", "Nobody"]
+"""Who has to do something."""
+
+
+@dataclass(frozen=True, slots=True)
+class OutcomeWords:
+    """How an outcome is shown: the badge's tone and sign, and what it means."""
+
+    tone: Literal["good", "calm", "wait", "bad"]
+    sign: str
+    meaning: str
+
+
+OUTCOMES: Final[Mapping[str, OutcomeWords]] = {
+    "completed": OutcomeWords("good", "✓", "The run went through to its end. Microsoft 365 has what the export says."),
+    "unchanged": OutcomeWords(
+        "good", "✓", "The export was read to its end. Nobody in it differs from what Microsoft 365 already has."
+    ),
+    "held": OutcomeWords(
+        "wait",
+        "!",
+        "Whoever is new or changed was dealt with. Removals are held back: those people keep their profiles for now.",
+    ),
+    "refused": OutcomeWords(
+        "bad",
+        "✗",
+        "The export as a whole cannot be used. Nobody was added, updated or removed. All profiles stay as they were.",
+    ),
+    "partial": OutcomeWords(
+        "calm",
+        "…",
+        "The time of one invocation was not enough. Nothing is lost: the next one goes on where this one stopped.",
+    ),
+    "superseded": OutcomeWords(
+        "calm",
+        "»",
+        "The run was not finished, because a newer export, other settings or a newer request took its place."
+        " What was done counts. The rest is planned anew by the next run.",
+    ),
+    "failed": OutcomeWords(
+        "bad", "✗", "The run could not go on. What was done until then counts, and nobody is removed by mistake."
+    ),
+}
+
+
+UNKNOWN_OUTCOME: Final = OutcomeWords("calm", "?", "This page does not know the outcome. The numbers are as reported.")
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """Why a run was refused or failed: in a few words, who mends it, and how."""
+
+    short: str
+    who: Who
+    remedy: str
+
+
+FAULTS: Final[Mapping[str, Fault]] = {
+    # --- the file as a whole ---
+    "empty_file": Fault(
+        "the file is empty", "HR", "Export again. Look into the file before you drop it: it needs a header and rows."
+    ),
+    "missing_column": Fault(
+        "a required column is missing",
+        "HR",
+        "Add the column, or give it back its name. Case, spaces, “_” and “-” in a header do not matter.",
+    ),
+    "duplicate_column": Fault(
+        "a column appears twice", "HR", "Remove or rename one of the two columns, so that each header appears once."
+    ),
+    "undecodable": Fault(
+        "it cannot be read as a CSV file", "HR", "Save it as CSV in UTF-8. A .zip must hold exactly one CSV file."
+    ),
+    "truncated": Fault(
+        "the file is not whole",
+        "HR",
+        "Export and upload it again, with its manifest if it has one. The two must belong together.",
+    ),
+    "too_many_rejected": Fault(
+        "too many rows are wrong",
+        "HR",
+        "Look at the rejected rows below: often one column has another format than before. Mend the whole export.",
+    ),
+    "different_export": Fault(
+        "it looks like a different export",
+        "HR",
+        "Its name differs from the last export's. Give it the usual name, if it is the usual export.",
+    ),
+    "rekeyed": Fault(
+        "many people have another key than before",
+        "HR",
+        "Check the key column. If the HR system was really renumbered, talk to the operator first.",
+    ),
+    "everyone": Fault(
+        "it would remove everybody",
+        "HR",
+        "Check that the export holds the right people, and that keys and status words are as before.",
+    ),
+    "match_rate": Fault(
+        "too few people have an Entra account",
+        "HR",
+        "Check the column with the user principal names. Were people or domains renamed?",
+    ),
+    # --- the connector and what is around it ---
+    "configuration": Fault("settings or mapping are wrong", "Operator", "Mend every setting that the message names."),
+    "not_ready": Fault("it is not ready yet", "Operator", "Do what the message says. Then call setup until it is done."),
+    "conflict": Fault("the present state does not allow it", "Operator", "Do what the message says."),
+    "credential": Fault(
+        "there is no access token",
+        "Operator",
+        "Check the identity that the message names: its secret in the key vault, and its app registration.",
+    ),
+    "denied": Fault(
+        "Microsoft Graph denied access",
+        "Operator",
+        "Grant the identity what the message names. A new role can take an hour to work.",
+    ),
+    "rejected": Fault("Microsoft Graph refused a request", "Operator", "Read the message. The request id helps Microsoft's support."),
+    "throttled": Fault("Microsoft Graph is too busy", "Nobody", "It is tried again later. Other load on the tenant may be the cause."),
+    "unavailable": Fault("Microsoft Graph did not answer", "Nobody", "It is tried again later. Look at Microsoft 365's service health."),
+    "graph": Fault("Microsoft Graph reported an error", "Operator", "Read the message. The request id helps Microsoft's support."),
+    "out_of_time": Fault("the time was up before Microsoft Graph answered", "Nobody", "It is tried again later."),
+    "too_many_failed": Fault(
+        "too many people could not be sent",
+        "Operator",
+        "It is not the people: look at the code in the message, and at the events “item.failed” in the log.",
+    ),
+    "store": Fault("the connector's own state cannot be used", "Operator", "Check the state container."),
+    "store_unavailable": Fault(
+        "the storage account did not answer",
+        "Operator",
+        "Check the storage account that the message names: network rules, roles, containers.",
+    ),
+    "busy": Fault("another run is at work", "Nobody", "It is tried again later."),
+    "lease_lost": Fault("another run took over", "Nobody", "Look at the report of the newer run."),
+    "state_changed": Fault("another run took over", "Nobody", "Look at the report of the newer run."),
+    "blob_absent": Fault(
+        "a blob is gone", "Operator", "Restore the blob (soft delete, versions), or drop the export again."
+    ),
+    "blob_full": Fault("a journal is full", "Nobody", "The next run starts a new one."),
+    "head_corrupt": Fault(
+        "the connector's memory cannot be read", "Operator", "Restore head.json in the state container (soft delete, versions)."
+    ),
+    "ledger_missing": Fault("the connector's memory is missing", "Operator", "Do what the message says."),
+    "ledger_corrupt": Fault(
+        "the connector's memory cannot be read", "Operator", "Restore the ledger in the state container (soft delete, versions)."
+    ),
+    "ledger_format": Fault(
+        "the connector's memory belongs to another release", "Operator", "Deploy the release that wrote it, or a newer one."
+    ),
+    "plan_missing": Fault(
+        "the plan of the unfinished run is gone", "Operator", "Restore it in the state container (soft delete, versions)."
+    ),
+}  # fmt: skip
+
+UNKNOWN_FAULT: Final = Fault("it met an error", "Operator", "Read the message: it says what was found.")
+
+
+@dataclass(frozen=True, slots=True)
+class RowWords:
+    """What is wrong with a row, and how HR mends it."""
+
+    name: str
+    remedy: str
+
+
+ROW_CODES: Final[Mapping[str, RowWords]] = {
+    "missing_key": RowWords("Key is missing", "Fill in the person's key. Without it nobody can tell whose row it is."),
+    "duplicate_key": RowWords("Key appears twice", "Leave one row for each person. None of them was taken."),
+    "missing_account": RowWords("Account is missing", "Fill in the person's user principal name."),
+    "bad_account": RowWords("Account is not valid", "Write the user principal name as name@domain."),
+    "duplicate_account": RowWords(
+        "Account belongs to several people", "Give each person their own user principal name. None of them was taken."
+    ),
+    "bad_date": RowWords("Date is not valid", "Write dates as 2021-03-01, and only dates that exist."),
+    "bad_number": RowWords("Number is not valid", "Write a whole number without separators."),
+    "not_allowed": RowWords("Word is not allowed", "Use one of the words that the message lists."),
+    "too_many": RowWords("Too many values", "Leave as many values in the cell as are allowed."),
+    "too_long": RowWords("Text is too long", "Shorten it, or remove what does not belong there."),
+    "bad_row": RowWords(
+        "Row has the wrong shape", "Give the row as many cells as the header. Put text with a delimiter in quotes."
+    ),
+    "bad_text": RowWords("Text cannot be read", "Save the file as CSV in UTF-8."),
+}
+
+UNMATCHED: Final[Mapping[str, str]] = {
+    "no_account": "no Entra user with this user principal name",
+    "guest": "is a guest",
+}
+
+WARNINGS: Final[Mapping[str, tuple[str, str]]] = {
+    "missing_columns": (
+        "{n} column of the mapping is not in the export. It is treated as blank.",
+        "{n} columns of the mapping are not in the export. They are treated as blank.",
+    ),
+    "unreadable_keys": (
+        "{n} rejected row has no readable key. It may be anybody's, so nobody is removed for being absent.",
+        "{n} rejected rows have no readable key. They may be anybody's, so nobody is removed for being absent.",
+    ),
+    "account_disabled": (
+        "{n} person has a disabled Entra account. The profile is sent all the same.",
+        "{n} people have a disabled Entra account. Their profiles are sent all the same.",
+    ),
+    "no_mail": (
+        "{n} person has no mail address in Entra, so perhaps no mailbox. Without one, no profile may show.",
+        "{n} people have no mail address in Entra, so perhaps no mailbox. Without one, no profile may show.",
+    ),
+    "manager_unknown": (
+        "{n} person has a manager whom nobody knows. The profile is sent without a manager.",
+        "{n} people have a manager whom nobody knows. Their profiles are sent without a manager.",
+    ),
+    "manager_loop": (
+        "{n} person is their own manager, directly or round a loop. The profile is sent without a manager.",
+        "{n} people are their own manager, directly or round a loop. Their profiles are sent without a manager.",
+    ),
+}
+"""For one, and for several."""
+
+GUARDS: Final[Mapping[str, str]] = {
+    "rejected": "Rejected rows",
+    "everyone": "Not everybody at once",
+    "match_rate": "People with an account",
+    "rekeyed": "Accounts under another key",
+    "deletions": "Removals",
+}
+
+GUARD_SETTINGS: Final[Mapping[str, tuple[str, ...]]] = {
+    "rejected": ("MAX_REJECT_PERCENT",),
+    "match_rate": ("MIN_MATCH_PERCENT",),
+    "deletions": ("MAX_DELETE_PERCENT", "MAX_DELETE_COUNT", "MIN_DELETE_ALLOWANCE"),
+}
+"""The settings that move a guard's limit."""
+
+DELIMITERS: Final[Mapping[str, str]] = {",": "comma", ";": "semicolon", "\t": "tab", "|": "vertical bar"}
+
+TRIGGERS: Final[Mapping[str, str]] = {"timer": "the timer", "cli": "the command line", "http": "a request"}
+
+KINDS: Final[Mapping[str, str]] = {
+    "complete": "complete: whoever is missing from it counts as absent",
+    "partial": "partial: it speaks of the people in it, and of nobody else",
+}
+
+REASONS: Final[Mapping[str, str]] = {
+    "new export": "a new export",
+    "unfinished run": "an unfinished run",
+    "request": "somebody asked for it",
+    "settings or mapping changed": "changed settings or mapping",
+    "connection changed": "a changed connection",
+    "failed items": "people who could not be sent before",
+    "unmatched people": "people who had no account before",
+    "known accounts": "accounts that are looked up again",
+    "failed run": "a run that failed before",
+}
+"""Why there was work to do."""

@@ -10,7 +10,7 @@ Rules, all of them deterministic given the clock and the random numbers handed i
 * 5xx, 408, 423 and requests without an answer are repeated after a jittered, doubling wait, up to ``_TRIES`` times, and
   only if repeating is harmless. 429s do not count as tries: Graph did nothing; ``_THROTTLES`` bounds them.
 * ``give_up_at`` (monotonic seconds): a wait that would end later is not begun. The request then fails with
-  :class:`GraphUnavailable`, code ``out_of_time``: nothing was sent that is not known about, and the next slice does it.
+  :class:`GraphUnavailable`, code ``out_of_time``; an earlier attempt may have taken effect, as with any failure.
 """
 
 from __future__ import annotations

@@ -72,7 +72,8 @@ async def apply(
     """Carry out what is left of a plan: all upserts, then all deletions.
 
     ``before`` is what earlier slices did, ``stopping`` tells when no further work is taken, ``bodies`` yields the
-    given upserts with what to send, in the plan's order, made as they are asked for. ``progress`` is told (done, of all).
+    given upserts with what to send, in the plan's order, made as they are asked for. ``progress`` is told (done,
+    of all).
 
     Raises:
         StoreError: the journal could not be written, or the lease is lost: nothing more may be done.
@@ -128,8 +129,7 @@ class _Work:
                     break
                 if self.running:
                     await changed.wait()
-                if self.broken is not None:
-                    raise self.broken
+                self._raise_what_broke()
         except BaseException:
             for task in tasks:
                 task.cancel()
@@ -138,6 +138,11 @@ class _Work:
         if self.unrecorded:
             await self._record(())
         return exhausted and not self._must_stop()
+
+    def _raise_what_broke(self) -> None:
+        """Let what is no refusal of Graph's (a kill, a mistake of ours) end the whole work."""
+        if self.broken is not None:
+            raise self.broken
 
     def _must_stop(self) -> bool:
         return self.stopped is not None or self.out_of_time or self.stopping()

@@ -462,8 +462,7 @@ class Run:
         report = self._finished(planned.report, "partial", planned.plan, applied.progress)
         await self._publish(report)
         await self._commit(replace(self._at.head, pace=(await self._graph()).pace.learned, last_run=report.run))
-        emit("sync.partial", **report.numbers())
-        return report
+        return await self._end(report)
 
     def _requests(self, planned: Planned, indices: Sequence[int]) -> Iterator[tuple[int, bytes]]:
         """Yield the bodies of the given upserts; each is held to the digest the ledger will remember."""
@@ -482,14 +481,15 @@ class Run:
             yield index, body
 
     async def resume(self, mark: RunMark, work: Work) -> Report | None:
-        """Go on with an unfinished run; None when it was superseded: what it did is folded, and a new plan is needed."""
+        """Go on with an unfinished run; None when it was superseded: it is folded, and a new plan is needed."""
         plan, facts = await self._state.plan(mark.id)
         before = await self._state.progress(mark.id, mark.epochs)
         report = load_report(facts["report"])
         report = replace(report, slices=len(mark.epochs) + 1, trigger=self._at.trigger)
         ledger = await self._ledger()
         if not self._may_resume(mark, work):
-            return await self._supersede(report, ledger, plan, before)
+            await self._supersede(report, ledger, plan, before)
+            return None
         emit("sync.started", run=mark.id, trigger=self._at.trigger, reasons=work.reasons)
         epochs = (*mark.epochs, self._at.head.epoch)
         await self._commit(replace(self._at.head, run=replace(mark, epochs=epochs)))
@@ -504,7 +504,8 @@ class Run:
                 references = resolve_references(people.people, ledger.entries, known, others=people.rejected)
                 return await self._apply(Planned(report, chosen, ledger, plan, known, references), before)
             except _PlanOutdated:
-                return await self._supersede(report, ledger, plan, await self._state.progress(mark.id, epochs))
+                await self._supersede(report, ledger, plan, await self._state.progress(mark.id, epochs))
+                return None
             except (LeaseLost, StateChanged):
                 raise
             except ConnectorError as error:
@@ -536,7 +537,7 @@ class Run:
             )
         )
         await self._state.forget_run(report.run)
-        emit("sync.superseded", **report.numbers())
+        await self._end(report)
 
     # --- ending -----------------------------------------------------------------------------------------------------
 
@@ -586,8 +587,10 @@ class Run:
             )
         )
         await self._tidy(report.run)
-        emit(f"sync.{outcome}", **report.numbers())  # type: ignore[arg-type]
-        return report
+        if quiet:
+            emit("sync.tick", **report.numbers())
+            return report
+        return await self._end(report)
 
     async def _refuse(
         self,
@@ -619,11 +622,10 @@ class Run:
             refusal = Refused(refused.name, refused.etag, self._at.circumstances, code)
             head = replace(head, refused=(*head.refused, refusal)[-KEPT_REFUSALS:], failures=0, retry_at=0)
         await self._commit(head)
-        emit("sync.refused", **report.numbers())
-        return report
+        return await self._end(report)
 
     async def _stop(self, planned: Planned, progress: Progress, error: ConnectorError) -> Report:
-        """End a run that Graph does not let go on: what was done is folded, the cause told, a later tick tries again."""
+        """End a run that Graph does not let go on: what was done is folded, and a later tick tries again."""
         report = replace(planned.report, error={"code": error.code, "message": error.message})
         report = self._finished(report, "failed", planned.plan, progress)
         ledger = fold(planned.ledger, planned.plan, progress, now=self._now, whole=False)
@@ -643,8 +645,7 @@ class Run:
             )
         )
         await self._tidy(report.run)
-        emit("sync.failed", **report.numbers())
-        return report
+        return await self._end(report)
 
     async def _fail(self, report: Report, export: ExportMark | None, error: ConnectorError) -> Report:
         """End an invocation that could not go on. A run whose plan is stored stays unfinished and is resumed later."""
@@ -652,8 +653,7 @@ class Run:
         report = self._finished(report, "failed", None, None)
         await self._publish(report)
         await self._commit(replace(self._at.head.failed(export, now=self._now), last_run=report.run))
-        emit("sync.failed", **report.numbers())
-        return report
+        return await self._end(report)
 
     def _finished(self, report: Report, outcome: Outcome, plan: Plan | None, progress: Progress | None) -> Report:
         counts = report.counts if plan is None else _counted(report.counts, plan, progress or Progress())
@@ -682,12 +682,17 @@ class Run:
         self._at.head = head
 
     async def _publish(self, report: Report) -> None:
-        name = f"{report.connection}/{report.run}"
-        body = report.body()
-        await self._services.reports.write(f"{name}.json", dump_report(report), content_type="application/json")
-        await self._services.reports.write(
-            f"{name}.html", self._services.page(body), content_type="text/html; charset=utf-8"
-        )
+        """Store the report, before the head moves on: what was done is told even if this process dies now."""
+        name = f"{report.connection}/{report.run}.json"
+        await self._services.reports.write(name, dump_report(report), content_type="application/json")
+
+    async def _end(self, report: Report) -> Report:
+        """Log the outcome and make the page for people, when all else is safe: no run waits for either."""
+        emit(f"sync.{report.outcome}", **report.numbers())  # type: ignore[arg-type]
+        page = self._services.page(report.body())
+        name = f"{report.connection}/{report.run}.html"
+        await self._services.reports.write(name, page, content_type="text/html; charset=utf-8")
+        return report
 
     async def _tidy(self, run: str) -> None:
         """Delete what nothing refers to any more. A crash before this leaves blobs behind, never a hole."""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -70,6 +71,32 @@ def _names(value: object) -> object:
     return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
 
 
+def _pilot(parts: tuple[str, ...]) -> tuple[str, ...]:
+    """Hold PILOT to UPNs, or to one percentage; a problem does not repeat what may be somebody's UPN."""
+    shares = [part for part in parts if part.endswith("%")]
+    if shares and len(parts) > 1:
+        raise ValueError("is a mixture; allowed: a comma-separated list of UPNs, or one percentage such as 5%")
+    if shares:
+        try:
+            share = float(shares[0][:-1])
+        except ValueError:
+            share = -1
+        if not 0 < share <= 100:
+            raise ValueError("is not a percentage between 0 and 100")
+    elif any("@" not in part for part in parts):
+        raise ValueError("has an entry that is no UPN (it has no @); allowed: UPNs, or one percentage such as 5%")
+    return parts
+
+
+def _slice(seconds: int) -> int:
+    if seconds + 120 >= _FUNCTION_TIMEOUT:
+        raise ValueError(
+            f"is {seconds}; allowed: 1 to {_FUNCTION_TIMEOUT - 121}, since 120 more seconds must fit into host.json's"
+            f" functionTimeout of {_FUNCTION_TIMEOUT} s"
+        )
+    return seconds
+
+
 Switch = Annotated[bool, BeforeValidator(_boolean)]
 Https = Annotated[str, BeforeValidator(_https)]
 Identifier = Annotated[str, Field(pattern=_UUID)]
@@ -80,7 +107,9 @@ SecretName = Annotated[str, Field(pattern=r"^[0-9a-zA-Z-]{1,127}$")]
 class Settings(BaseModel):
     """What the operator decided. Field names are the settings' names in lower case."""
 
-    model_config = ConfigDict(frozen=True, hide_input_in_errors=True, extra="ignore", regex_engine="python-re")
+    model_config = ConfigDict(
+        frozen=True, hide_input_in_errors=True, extra="ignore", regex_engine="python-re", allow_inf_nan=False
+    )
 
     tenant_id: Annotated[str, Field(pattern=_UUID[:-1] + r"$|^[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+$")]
     key_vault_url: Https
@@ -103,7 +132,7 @@ class Settings(BaseModel):
     state_container: Container = "connector-state"
     reports_container: Container = "connector-reports"
     quarantine_container: Container = "hr-quarantine"
-    slice_seconds: Annotated[int, Field(ge=1)] = 2700
+    slice_seconds: Annotated[int, Field(ge=1), AfterValidator(_slice)] = 2700
     exports_pattern: Annotated[tuple[str, ...], BeforeValidator(_names), Field(min_length=1)] = (
         "*.csv",
         "*.csv.gz",
@@ -121,7 +150,7 @@ class Settings(BaseModel):
     registration_settle_seconds: Annotated[int, Field(ge=0)] = 60
     resolve_after_days: Annotated[float, Field(gt=0)] = 7
     stale_after_hours: Annotated[float, Field(gt=0)] = 26
-    pilot: Annotated[tuple[str, ...], BeforeValidator(_names)] = ()
+    pilot: Annotated[tuple[str, ...], BeforeValidator(_names), AfterValidator(_pilot)] = ()
     admin_enabled: Switch = True
 
     @classmethod
@@ -146,7 +175,11 @@ class Settings(BaseModel):
                 *problems,
             ]
             # What can be said about the rest is said too: one round trip for the operator, not two.
-            problems += _contradictions({name: given.get(name) for name in cls.model_fields})
+            problems += _contradictions(
+                {name: given.get(name, field.get_default()) for name, field in cls.model_fields.items()}
+            )
+        except ConfigurationError as error:
+            problems = [*error.problems, *problems]
         if problems or settings is None:
             raise ConfigurationError(list(dict.fromkeys(problems)))
         return settings
@@ -154,12 +187,6 @@ class Settings(BaseModel):
     @model_validator(mode="after")
     def _agree_with_each_other(self) -> Self:
         problems = list(_contradictions(self.model_dump()))
-        problems += _pilot_problems(self.pilot)
-        if self.slice_seconds + 120 >= _FUNCTION_TIMEOUT:
-            problems.append(
-                f"SLICE_SECONDS is {self.slice_seconds}; allowed: 1 to {_FUNCTION_TIMEOUT - 121}, since 120 more"
-                f" seconds must fit into host.json's functionTimeout of {_FUNCTION_TIMEOUT} s"
-            )
         if problems:
             raise ConfigurationError(problems)
         return self
@@ -219,28 +246,14 @@ def connection_id_problems(connection_id: str) -> Iterator[str]:
         yield f"CONNECTION_ID: {connection_id!r} is reserved by Microsoft Graph; choose another"
 
 
-def _pilot_problems(pilot: tuple[str, ...]) -> Iterator[str]:
-    shares = [part for part in pilot if part.endswith("%")]
-    if shares and len(pilot) > 1:
-        yield "PILOT: is a mixture; allowed: a comma-separated list of UPNs, or one percentage such as 5%"
-    elif shares:
-        try:
-            share = float(shares[0][:-1])
-        except ValueError:
-            share = -1
-        if not 0 < share <= 100:
-            yield "PILOT: is not a percentage between 0 and 100"
-    elif any("@" not in part for part in pilot):
-        yield "PILOT: has an entry that is no UPN (it has no @); allowed: UPNs, or one percentage such as 5%"
-
-
 _ALLOWED = {
     "missing": "is missing; it is required",
     "string_pattern_mismatch": "does not have the form it must have",
 }
 
 _FORMS = {
-    "tenant_id": "a GUID or a domain name", "admin_client_id": "a GUID", "ingest_client_id": "a GUID", "azure_client_id": "a GUID",
+    "tenant_id": "a GUID or a domain name",
+    "admin_client_id": "a GUID", "ingest_client_id": "a GUID", "azure_client_id": "a GUID",
     "admin_credential_name": "a secret's name: 1 to 127 letters, digits and hyphens",
     "ingest_credential_name": "a secret's name: 1 to 127 letters, digits and hyphens",
     "mapping": "a name in connector/mappings/ such as 'default', or 'blob:NAME'",

@@ -76,6 +76,10 @@ async def tick(services: Services, *, trigger: str, request: Request | None = No
         # The last line of a run that could not even begin names the cause; the invocation fails with it.
         emit("sync.failed", trigger=trigger, error={"code": error.code, "message": error.message})
         raise
+    except Exception as error:
+        # A mistake of ours. Its text may hold anything, so the log gets its name; the invocation fails with it.
+        emit("sync.failed", trigger=trigger, error={"code": "internal", "message": type(error).__name__})
+        raise
 
 
 async def _tick(services: Services, trigger: str, request: Request | None, *, stop_at: float) -> Tick:

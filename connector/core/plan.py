@@ -30,7 +30,7 @@ Reason = Literal["left", "absent", "transferred"]
 
 @dataclass(frozen=True, slots=True)
 class Upsert:
-    """Put a person's item. ``after`` is the entry once Graph has accepted it; ``row`` and ``file`` lead to the cells."""
+    """Put a person's item. ``after`` is the entry once Graph accepted it; ``file`` and ``row`` lead to the cells."""
 
     after: Entry
     row: int
@@ -388,7 +388,7 @@ class Progress:
 
 
 def fold(ledger: Ledger, plan: Plan, progress: Progress, *, now: int, whole: bool) -> Ledger:
-    """Return the next generation of the ledger: each action as far as it got and, of a ``whole`` run, the plan's changes.
+    """Return the next generation of the ledger: each action as far as it got; of a ``whole`` run, the plan's changes.
 
     A run that stopped early leaves its export to be planned again, so what the plan would have changed besides the
     actions (an absence counted, say) is dropped: it will be counted then, once.

@@ -175,9 +175,8 @@ class Settings(BaseModel):
                 *problems,
             ]
             # What can be said about the rest is said too: one round trip for the operator, not two.
-            problems += _contradictions(
-                {name: given.get(name, field.get_default()) for name, field in cls.model_fields.items()}
-            )
+            defaults = {name: each.default for name, each in cls.model_fields.items() if not each.is_required()}
+            problems += _contradictions({**defaults, **given})
         except ConfigurationError as error:
             problems = [*error.problems, *problems]
         if problems or settings is None:

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime
 from functools import cache
+from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -35,10 +36,13 @@ def report_page(body: Mapping[str, Any]) -> bytes:
         steps=list(_steps(report)),
         tiles=list(_tiles(report.counts)),
         problems=list(_problems(report)),
-        unmatched=[
-            {"key": _text(person.get("key")), "reason": _word(words.UNMATCHED, person.get("reason"))}
-            for person in report.unmatched_people
-        ],
+        rows=list(_rows(report)),
+        rows_caption=_caption(len(report.rows), report.counts.rejected, "Rows count from 1 below the header.", "rows"),
+        unmatched=list(_unmatched(report)),
+        unmatched_caption=_caption(
+            len(report.unmatched_people), report.counts.unmatched, "They are not sent, and asked for again.", "people"
+        ),
+        started=_moment(report.started),
         warnings=list(_warnings(report)),
         guards=list(_guards(report)),
         export=list(_export_facts(report)),
@@ -107,7 +111,7 @@ def _text(value: object) -> str:
 
 
 def _number(value: object) -> int:
-    return int(value) if isinstance(value, int | float) and value == value else 0  # noqa: PLR0124 - NaN
+    return int(value) if isinstance(value, int | float) and isfinite(value) else 0
 
 
 def _mapping(value: object) -> Mapping[str, Any]:
@@ -141,7 +145,7 @@ def _sentence(report: _Read) -> str:
             begin = f"The run is not finished yet: {done or 'nobody was added, updated or removed so far'}"
         case "superseded":
             begin = (
-                f"Something newer took this run’s place; before that, {done or 'nobody was added, updated or removed'}"
+                f"Something newer took this run's place; before that, {done or 'nobody was added, updated or removed'}"
             )
         case "failed":
             begin = f"The run stopped: {report.fault.short}; before that, {done or 'no change was confirmed'}"
@@ -170,7 +174,7 @@ def _steps(report: _Read) -> Iterator[tuple[words.Who, str]]:
     before = len(found := [*_outcome_steps(report), *_people_steps(report)])
     yield from found
     if not before:
-        yield "Nobody", "There is nothing to do."
+        yield "By itself", "There is nothing to do."
 
 
 def _outcome_steps(report: _Read) -> Iterator[tuple[words.Who, str]]:
@@ -198,9 +202,11 @@ def _outcome_steps(report: _Read) -> Iterator[tuple[words.Who, str]]:
         case "held":
             yield "HR", "Mend the rows whose key cannot be read. Then drop the whole export again, with nobody missing."
         case "partial":
-            yield "Nobody", "The run goes on by itself at the next tick."
+            yield "By itself", "The run goes on by itself at the next tick."
         case "superseded":
-            yield "Nobody", "Look at the report of the next run."
+            yield "By itself", "The next run deals with the rest. Look at its report."
+        case _:
+            pass
 
 
 def _people_steps(report: _Read) -> Iterator[tuple[words.Who, str]]:
@@ -210,7 +216,8 @@ def _people_steps(report: _Read) -> Iterator[tuple[words.Who, str]]:
     if counts.rejected and report.quarantine:
         yield (
             "HR",
-            "Mend the rejected rows in the quarantine file and drop it back among the exports, or mend them in the HR system.",
+            "Mend the rejected rows in the quarantine file and drop it back among the exports,"
+            " or mend them in the HR system.",
         )
     elif counts.rejected:
         yield "HR", "Mend the rejected rows in the HR system. The next export brings them."
@@ -252,6 +259,26 @@ def _problems(report: _Read) -> Iterator[dict[str, Any]]:
     for code, count in sorted(found.items(), key=lambda item: (-item[1], item[0])):
         known = words.ROW_CODES.get(code, words.RowWords(code, ""))
         yield {"code": code, "count": f"{count:,}", "name": known.name, "remedy": known.remedy}
+
+
+def _rows(report: _Read) -> Iterator[dict[str, Any]]:
+    for row in report.rows:
+        yield {
+            "number": _text(row.get("row")),
+            "key": _text(row.get("key")),
+            "codes": _texts(row.get("codes")),
+            "message": _text(row.get("message")),
+        }
+
+
+def _unmatched(report: _Read) -> Iterator[dict[str, str]]:
+    for person in report.unmatched_people:
+        yield {"key": _text(person.get("key")), "reason": _word(words.UNMATCHED, person.get("reason"))}
+
+
+def _caption(listed: int, counted: int, manner: str, noun: str) -> str:
+    """Return how a list is to be read, and how much of it is shown."""
+    return f"{manner} The first {listed:,} of {counted:,} {noun} are listed." if listed < counted else manner
 
 
 def _warnings(report: _Read) -> Iterator[str]:

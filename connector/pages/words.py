@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Final, Literal
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-Who = Literal["HR", "Operator", "Nobody"]
-"""Who has to do something."""
+Who = Literal["HR", "Operator", "By itself"]
+"""Who does something about it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +116,9 @@ FAULTS: Final[Mapping[str, Fault]] = {
     ),
     # --- the connector and what is around it ---
     "configuration": Fault("settings or mapping are wrong", "Operator", "Mend every setting that the message names."),
-    "not_ready": Fault("it is not ready yet", "Operator", "Do what the message says. Then call setup until it is done."),
+    "not_ready": Fault(
+        "it is not ready yet", "Operator", "Do what the message says. Then call setup until it is done."
+    ),
     "conflict": Fault("the present state does not allow it", "Operator", "Do what the message says."),
     "credential": Fault(
         "there is no access token",
@@ -128,11 +130,23 @@ FAULTS: Final[Mapping[str, Fault]] = {
         "Operator",
         "Grant the identity what the message names. A new role can take an hour to work.",
     ),
-    "rejected": Fault("Microsoft Graph refused a request", "Operator", "Read the message. The request id helps Microsoft's support."),
-    "throttled": Fault("Microsoft Graph is too busy", "Nobody", "It is tried again later. Other load on the tenant may be the cause."),
-    "unavailable": Fault("Microsoft Graph did not answer", "Nobody", "It is tried again later. Look at Microsoft 365's service health."),
-    "graph": Fault("Microsoft Graph reported an error", "Operator", "Read the message. The request id helps Microsoft's support."),
-    "out_of_time": Fault("the time was up before Microsoft Graph answered", "Nobody", "It is tried again later."),
+    "rejected": Fault(
+        "Microsoft Graph refused a request", "Operator", "Read the message. The request id helps Microsoft's support."
+    ),
+    "throttled": Fault(
+        "Microsoft Graph is too busy",
+        "By itself",
+        "It is tried again later. Other load on the tenant may be the cause.",
+    ),
+    "unavailable": Fault(
+        "Microsoft Graph did not answer",
+        "By itself",
+        "It is tried again later. Look at Microsoft 365's service health.",
+    ),
+    "graph": Fault(
+        "Microsoft Graph reported an error", "Operator", "Read the message. The request id helps Microsoft's support."
+    ),
+    "out_of_time": Fault("the time was up before Microsoft Graph answered", "By itself", "It is tried again later."),
     "too_many_failed": Fault(
         "too many people could not be sent",
         "Operator",
@@ -144,27 +158,31 @@ FAULTS: Final[Mapping[str, Fault]] = {
         "Operator",
         "Check the storage account that the message names: network rules, roles, containers.",
     ),
-    "busy": Fault("another run is at work", "Nobody", "It is tried again later."),
-    "lease_lost": Fault("another run took over", "Nobody", "Look at the report of the newer run."),
-    "state_changed": Fault("another run took over", "Nobody", "Look at the report of the newer run."),
-    "blob_absent": Fault(
-        "a blob is gone", "Operator", "Restore the blob (soft delete, versions), or drop the export again."
-    ),
-    "blob_full": Fault("a journal is full", "Nobody", "The next run starts a new one."),
+    "busy": Fault("another run is at work", "By itself", "It is tried again later."),
+    "lease_lost": Fault("another run took over", "By itself", "Look at the report of the newer run."),
+    "state_changed": Fault("another run took over", "By itself", "Look at the report of the newer run."),
+    "blob_absent": Fault("a blob is gone", "Operator", "Restore the blob from its versions, or drop the export again."),
+    "blob_full": Fault("a journal is full", "By itself", "The next run starts a new one."),
     "head_corrupt": Fault(
-        "the connector's memory cannot be read", "Operator", "Restore head.json in the state container (soft delete, versions)."
+        "the connector's memory cannot be read",
+        "Operator",
+        "Restore head.json in the state container from its versions.",
     ),
     "ledger_missing": Fault("the connector's memory is missing", "Operator", "Do what the message says."),
     "ledger_corrupt": Fault(
-        "the connector's memory cannot be read", "Operator", "Restore the ledger in the state container (soft delete, versions)."
+        "the connector's memory cannot be read",
+        "Operator",
+        "Restore the ledger in the state container from its versions.",
     ),
     "ledger_format": Fault(
-        "the connector's memory belongs to another release", "Operator", "Deploy the release that wrote it, or a newer one."
+        "the connector's memory belongs to another release",
+        "Operator",
+        "Deploy the release that wrote it, or a newer one.",
     ),
     "plan_missing": Fault(
-        "the plan of the unfinished run is gone", "Operator", "Restore it in the state container (soft delete, versions)."
+        "the plan of the unfinished run is gone", "Operator", "Restore it in the state container from its versions."
     ),
-}  # fmt: skip
+}
 
 UNKNOWN_FAULT: Final = Fault("it met an error", "Operator", "Read the message: it says what was found.")
 

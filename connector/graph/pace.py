@@ -271,9 +271,7 @@ class _Gate:
         try:
             await ticket
         except asyncio.CancelledError:
-            if ticket.cancelled() or not ticket.done():
-                self._queue.remove(ticket)
-            else:  # it was let in and cancelled in the same breath: the place goes to the next one
+            if not ticket.cancelled():  # it was let in and cancelled in the same breath: the place goes to the next one
                 self._inside -= 1
                 self._admit()
             raise

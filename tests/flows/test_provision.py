@@ -291,6 +291,45 @@ async def test_a_lost_operation_is_waited_for():
     assert len(world.graph.connections["contosohr"].operations) == 1
 
 
+@pytest.mark.parametrize("refusal", [Refused(409, "Conflict"), Refused(400, "UpdateNotAllowed")])
+async def test_a_registration_that_is_under_way_already_is_waited_for(refusal):
+    """Graph that takes no second registration for a draft is busy with the first."""
+    world = World(schema_seconds=600)
+    world.graph.fault_when(lambda seen: seen.method == "PATCH", refusal)
+
+    view = await world.setup()
+    registration = await world.set_up()
+
+    assert states(view)["schema"] == "in progress"
+    assert registration.ready(world.tenant.clock.now())
+
+
+async def test_a_schema_that_may_not_grow_is_explained():
+    """A tenant that does not add properties to a ready connection is quoted, and what was ready stays so."""
+    world = World()
+    await world.set_up()
+    before = await world.remembered()
+    world.graph.fault_when(lambda seen: seen.method == "PATCH", Refused(400, "UpdateNotAllowed", "Not now."))
+    world.want(schema=SCHEMA | {"properties": [*SCHEMA["properties"], {"name": "desk", "type": "string"}]})
+
+    with pytest.raises(Conflict, match=r"Not now\..*does not add properties.*new CONNECTION_ID"):
+        await world.setup()
+
+    assert replace(await world.remembered(), done=before.done) == before
+
+
+async def test_a_schema_that_graph_cannot_read_is_reported():
+    """A refused body is quoted, and the next call does not wait for a registration that never began."""
+    world = World()
+    world.graph.fault_when(lambda seen: seen.method == "PATCH", Refused(400, "BadRequest", "Too many properties."))
+
+    with pytest.raises(GraphError, match="Too many properties"):
+        await world.setup()
+
+    assert (await world.remembered()).operation_at is None
+    assert (await world.setup()).state == "in progress"
+
+
 async def test_a_failed_registration_is_said_and_tried_again():
     """The view quotes Graph's reason; the next call asks for the schema again."""
     world = World(schema_seconds=600)

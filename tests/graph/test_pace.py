@@ -265,8 +265,9 @@ async def test_first_come_first_served():
     assert started == list(range(12))
 
 
-async def test_a_cancelled_request_leaves_its_place():
-    """Cancelling one that waits, one that was just let in and one that is under way blocks nobody."""
+@pytest.mark.parametrize("order", [(0, 1), (1, 0)])
+async def test_a_cancelled_request_leaves_its_place(order):
+    """Cancelling one that waits and one that is under way blocks nobody, in whatever order."""
     clock = VirtualClock()
     pace = a_pace(clock, max_concurrency=1)
 
@@ -276,12 +277,34 @@ async def test_a_cancelled_request_leaves_its_place():
 
     tasks = [asyncio.create_task(pace.run(attempt, repeat=True)) for _ in range(4)]
     await clock.sleep(1)
-    tasks[1].cancel()
-    tasks[0].cancel()
+    for number in order:
+        tasks[number].cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
 
     assert [task.cancelled() for task in tasks] == [True, True, False, False]
     assert await pace.run(attempt, repeat=True) is OK
+
+
+async def test_one_cancelled_as_it_is_let_in_makes_way():
+    """A request that is let in and cancelled in the same breath hands its place on."""
+    clock = VirtualClock()
+    pace = a_pace(clock, max_concurrency=1)
+    tasks = list[asyncio.Task[Answer]]()
+
+    async def first() -> Answer:
+        tasks.extend(asyncio.create_task(pace.run(others, repeat=True)) for _ in range(2))
+        await clock.sleep(1)
+        return OK
+
+    async def others() -> Answer:
+        return OK
+
+    await pace.run(first, repeat=True)
+    tasks[0].cancel()  # the place is free since a moment ago, and tasks[0] has not taken a breath yet
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+    assert [task.cancelled() for task in tasks] == [True, False]
+    assert await pace.run(others, repeat=True) is OK
 
 
 async def test_concurrency_halves_once_per_pause_and_comes_back_slowly():

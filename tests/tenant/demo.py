@@ -11,6 +11,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
+from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
@@ -38,6 +39,17 @@ SHOWN: Final = ("C1006", "C1008", "C1005")
 class StoryFailed(Exception):
     """Something came out otherwise than the demo tells it."""
 
+
+NAME, EMPLOYEE = "name.displayName", "positions.detail.employeeId"
+"""Where an item has the person's name and key, with the JSON in its strings taken apart."""
+
+WORDS: Final = {
+    NAME: "name",
+    "positions.detail.jobTitle": "title",
+    "positions.manager.userPrincipalName": "manager",
+    "accounts.userPrincipalName": "UPN, same item",
+}
+"""Differences worth telling, and what to call them; the rest (ids, the mail address) goes along with these."""
 
 COUNTS: Final = ("created", "updated", "deleted", "unchanged", "unmatched", "rejected", "grace", "held", "failed")
 
@@ -67,7 +79,7 @@ NIGHTS: Final = (
     Night(
         sample="people-2026-11-21.csv",
         name="people-2026-11-21.csv",
-        title="joiners, movers, a leaver, someone missing, a bad row",
+        title="joiners, movers, leavers, a bad row",
         outcome="completed",
         counts={"created": 1, "updated": 7, "deleted": 1, "unchanged": 13, "unmatched": 1, "rejected": 1, "grace": 1},
         changed=frozenset({"C1025", "C1006", "C1008", "C1002", "C1003", "C1004", "C1005", "C1007", "C1013"}),
@@ -124,7 +136,7 @@ class _Story:
         self._console = console
         self._world = world
         self._host = host
-        self._last_run: str | None = None
+        self._known_runs: set[str] = set()
 
     def set_up(self) -> None:
         """Call POST /setup until it is done, as an operator would."""
@@ -137,7 +149,7 @@ class _Story:
                 raise StoryFailed(f"setup answered {answer.status}: {answer.body.decode()}")
             view = _view(answer)
             if view != shown:
-                self._console.print(view)
+                self._print(view)
                 shown = view
             if answer.status == 200:
                 return
@@ -161,10 +173,9 @@ class _Story:
         report = self._report(number)
         sent = len(graph.requests) - requests
         self._heading(f"Night {number}", f"{night.name}: {night.title}")
-        self._console.print(_numbers(report, sent))
+        self._print(_numbers(report, sent))
         people = {row["EmployeeId"]: row for row in csv.DictReader(io.StringIO(export.decode()))}
-        for line in _changes(before, graph.items, people, report):
-            self._console.print(line)
+        self._print(_changes(before, graph.items, people, report))
         _check(number, night, report, _touched(before, graph.items), sent)
 
     def profiles(self, before: Mapping[str, Mapping[str, str]]) -> None:
@@ -177,14 +188,14 @@ class _Story:
             table.add_column(overflow="fold", ratio=1)
         for name in next(iter(after.values())):
             cells = (_before_and_after(before[employee][name], after[employee][name]) for employee in SHOWN)
-            table.add_row(f"  {name}", *cells)
-        self._console.print(table)
+            table.add_row(name, *cells)
+        self._print(table)
         for employee, lines in after.items():
             if missing := [name for name, value in lines.items() if value == "-"]:
                 raise StoryFailed(f"the profile of {employee} has no {', '.join(missing)}")
         if after["C1006"]["title"] != "Senior Data Engineer":
             raise StoryFailed("the new title of C1006 is not in the profile")
-        if after["C1005"]["manager"] != self._world.upn("C1002"):
+        if after["C1005"]["manager"] != _short(self._world.upn("C1002")):
             raise StoryFailed("the manager's new UPN did not reach C1005")
 
     def keep_files(self, folder: Path) -> None:
@@ -201,11 +212,12 @@ class _Story:
         (folder / "profiles.json").write_text(profiles, encoding="utf-8")
 
     def _report(self, number: int) -> dict[str, Any]:
-        runs = self._get("/api/admin/runs").json()["runs"]
-        if not runs or runs[0]["run"] == self._last_run:
-            raise StoryFailed(f"night {number}: the run left no report")
-        self._last_run = runs[0]["run"]
-        report: dict[str, Any] = self._get(f"/api/admin/runs/{self._last_run}").json()
+        runs = {run["run"] for run in self._get("/api/admin/runs").json()["runs"]}
+        new = runs - self._known_runs
+        if len(new) != 1:
+            raise StoryFailed(f"night {number}: the run should leave one report, but left {len(new)}")
+        self._known_runs = runs
+        report: dict[str, Any] = self._get(f"/api/admin/runs/{new.pop()}").json()
         return report
 
     def _get(self, target: str) -> Answer:
@@ -213,6 +225,9 @@ class _Story:
         if answer.status != 200:
             raise StoryFailed(f"GET {target} answered {answer.status}: {answer.body.decode()}")
         return answer
+
+    def _print(self, content: Text | Table) -> None:
+        self._console.print(Padding.indent(content, 2))
 
     def _heading(self, title: str, text: str) -> None:
         self._console.print()
@@ -222,7 +237,7 @@ class _Story:
 def _view(answer: Answer) -> Text:
     """Return one line for one answer of setup."""
     marks = {"done": ("✓ ", "green"), "in progress": ("… ", "yellow")}
-    line = Text(f"  {answer.status} ")
+    line = Text(f"{answer.status} ")
     for step in answer.json().get("steps", []):
         mark, style = marks.get(step["state"], ("· ", "dim"))
         line.append(f" {mark}{step['name']}", style=style)
@@ -230,66 +245,74 @@ def _view(answer: Answer) -> Text:
 
 
 def _numbers(report: Mapping[str, Any], sent: int) -> Text:
-    line = Text(f"  {report['outcome']}", style="bold")
+    """Return one line for one run: its outcome, every count that is not 0, and what Graph saw of it."""
     styles = {"created": "green", "updated": "yellow", "deleted": "red"}
-    for name in COUNTS:
-        if report[name]:
-            line.append(" · ", style="dim").append(f"{report[name]} {name}", style=styles.get(name, "not bold"))
-    line.append(" · ", style="dim").append(f"{sent} Graph requests", style="not bold")
-    return line
+    counts = [
+        Text(f"{report[name]} {'in grace' if name == 'grace' else name}", style=styles.get(name, ""))
+        for name in COUNTS
+        if report[name]
+    ]
+    requests = Text(f"{sent} Graph request{'s' * (sent != 1)}")
+    return Text(", ").join([Text(report["outcome"], style="bold"), *counts, requests])
 
 
 def _changes(
     before: Mapping[str, Any], after: Mapping[str, Any], people: Mapping[str, Any], report: Mapping[str, Any]
-) -> Iterator[Text]:
+) -> Table:
     """Say of everyone what changed: items as Graph holds them now, against what it held before."""
-    created, updated, deleted = _sorted_out(before, after)
-    if len(created) > 3:
-        names = [_fields(after[item])["name.displayName"] for item in created[:3]]
-        yield _line("+", "green", ", ".join(names), f"and {len(created) - 3} more")
-        created = []
-    for item in created:
-        yield _line("+", "green", _fields(after[item])["name.displayName"], "")
-    for item in updated:
-        old, new = _fields(before[item]), _fields(after[item])
-        differences = [
-            f"{name.rpartition('.')[2]} {old.get(name, '-')} → {new.get(name, '-')}"
-            for name in sorted(old.keys() | new.keys(), key=lambda name: ("manager" in name, name))
-            if old.get(name) != new.get(name) and not name.endswith(("Id", "emails.address", "last"))
-        ]
-        yield _line("~", "yellow", new["name.displayName"], "; ".join(differences))
-    for item in deleted:
-        yield _line("-", "red", _fields(before[item])["name.displayName"], "no profile data of ours any more")
-    for item, body in after.items():
-        employee = _fields(body)["positions.detail.employeeId"]
-        if employee not in people and item not in created:
-            yield _line("?", "magenta", _fields(body)["name.displayName"], "missing: kept for one more export")
-    for row in report.get("rows", []):
-        yield _line(
-            "!", "red", f"row {row['row']}", f"{', '.join(row['codes'])}: quarantined for HR, person left as is"
-        )
+    table = Table.grid(padding=(0, 2, 0, 0))
+    table.add_column(no_wrap=True)
+    table.add_column()
+    table.add_column(style="dim")
+    old, new = _by_employee(before), _by_employee(after)
+    joined = [fields[NAME] for employee, fields in new.items() if employee not in old]
+    if len(joined) > 4:
+        table.add_row("[green]+[/]", ", ".join(joined[:3]), f"and {len(joined) - 3} more")
+    elif joined:
+        table.add_row("[green]+[/]", ", ".join(joined), "")
+    movers: dict[str, list[str]] = {}
+    for employee, fields in new.items():
+        if employee in old and fields != old[employee]:
+            movers.setdefault(_differences(old[employee], fields), []).append(fields[NAME])
+    for differences, names in movers.items():
+        table.add_row("[yellow]~[/]", ", ".join(names), differences)
+    for employee, fields in old.items():
+        if employee not in new:
+            why = "left: " + people[employee]["Status"].lower() if employee in people else "missing once more: gone"
+            table.add_row("[red]-[/]", fields[NAME], why)
+        elif employee not in people:
+            table.add_row("[magenta]?[/]", fields[NAME], "missing: kept until the next export confirms it")
+    for row in report["rows"]:
+        codes = ", ".join(row["codes"])
+        table.add_row("[red]![/]", f"row {row['row']}", f"{codes}: quarantined for HR, the person stays as is")
+    return table
+
+
+def _differences(old: Mapping[str, str], new: Mapping[str, str]) -> str:
+    told = [
+        f"{word} {_short(old.get(path, '-'))} → {_short(new.get(path, '-'))}"
+        for path, word in WORDS.items()
+        if old.get(path) != new.get(path)
+    ]
+    return "; ".join(told)
+
+
+def _by_employee(items: Mapping[str, Any]) -> dict[str, dict[str, str]]:
+    """Return every item's values, and its own id, by employee id."""
+    fields = [{"item": item, **_fields(body)} for item, body in items.items()]
+    return {one[EMPLOYEE]: one for one in sorted(fields, key=lambda one: one[EMPLOYEE])}
 
 
 def _before_and_after(before: str, after: str) -> Text:
     if before == after:
         return Text(after)
-    return Text(before, style="dim").append(" → ").append(after, style="green")
-
-
-def _line(mark: str, style: str, name: str, text: str) -> Text:
-    return Text(f"  {mark} ", style=style).append(name, style="default").append(f"  {text}", style="dim")
-
-
-def _sorted_out(before: Mapping[str, Any], after: Mapping[str, Any]) -> tuple[list[str], list[str], list[str]]:
-    created = [item for item in after if item not in before]
-    updated = [item for item in after if item in before and after[item] != before[item]]
-    return created, updated, [item for item in before if item not in after]
+    return Text.assemble((f"{before} → ", "dim"), (after, "green"))
 
 
 def _touched(before: Mapping[str, Any], after: Mapping[str, Any]) -> set[str]:
     """Return the employee ids of everyone whose item came, changed or went."""
-    items = [item for group in _sorted_out(before, after) for item in group]
-    return {_fields(after.get(item) or before[item])["positions.detail.employeeId"] for item in items}
+    old, new = _by_employee(before), _by_employee(after)
+    return {employee for employee in old.keys() | new.keys() if old.get(employee) != new.get(employee)}
 
 
 def _check(number: int, night: Night, report: Mapping[str, Any], touched: set[str], sent: int) -> None:
@@ -341,7 +364,12 @@ def _lines(world: Contoso, employee: str) -> dict[str, str]:
         "title": detail.get("jobTitle", "-"),
         "department": detail.get("company", {}).get("department", "-"),
         "office": detail.get("company", {}).get("officeLocation", "-"),
-        "manager": position.get("manager", {}).get("userPrincipalName", "-"),
+        "manager": _short(position.get("manager", {}).get("userPrincipalName", "-")),
         "skills": ", ".join(skill["displayName"] for skill in profile.get("personSkills", [])) or "-",
         "colour": profile.get("custom", {}).get("favoriteColor", "-"),
     }
+
+
+def _short(text: str) -> str:
+    """Return a UPN without the domain that all of them have."""
+    return text.removesuffix("@contoso.com")

@@ -100,6 +100,7 @@ class Pace(Protocol):
 
     requests: int
     throttled: int
+    give_up_at: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +116,7 @@ class OpenIngest(Protocol):
     """Opens Graph for one invocation; ``before_write`` is called right before each write and may refuse it."""
 
     def __call__(
-        self, *, learned: Mapping[str, float], before_write: Callable[[], None], stop_at: float
+        self, *, learned: Mapping[str, float], before_write: Callable[[], None]
     ) -> AbstractAsyncContextManager[Ingest]:
         """Return the context in which Graph is open."""
         ...
@@ -392,9 +393,7 @@ class Run:
     async def _graph(self) -> Ingest:
         """Open Graph when it is first needed: a night without changes needs neither vault nor token."""
         if self._at.ingest is None:
-            opened = self._services.open_ingest(
-                learned=self._at.head.pace, before_write=self._at.lease.check, stop_at=self._at.stop_at
-            )
+            opened = self._services.open_ingest(learned=self._at.head.pace, before_write=self._at.lease.check)
             self._at.ingest = await self._at.stack.enter_async_context(opened)
         return self._at.ingest
 
@@ -443,10 +442,13 @@ class Run:
         return await self._apply(planned, Progress())
 
     async def _apply(self, planned: Planned, before: Progress) -> Report:
+        ingest = await self._graph()
+        # Only writing is cut off by the slice: a plan that was never finished would be begun anew for ever.
+        ingest.pace.give_up_at = self._at.stop_at
         applied = await apply(
             planned.plan,
             lambda indices: self._requests(planned, indices),
-            items=(await self._graph()).items,
+            items=ingest.items,
             journal=self._state.journal(planned.report.run, self._at.head.epoch),
             before=before,
             concurrency=self._settings.max_concurrency,
@@ -461,7 +463,7 @@ class Run:
             return await self._settle(planned, applied.progress)
         report = self._finished(planned.report, "partial", planned.plan, applied.progress)
         await self._publish(report)
-        await self._commit(replace(self._at.head, pace=(await self._graph()).pace.learned, last_run=report.run))
+        await self._commit(replace(self._at.head, pace=ingest.pace.learned, last_run=report.run))
         return await self._end(report)
 
     def _requests(self, planned: Planned, indices: Sequence[int]) -> Iterator[tuple[int, bytes]]:

@@ -235,13 +235,12 @@ class Application:
 
     @asynccontextmanager
     async def _open_ingest(
-        self, *, learned: Mapping[str, float], before_write: Callable[[], None], stop_at: float
+        self, *, learned: Mapping[str, float], before_write: Callable[[], None]
     ) -> AsyncIterator[Ingest]:
         from connector.graph.items import Items
         from connector.graph.users import Users
 
         pace = self._pace(self._settings.max_concurrency, learned=learned)
-        pace.give_up_at = stop_at
         async with self._edges.graph("ingest", pace) as graph:
             items = Items(graph, self._settings.connection_id, before_write=before_write)
             yield Ingest(users=Users(graph), items=items, pace=pace)

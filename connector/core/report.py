@@ -12,6 +12,9 @@ if TYPE_CHECKING:
 
 Outcome = Literal["completed", "unchanged", "held", "refused", "partial", "superseded", "failed"]
 
+_QUOTES_THE_FILE: Final = frozenset({"missing_column", "duplicate_column"})
+"""Errors whose message repeats the header. In a file without one, the first person's row stands in its place."""
+
 MAX_LISTED: Final = 1000
 """People or rows that a report lists by name of key or row; the counts are always whole."""
 
@@ -87,7 +90,8 @@ class Report:
         numbers["graph"] = dict(self.graph)
         numbers["guards"] = [guard["name"] for guard in self.guards if guard["tripped"]]
         if self.error:
-            numbers["error"] = dict(self.error)
+            quotes = self.error["code"] in _QUOTES_THE_FILE
+            numbers["error"] = {"code": self.error["code"]} if quotes else dict(self.error)
         return numbers
 
 

@@ -8,7 +8,9 @@ from __future__ import annotations
 import csv
 import gzip
 import io
+import struct
 import zipfile
+import zlib
 from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING, Final
 
@@ -73,8 +75,11 @@ def open_export(name: str, stream: IO[bytes]) -> Export:
             quotes (while the rows are read).
     """
     plain = _unpacked(name, stream)
-    start = plain.read(4)
-    plain.seek(0)
+    try:
+        start = plain.read(4)
+        plain.seek(0)
+    except _BROKEN as error:
+        raise _refusal(error) from error
     if not start:
         raise ExportError("the file is empty", code="empty_file")
     encoding = next((encoding for bom, encoding in _BOMS if start.startswith(bom)), "utf-8")
@@ -83,10 +88,10 @@ def open_export(name: str, stream: IO[bytes]) -> Export:
     )
     try:
         delimiter = _delimiter(text)
-        rows = _read(text, delimiter)
-        header = next((row.cells for row in rows if any(cell.strip() for cell in row.cells)), None)
-    except UnicodeDecodeError as error:
-        raise ExportError(_UNDECODABLE, code="undecodable") from error
+    except (UnicodeDecodeError, *_BROKEN) as error:
+        raise _refusal(error) from error
+    rows = _read(text, delimiter)
+    header = next((row.cells for row in rows if any(cell.strip() for cell in row.cells)), None)
     if header is None:
         raise ExportError("the file has no header row", code="empty_file")
     names = tuple(cell.translate(_INVISIBLE).strip() for cell in header)
@@ -95,16 +100,20 @@ def open_export(name: str, stream: IO[bytes]) -> Export:
 
 
 _UNDECODABLE: Final = "the file is not text in UTF-8 or UTF-16; save it as CSV in UTF-8"
+_BROKEN: Final = (OSError, EOFError, zlib.error, zipfile.BadZipFile, struct.error)
+"""What unpacking raises when the packed bytes are cut off or damaged."""
+
+
+def _refusal(error: Exception) -> ExportError:
+    """Say in our own words why bytes cannot be unpacked or decoded."""
+    if isinstance(error, UnicodeDecodeError):
+        return ExportError(_UNDECODABLE, code="undecodable")
+    return ExportError("the packed file is damaged, or ends too early", code="truncated")
 
 
 def _unpacked(name: str, stream: IO[bytes]) -> IO[bytes]:
     if name.casefold().endswith(".gz"):
-        try:
-            plain = gzip.GzipFile(fileobj=stream, mode="rb")
-            plain.peek(1)
-        except (OSError, EOFError) as error:
-            raise ExportError("the .gz file cannot be unpacked", code="truncated") from error
-        return io.BufferedReader(plain)
+        return io.BufferedReader(gzip.GzipFile(fileobj=stream, mode="rb"))
     if name.casefold().endswith(".zip"):
         try:
             archive = zipfile.ZipFile(stream)
@@ -113,8 +122,10 @@ def _unpacked(name: str, stream: IO[bytes]) -> IO[bytes]:
                 raise ExportError(
                     f"the .zip holds {len(members)} CSV files; exactly one is allowed", code="undecodable"
                 )
+            if members[0].compress_type not in {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED}:
+                raise ExportError("the .zip file is packed in an unusual way; deflate is allowed", code="undecodable")
             return archive.open(members[0])
-        except (zipfile.BadZipFile, NotImplementedError, RuntimeError) as error:
+        except (*_BROKEN, ValueError, NotImplementedError, RuntimeError) as error:  # RuntimeError: it has a password
             raise ExportError("the .zip file cannot be unpacked", code="truncated") from error
     return stream
 
@@ -132,11 +143,13 @@ def _delimiter(text: io.TextIOWrapper) -> str:
 def _refuse_header(names: tuple[str, ...]) -> None:
     if any("\udc80" <= character <= "\udcff" for name in names for character in name):
         raise ExportError(_UNDECODABLE, code="undecodable")
-    keys = [column_key(name) for name in names if name]
-    twice = sorted({name for name in names if name and keys.count(column_key(name)) > 1})
+    keys = [column_key(name) for name in names]
+    twice = [str(number) for number, key in enumerate(keys, 1) if key and keys.count(key) > 1]
     if twice:
+        # By number: where the header is missing, the first row is a person's.
         raise ExportError(
-            f"the header names {', '.join(twice)} more than once; a column may appear once", code="duplicate_column"
+            f"the columns {', '.join(twice)} have a name that another column has too; a name may stand once",
+            code="duplicate_column",
         )
 
 
@@ -158,10 +171,8 @@ def _read(text: io.TextIOWrapper, delimiter: str) -> Iterator[Row]:
                 0, [], "it breaks the rules of CSV (a quote inside a cell must be doubled), or a cell is too long"
             )
             continue
-        except UnicodeDecodeError as error:
-            raise ExportError(_UNDECODABLE, code="undecodable") from error
-        except (OSError, EOFError, zipfile.BadZipFile) as error:
-            raise ExportError("the packed file ends too early", code="truncated") from error
+        except (UnicodeDecodeError, *_BROKEN) as error:
+            raise _refusal(error) from error
         yield Row(0, cells)
 
 
@@ -170,7 +181,7 @@ def _numbered(rows: Iterator[Row], width: int) -> Iterator[Row]:
     number = 0
     for row in rows:
         cells, problem = row.cells, row.problem
-        if not problem and not any(cells):
+        if not problem and not any(cell.strip() for cell in cells):
             continue
         number += 1
         if not problem and len(cells) != width:

@@ -32,7 +32,7 @@ from connector.core.accounts import (
     resolve_references,
 )
 from connector.core.contracts import labels
-from connector.core.due import MANIFEST
+from connector.core.due import LOOKS_ONLY, MANIFEST
 from connector.core.head import ExportMark, Held, Refused, RunMark, moment
 from connector.core.ledger import Ledger, due_times
 from connector.core.plan import (
@@ -559,7 +559,7 @@ class Run:
         else:
             applied, partials = head.applied, head.partials
         told = not plan.held or (head.held is not None and head.held.plan == report.plan)
-        quiet = chosen.fresh is None and report.trigger == "timer" and not plan.actions and told
+        quiet = told and not plan.actions and set(report.reasons) <= LOOKS_ONLY
         if not quiet:
             await self._publish(report)
         await self._commit(

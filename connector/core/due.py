@@ -15,6 +15,14 @@ if TYPE_CHECKING:
 DONE: Final = ".done"
 MANIFEST: Final = ".manifest.json"
 
+FAILED_ITEMS: Final = "failed items"
+UNMATCHED_PEOPLE: Final = "unmatched people"
+KNOWN_ACCOUNTS: Final = "known accounts"
+FAILED_RUN: Final = "failed run"
+
+LOOKS_ONLY: Final = frozenset({FAILED_ITEMS, UNMATCHED_PEOPLE, KNOWN_ACCOUNTS, FAILED_RUN})
+"""Reasons for which nobody waits for an answer: such a run makes a report only if it sent something."""
+
 
 @dataclass(frozen=True, slots=True)
 class Dropped:
@@ -127,9 +135,9 @@ def _changes(head: Head, circumstances: str, incarnation: str) -> tuple[str, ...
 
 def _overdue(head: Head, now: int) -> tuple[str, ...]:
     times = (
-        ("failed items", head.due.failed),
-        ("unmatched people", head.due.unmatched),
-        ("known accounts", head.due.accounts),
-        ("failed run", head.retry_at),
+        (FAILED_ITEMS, head.due.failed),
+        (UNMATCHED_PEOPLE, head.due.unmatched),
+        (KNOWN_ACCOUNTS, head.due.accounts),
+        (FAILED_RUN, head.retry_at),
     )
     return tuple(reason for reason, moment in times if moment and moment <= now)

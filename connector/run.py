@@ -538,7 +538,7 @@ class Run:
                 last_run=report.run,
             )
         )
-        await self._state.forget_run(report.run)
+        await self._tidy()
         await self._end(report)
 
     # --- ending -----------------------------------------------------------------------------------------------------
@@ -588,7 +588,7 @@ class Run:
                 last_run=head.last_run if quiet else report.run,
             )
         )
-        await self._tidy(report.run)
+        await self._tidy()
         if quiet:
             emit("sync.tick", **report.numbers())
             return report
@@ -646,7 +646,7 @@ class Run:
                 last_run=report.run,
             )
         )
-        await self._tidy(report.run)
+        await self._tidy()
         return await self._end(report)
 
     async def _fail(self, report: Report, export: ExportMark | None, error: ConnectorError) -> Report:
@@ -696,9 +696,10 @@ class Run:
         await self._services.reports.write(name, page, content_type="text/html; charset=utf-8")
         return report
 
-    async def _tidy(self, run: str) -> None:
-        """Delete what nothing refers to any more. A crash before this leaves blobs behind, never a hole."""
-        await self._state.forget_run(run)
+    async def _tidy(self) -> None:
+        """Delete what the head does not refer to. A crash before this leaves blobs for the next time, never a hole."""
+        unfinished = self._at.head.run
+        await self._state.forget_runs(unfinished.id if unfinished else None)
         marks = (self._at.head.applied, *self._at.head.partials)
         await self._state.forget_copies(mark.copy for mark in marks if mark)
 

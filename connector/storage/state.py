@@ -222,11 +222,11 @@ class State:
                 outcomes.update(dict(block.get("o", ())))
         return Progress(frozenset(announced), outcomes)
 
-    async def forget_run(self, run: str) -> None:
-        """Delete plan and journals of a run that has been folded."""
-        listing = await self.container.list(f"{self._root}/runs/{run}/")
-        for info in listing.blobs:
-            await self.container.delete(info.name)
+    async def forget_runs(self, kept: str | None) -> None:
+        """Delete plans and journals of every run but that one: folded ones, and those that died before they began."""
+        for info in (await self.container.list(f"{self._root}/runs/")).blobs:
+            if kept is None or not info.name.startswith(f"{self._root}/runs/{kept}/"):
+                await self.container.delete(info.name)
 
     # --- copies of exports ------------------------------------------------------------------------------------------
 

@@ -284,8 +284,9 @@ def _changed(
 
 def _unchanged(tally: _Tally, person: Person, entry: Entry | None, matching: Matching) -> None:
     tally.unchanged += 1
-    if entry is not None:
-        tally.change(entry, replace(entry, absent=0, resolved=matching.resolved[person.key]))
+    resolved = matching.resolved[person.key]
+    if entry is not None and (entry.absent or entry.resolved != resolved):
+        tally.change(entry, replace(entry, absent=0, resolved=resolved))
 
 
 def _not_there(tally: _Tally, population: Population, ledger: Ledger, matching: Matching, rules: Rules) -> None:

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from functools import cache
 from math import isfinite
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 from connector.core.report import Counts
 from connector.pages import words
@@ -33,14 +33,19 @@ def report_page(body: Mapping[str, Any]) -> bytes:
         report=report,
         outcome=words.OUTCOMES.get(report.outcome, words.UNKNOWN_OUTCOME),
         sentence=_sentence(report),
-        steps=list(_steps(report)),
+        steps=_steps(report),
         tiles=list(_tiles(report.counts)),
         problems=list(_problems(report)),
         rows=list(_rows(report)),
-        rows_caption=_caption(len(report.rows), report.counts.rejected, "Rows count from 1 below the header.", "rows"),
+        rows_caption=_caption(
+            len(report.rows), report.counts.rejected, "The first row below the header is row 1.", "rows"
+        ),
         unmatched=list(_unmatched(report)),
         unmatched_caption=_caption(
-            len(report.unmatched_people), report.counts.unmatched, "They are not sent, and asked for again.", "people"
+            len(report.unmatched_people),
+            report.counts.unmatched,
+            "They are not sent. Entra is asked again every day.",
+            "people",
         ),
         started=_moment(report.started),
         warnings=list(_warnings(report)),
@@ -63,7 +68,8 @@ class _Read:
     trigger: str
     outcome: str
     counts: Counts
-    error: Mapping[str, Any]
+    error_code: str
+    error_message: str
     fault: words.Fault
     export: Mapping[str, Any]
     warnings: Mapping[str, Any]
@@ -88,8 +94,9 @@ def _read(body: Mapping[str, Any]) -> _Read:
         trigger=_text(body.get("trigger")),
         outcome=_text(body.get("outcome")),
         counts=Counts(**{field.name: _number(body.get(field.name)) for field in fields(Counts)}),
-        error=error,
-        fault=words.FAULTS.get(_text(error.get("code")), words.UNKNOWN_FAULT),
+        error_code=_text(error.get("code")),
+        error_message=_text(error.get("message")),
+        fault=words.fault(_text(error.get("code"))),
         export=_mapping(body.get("export")),
         warnings=_mapping(body.get("warnings")),
         guards=guards,
@@ -169,12 +176,14 @@ def _done(counts: Counts) -> str:
     return ", ".join([_several(count, "person was", "people were") + f" {verb}", *(f"{n:,} {v}" for n, v in others)])
 
 
-def _steps(report: _Read) -> Iterator[tuple[words.Who, str]]:
-    """Yield who does what now."""
-    before = len(found := [*_outcome_steps(report), *_people_steps(report)])
-    yield from found
-    if not before:
-        yield "By itself", "There is nothing to do."
+def _steps(report: _Read) -> dict[str, list[str]]:
+    """Return what is to be done now, by who does it: people first."""
+    steps: dict[str, list[str]] = {}
+    found = [*_outcome_steps(report), *_people_steps(report)]
+    for who in get_args(words.Who):
+        for text in (text for doer, text in found if doer == who):
+            steps.setdefault(who, []).append(text)
+    return steps
 
 
 def _outcome_steps(report: _Read) -> Iterator[tuple[words.Who, str]]:
@@ -192,15 +201,11 @@ def _outcome_steps(report: _Read) -> Iterator[tuple[words.Who, str]]:
         case "failed":
             yield report.fault.who, report.fault.remedy
             yield (
-                "Nobody",
-                "The run is tried again by itself: soon, then less and less often. A newer export is tried at once.",
+                "By itself",
+                "The run is tried again: soon, then less and less often. A newer export is tried at once.",
             )
-        case "held" if "deletions" in report.tripped:
-            yield "HR", "Check whether so many people really left. If not, drop a mended complete export."
-            names = " or ".join(words.GUARD_SETTINGS["deletions"])
-            yield "Operator", f"If HR says that they left, raise {names}. The next run then removes them."
         case "held":
-            yield "HR", "Mend the rows whose key cannot be read. Then drop the whole export again, with nobody missing."
+            yield from _held_steps(report)
         case "partial":
             yield "By itself", "The run goes on by itself at the next tick."
         case "superseded":
@@ -209,20 +214,28 @@ def _outcome_steps(report: _Read) -> Iterator[tuple[words.Who, str]]:
             pass
 
 
+def _held_steps(report: _Read) -> Iterator[tuple[words.Who, str]]:
+    if "deletions" in report.tripped:
+        names = " or ".join(words.GUARD_SETTINGS["deletions"])
+        yield "HR", "Check whether so many people really left. If not, drop a mended complete export."
+        yield (
+            "Operator",
+            f"If HR says that they left, raise {names}. The next run removes them. Then put the limit back.",
+        )
+    if "deletions" not in report.tripped or "unreadable_keys" in report.warnings:
+        yield "HR", "Mend the rows whose key cannot be read. Then drop the whole export again, with nobody missing."
+
+
 def _people_steps(report: _Read) -> Iterator[tuple[words.Who, str]]:
     counts = report.counts
     if report.outcome == "refused":
         return
     if counts.rejected and report.quarantine:
-        yield (
-            "HR",
-            "Mend the rejected rows in the quarantine file and drop it back among the exports,"
-            " or mend them in the HR system.",
-        )
+        yield "HR", "Mend the rejected rows in the quarantine file and drop it among the exports. Or mend them in HR."
     elif counts.rejected:
         yield "HR", "Mend the rejected rows in the HR system. The next export brings them."
     if counts.unmatched:
-        yield "HR", "Check the user principal names of the people without an account. Entra is asked again every day."
+        yield "HR", "Check the user principal names of the people without an account."
     if counts.grace:
         yield (
             "HR",
@@ -233,18 +246,20 @@ def _people_steps(report: _Read) -> Iterator[tuple[words.Who, str]]:
 
 
 def _tiles(counts: Counts) -> Iterator[dict[str, Any]]:
-    """Yield the counts: number, what it counts, what that means, and how loud it is."""
+    """Yield the counts: number, what it counts, what that means, and how loud it is; none of a file never read."""
+    if counts == Counts():
+        return
     transferred = f"{counts.transferred:,} of them moved to another key" if counts.transferred else "profile taken away"
     for number, name, hint, tone in (
-        (counts.people, "people in the file", "rows that were accepted", "plain"),
-        (counts.unchanged, "unchanged", "nothing to send", "plain"),
+        (counts.people, "people in the file", "rows that were accepted", "count"),
+        (counts.unchanged, "unchanged", "nothing to send", "count"),
         (counts.created, "added", "new profiles", "good"),
         (counts.updated, "updated", "profiles changed", "good"),
         (counts.deleted, "removed", transferred, "good"),
         (counts.held, "held", "removals that wait", "wait"),
         (counts.failed, "failed", "not sent, tried again", "bad"),
         (counts.unmatched, "without account", "not sent", "wait"),
-        (counts.grace, "missing", "kept for now", "wait"),
+        (counts.grace, "missing", "in grace: kept for now", "wait"),
         (counts.rejected, "rejected rows", "those people stay as they are", "bad"),
     ):
         yield {"number": f"{number:,}", "name": name, "hint": hint, "tone": tone if number else "none"}
@@ -292,15 +307,13 @@ def _warnings(report: _Read) -> Iterator[str]:
 
 def _guards(report: _Read) -> Iterator[dict[str, Any]]:
     for guard in report.guards:
-        name = _text(guard.get("name"))
+        name, tripped = _text(guard.get("name")), guard.get("tripped") is True
         yield {
             "name": _word(words.GUARDS, name),
             "limit": _text(guard.get("limit")),
             "found": _text(guard.get("found")),
-            "tripped": guard.get("tripped") is True,
-            "verdict": ("too much, held" if name == "deletions" else "too much, refused")
-            if guard.get("tripped") is True
-            else "fine",
+            "verdict": words.VERDICTS.get(name, words.STOPPED) if tripped else words.PASSED,
+            "tone": "good" if not tripped else "wait" if name in words.VERDICTS else "bad",
         }
 
 
@@ -369,9 +382,9 @@ def _duration(started: str, finished: str) -> str:
 def _parsed(value: str) -> datetime | None:
     try:
         moment = datetime.fromisoformat(value)
-    except ValueError:
+        return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+    except (ValueError, OverflowError):
         return None
-    return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 @cache

@@ -25,9 +25,9 @@ class OutcomeWords:
 
 
 OUTCOMES: Final[Mapping[str, OutcomeWords]] = {
-    "completed": OutcomeWords("good", "✓", "The run went through to its end. Microsoft 365 has what the export says."),
+    "completed": OutcomeWords("good", "✓", "The run went through to its end."),
     "unchanged": OutcomeWords(
-        "good", "✓", "The export was read to its end. Nobody in it differs from what Microsoft 365 already has."
+        "good", "✓", "The export was read to its end. Nobody had to be added, updated or removed."
     ),
     "held": OutcomeWords(
         "wait",
@@ -184,7 +184,17 @@ FAULTS: Final[Mapping[str, Fault]] = {
     ),
 }
 
+DENIED: Final = frozenset(
+    {"accessDenied", "Authorization_RequestDenied", "Forbidden", "InvalidAuthenticationToken", "Unauthorized"}
+)
+"""Graph's own codes for a missing permission. https://learn.microsoft.com/graph/errors"""
+
 UNKNOWN_FAULT: Final = Fault("it met an error", "Operator", "Read the message: it says what was found.")
+
+
+def fault(code: str) -> Fault:
+    """Return the words for an error code: ours, or one of Graph's."""
+    return FAULTS["denied"] if code in DENIED else FAULTS.get(code, UNKNOWN_FAULT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -254,6 +264,11 @@ GUARDS: Final[Mapping[str, str]] = {
     "rekeyed": "Accounts under another key",
     "deletions": "Removals",
 }
+
+PASSED: Final = "passed"
+STOPPED: Final = "refuses the export"
+VERDICTS: Final[Mapping[str, str]] = {"deletions": "holds the removals"}
+"""What a guard does when it trips, where that is not to refuse the export as a whole."""
 
 GUARD_SETTINGS: Final[Mapping[str, tuple[str, ...]]] = {
     "rejected": ("MAX_REJECT_PERCENT",),

@@ -334,7 +334,7 @@ class BoundMapping:
         """Return whom a row speaks of, or why it is rejected. Every problem of the row is named."""
         if row.problem:
             return Rejection(row.number, "", (Problem("bad_row", row.problem),), tuple(row.cells))
-        cells = [row.cells[index].strip() for index in self.mapped]
+        cells = [row.cells[index].strip() if index >= 0 else "" for index in self.mapped]
         try:
             digest = hashlib.blake2b(_SEPARATOR.join(cells).encode("utf-8"), digest_size=16).digest()
         except UnicodeEncodeError:
@@ -382,7 +382,7 @@ class BoundMapping:
             cell = cells[index].strip()
             if cell and convert(cell) is None:
                 yield problem
-        if any(len(cells[index]) > MAX_VALUE or "\x00" in cells[index] for index in self.mapped):
+        if any(len(cells[index]) > MAX_VALUE or "\x00" in cells[index] for index in self.mapped if index >= 0):
             yield Problem("too_long", f"a cell is longer than {MAX_VALUE} characters, or holds a NUL byte")
 
     def entities(
@@ -428,7 +428,8 @@ def bind(mapping: Mapping, header: Sequence[str]) -> BoundMapping:
 
     references: list[int] = []
     properties = tuple(_bind_property(part, place, references) for part in file.property)
-    mapped = tuple(sorted({place(column) for column in mapping.columns} - {-1}))
+    # In the mapping's order, not the file's: a cell that comes to stand under another header is another cell.
+    mapped = tuple(place(column) for column in mapping.columns)
     return BoundMapping(
         mapping=mapping,
         header=tuple(header),
@@ -487,10 +488,27 @@ def _checks(file: MappingFile, place: Callable[[str], int]) -> Iterator[tuple[in
             if isinstance(spec, ConstantField | PersonField):
                 continue
             column = spec if isinstance(spec, str) else spec.column
-            kind = field_type(LABELS[part.label or ""].entity, path) or FieldType()
-            if place(column) < 0 or (kind.kind is str and not kind.allowed):
+            if place(column) < 0:
                 continue
-            yield place(column), _converter(kind), _wrong(column, kind)
+            label = LABELS[part.label or ""]
+            kind = field_type(label.entity, path) or FieldType()
+            split = spec.split if isinstance(spec, ColumnField) else None
+            if split and label.most:
+                many = Problem("too_many", f"{column} has too many parts; Graph takes {label.most}")
+                yield place(column), _at_most(label.most, split), many
+            if kind.kind is not str or kind.allowed:
+                yield place(column), _each(_converter(kind), split), _wrong(column, kind)
+
+
+def _at_most(most: int, split: str) -> Convert:
+    return lambda cell: cell if len({part.strip() for part in cell.split(split)} - {""}) <= most else None
+
+
+def _each(convert: Convert, split: str | None) -> Convert:
+    """Return the test of a whole cell: of its parts, where it is split."""
+    if split is None:
+        return convert
+    return lambda cell: None if None in [convert(part.strip()) for part in cell.split(split) if part.strip()] else cell
 
 
 def _wrong(column: str, kind: FieldType) -> Problem:

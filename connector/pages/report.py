@@ -156,8 +156,10 @@ def _sentence(report: _Read) -> str:
             )
         case "failed":
             begin = f"The run stopped: {report.fault.short}; before that, {done or 'no change was confirmed'}"
-        case _:
+        case "completed":
             begin = done or "Nobody was added, updated or removed"
+        case _:
+            begin = done or "The report does not say what happened"
     parts = [begin]
     if counts.failed:
         parts.append(_several(counts.failed, "person could not be sent", "people could not be sent"))
@@ -207,11 +209,13 @@ def _outcome_steps(report: _Read) -> Iterator[tuple[words.Who, str]]:
         case "held":
             yield from _held_steps(report)
         case "partial":
-            yield "By itself", "The run goes on by itself at the next tick."
+            yield "By itself", "The run goes on at the next tick."
         case "superseded":
             yield "By itself", "The next run deals with the rest. Look at its report."
-        case _:
+        case "completed" | "unchanged":
             pass
+        case _:
+            yield "Operator", "Another release wrote this report. Read its JSON file, or let that release show it."
 
 
 def _held_steps(report: _Read) -> Iterator[tuple[words.Who, str]]:
@@ -231,7 +235,8 @@ def _people_steps(report: _Read) -> Iterator[tuple[words.Who, str]]:
     if report.outcome == "refused":
         return
     if counts.rejected and report.quarantine:
-        yield "HR", "Mend the rejected rows in the quarantine file and drop it among the exports. Or mend them in HR."
+        yield "HR", "Mend the rejected rows in the quarantine file and drop it among the exports."
+        yield "HR", "Mend them in the HR system too, or the next export has them again."
     elif counts.rejected:
         yield "HR", "Mend the rejected rows in the HR system. The next export brings them."
     if counts.unmatched:

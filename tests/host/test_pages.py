@@ -160,7 +160,8 @@ def page_of(**changes) -> Page:
             {**NOTHING, "error": {"code": "of another release", "message": "m"}},
             "The run stopped: it met an error; before that, no change was confirmed.",
         ),
-        ("of another release", NOTHING, "Nobody was added, updated or removed."),
+        ("of another release", NOTHING, "The report does not say what happened."),
+        ("of another release", {**NOTHING, "updated": 2}, "2 people were updated."),
     ],
 )
 def test_says_in_one_sentence_what_happened(outcome, changes, sentence):
@@ -304,7 +305,7 @@ def test_an_export_that_was_never_read_has_no_numbers():
 
     page = page_of(outcome="refused", **NOTHING, **zero, rows=[], unmatched_people=[])
 
-    assert "there are no numbers" in page.text
+    assert "There are no numbers" in page.text
     assert "people in the file" not in page.text
 
 

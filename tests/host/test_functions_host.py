@@ -98,9 +98,10 @@ def app(tmp_path: Path) -> Callable[..., FunctionsHost]:
         folder.mkdir()
         http_part = {"extensions": {"http": {"routePrefix": "api/admin"}}}
         (folder / "host.json").write_text(json.dumps({"version": "2.0", **http_part, **host_json}))
-        (folder / "function_app.py").write_text(dedent(source))
+        (folder / "throw_away_app.py").write_text(dedent(source))
         given = {"A_SCHEDULE": "* * * * * *"} if settings is None else settings
-        return FunctionsHost(folder, given, key=KEY, master_key=MASTER)
+        script = {"PYTHON_SCRIPT_FILE_NAME": "throw_away_app.py"}  # so that nobody takes it for the real one
+        return FunctionsHost(folder, {**script, **given}, key=KEY, master_key=MASTER)
 
     return load
 

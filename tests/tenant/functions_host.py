@@ -114,7 +114,8 @@ class FunctionsHost:
 
     Args:
         path: the folder with ``function_app.py`` and ``host.json``.
-        settings: the app settings; they are in ``os.environ`` from here until ``close()``.
+        settings: the app settings; they are in ``os.environ`` from here until ``close()``. PYTHON_SCRIPT_FILE_NAME
+            names another script than ``function_app.py``.
         key: the host's default function key; made up when absent.
         master_key: what ``POST /admin/functions/NAME`` and functions of level ADMIN want; made up when absent.
 
@@ -144,7 +145,7 @@ class FunctionsHost:
         self._pool = ThreadPoolExecutor(thread_name_prefix="function")
         os.environ.update(self._settings)
         try:
-            for function in _load(path.resolve()):
+            for function in _load(path.resolve() / os.environ.get("PYTHON_SCRIPT_FILE_NAME", "function_app.py")):
                 self._index(function)
         except BaseException:
             self.close()
@@ -380,18 +381,18 @@ _LOADED: dict[Path, list[azure.functions.decorators.function_app.Function]] = {}
 """``get_functions()`` answers once per process, so what it said is kept."""
 
 
-def _load(path: Path) -> list[azure.functions.decorators.function_app.Function]:
-    if path not in _LOADED:
-        known = sys.modules.get("function_app")
-        if known is not None and Path(known.__file__ or "").resolve().parent != path:
-            del sys.modules["function_app"]
-        if str(path) not in sys.path:
-            sys.path.insert(0, str(path))
+def _load(script: Path) -> list[azure.functions.decorators.function_app.Function]:
+    if script not in _LOADED:
+        known = sys.modules.get(script.stem)
+        if known is not None and Path(known.__file__ or "").resolve() != script:
+            del sys.modules[script.stem]  # another app's
+        if str(script.parent) not in sys.path:
+            sys.path.insert(0, str(script.parent))
         try:
-            _LOADED[path] = _only_app(importlib.import_module("function_app")).get_functions()
+            _LOADED[script] = _only_app(importlib.import_module(script.stem)).get_functions()
         except Exception as error:
-            raise IndexingFailed(f"function_app.py does not load: {type(error).__name__}: {error}") from error
-    return _LOADED[path]
+            raise IndexingFailed(f"{script.name} does not load: {type(error).__name__}: {error}") from error
+    return _LOADED[script]
 
 
 def _only_app(module: ModuleType) -> azure.functions.FunctionApp:

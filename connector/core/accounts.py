@@ -64,7 +64,8 @@ def lookups(
 def _is_due(person: Person, entry: Entry | None, *, now: int, resolve_after: int) -> bool:
     if entry is None or account_key(entry.upn) != account_key(person.account):
         return True
-    patience = UNMATCHED_AGAIN_SECONDS if entry.state == "unmatched" else resolve_after
+    missing = entry.state == "unmatched" or not entry.user_id
+    patience = UNMATCHED_AGAIN_SECONDS if missing else resolve_after
     return entry.resolved + patience <= now
 
 
@@ -197,13 +198,13 @@ def _referred(
 
 
 def _looped(people: Mapping[str, Person]) -> frozenset[str]:
-    """Return the keys that lie on a loop of first references (A's manager is B, B's manager is A)."""
+    """Return the keys that lie on a loop of first references (A's manager is B, B's manager is A); leavers break it."""
     done: set[str] = set()
     looped: set[str] = set()
     for start in people:
         path: dict[str, None] = {}
         key = start
-        while key in people and key not in done and key not in path:
+        while key in people and not people[key].leaver and key not in done and key not in path:
             path[key] = None
             references = people[key].references
             key = references[0] if references else ""

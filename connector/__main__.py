@@ -1,21 +1,24 @@
 """The command line: the same use cases as the Functions app, with progress on a terminal and ``--json`` for machines.
 
-Exit codes: 0 done or nothing to do, 1 failed or refused, 2 bad usage or settings, 3 held for approval, 4 not ready yet.
+Exit codes: 0 done or nothing to do, 1 failed or refused, 2 bad usage or settings, 3 held for approval, 4 not ready yet;
+130 after Ctrl-C.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import json
 import logging
 import os
 import sys
+from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Final, NoReturn, ParamSpec, TypeVar
 
 import typer
-from rich.console import Console
+from rich.console import Console, Group
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
@@ -23,80 +26,139 @@ from rich.text import Text
 from connector import errors
 from connector.core.due import Request
 from connector.events import quieten
+from connector.settings import Settings
 from connector.wiring import open_application
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator, Mapping
+
+    from rich.console import RenderableType
 
     from connector.core.setup import SetupView
     from connector.sync import Tick
     from connector.wiring import Application
 
 T = TypeVar("T")
+P = ParamSpec("P")
 
 DONE, FAILED, USAGE, HELD, NOT_READY = range(5)
+INTERRUPTED: Final = 130
 
-app = typer.Typer(
-    help="Brings HR's knowledge of people into Microsoft 365 Copilot.",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-)
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
+
+
+# --- options that every command has, before or after its name ---------------------------------------------------------
+
+
+def _read_settings(file: Path | None) -> None:
+    """Put a settings file into the environment, before anything looks there (aiohttp does when it is imported).
+
+    A setting of ours that the environment has stays as it is there, as with Core Tools. What leads to a local tenant
+    (certificates, authority, managed identity) is taken from the file: machines have such variables for other programs.
+    """
+    if file is None:
+        return
+    try:
+        values = json.loads(file.read_text("utf-8"))["Values"].items()
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        _fail("configuration", f"--settings: {file} is no local.settings.json (an object with Values)", USAGE)
+    ours = {name.upper() for name in Settings.model_fields}
+    for name, value in values:
+        if name not in ours or not os.environ.get(name):
+            os.environ[name] = str(value)
+
+
+def _tell_events(verbose: bool) -> None:
+    if verbose:
+        logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(message)s", force=True)
+
+
+def _is_verbose() -> bool:
+    return logging.getLogger().isEnabledFor(logging.INFO)
+
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.")]
 SettingsFile = Annotated[
     Path | None,
-    typer.Option("--settings", help="A local.settings.json; the environment has the last word.", dir_okay=False),
+    typer.Option(
+        "--settings",
+        metavar="FILE",
+        callback=_read_settings,
+        help="A local.settings.json; a setting that the environment has too is taken from there.",
+    ),
 ]
-Verbose = Annotated[bool, typer.Option("--verbose", help="Print the log events on standard error.")]
+Verbose = Annotated[
+    bool, typer.Option("--verbose", callback=_tell_events, help="Print the log events on standard error.")
+]
+NoWait = Annotated[bool, typer.Option("--no-wait", help="Do one step and do not wait for more.")]
 
 
 @app.callback()
-def prepare(settings: SettingsFile = None, verbose: Verbose = False) -> None:
-    """Read the settings file into the environment before anything looks there."""
-    logging.basicConfig(stream=sys.stderr, level=logging.INFO if verbose else logging.CRITICAL, format="%(message)s")
+def prepare(_settings: SettingsFile = None, _verbose: Verbose = False) -> None:
+    """Brings HR's knowledge of people into Microsoft 365 Copilot."""
+    if not _is_verbose():
+        logging.basicConfig(handlers=[logging.NullHandler()], level=logging.CRITICAL)
     quieten()
-    if settings is None:
-        return
-    try:
-        values = json.loads(settings.read_text("utf-8"))["Values"]
-    except (OSError, ValueError, KeyError, TypeError):
-        _fail("configuration", f"--settings: {settings} is no local.settings.json (an object with Values)", USAGE)
-    for name, value in values.items():
-        os.environ.setdefault(name, str(value))
+
+
+def _command(work: Callable[P, None]) -> Callable[P, None]:
+    """Make a command of a function: whatever goes wrong in it is told in a sentence, never by a traceback."""
+
+    @functools.wraps(work)
+    def command(*args: P.args, **options: P.kwargs) -> None:
+        as_json = bool(options["as_json"])
+        try:
+            work(*args, **options)
+        except errors.ConnectorError as error:
+            _fail(error.code, error.message, _code_of(error), as_json=as_json)
+        except KeyboardInterrupt:
+            _fail("interrupted", "Interrupted. What was done is remembered; the same command goes on.", INTERRUPTED)
+        except typer.Exit:
+            raise
+        except Exception as error:
+            if _is_verbose():
+                raise
+            # A mistake of ours; its text may hold anything.
+            message = f"internal error ({type(error).__name__}); with --verbose the command shows where"
+            _fail("internal", message, FAILED, as_json=as_json)
+
+    return app.command()(command)
 
 
 # --- setup ----------------------------------------------------------------------------------------------------------
 
 
-@app.command()
+@_command
 def setup(
-    as_json: Json = False, no_wait: Annotated[bool, typer.Option(help="Do one step, do not wait for more.")] = False
+    as_json: Json = False, no_wait: NoWait = False, _settings: SettingsFile = None, _verbose: Verbose = False
 ) -> None:
     """Create connection, schema, profile source and priority, and wait until all is done."""
     raise typer.Exit(_until_done(lambda application: application.setup(), "ready", as_json=as_json, wait=not no_wait))
 
 
-@app.command()
+@_command
 def register(
     as_json: Json = False,
-    priority: Annotated[str, typer.Option(help="'first' moves us to the top of the list.")] = "keep",
+    priority: Annotated[str, typer.Option(metavar="first|keep", help="first: move us to the top.")] = "keep",
+    _settings: SettingsFile = None,
+    _verbose: Verbose = False,
 ) -> None:
     """Register the profile source and its priority only."""
     if priority not in {"first", "keep"}:
-        _fail("bad_request", "--priority: allowed are first and keep", USAGE, as_json=as_json)
-    view = _run(lambda application: application.register(priority_first=priority == "first"), as_json=as_json)
+        raise errors.BadRequest("--priority: allowed are first and keep")
+    view = _run(lambda application: application.register(priority_first=priority == "first"))
     _show(view.body(), _steps(view), as_json=as_json)
-    raise typer.Exit(DONE if view.state == "ready" else NOT_READY)
 
 
-@app.command()
+@_command
 def teardown(
-    confirm: Annotated[str, typer.Option(help="The connection's id: everything under it is removed.")],
+    confirm: Annotated[str, typer.Option(metavar="CONNECTION_ID", help="Everything under it is removed.")],
     as_json: Json = False,
-    no_wait: Annotated[bool, typer.Option(help="Do one step, do not wait for more.")] = False,
+    no_wait: NoWait = False,
+    _settings: SettingsFile = None,
+    _verbose: Verbose = False,
 ) -> None:
-    """Remove priority entry, profile source and connection."""
+    """Remove priority entry, profile source and connection, and wait until all are gone."""
     code = _until_done(
         lambda application: application.teardown(confirm=confirm), "absent", as_json=as_json, wait=not no_wait
     )
@@ -106,19 +168,19 @@ def teardown(
 # --- syncing --------------------------------------------------------------------------------------------------------
 
 
-@app.command()
+@_command
 def sync(
     as_json: Json = False,
-    full: Annotated[bool, typer.Option(help="Send everyone again.")] = False,
+    full: Annotated[bool, typer.Option("--full", help="Send everyone again.")] = False,
     one_slice: Annotated[bool, typer.Option("--slice", help="Do one slice, do not go on until the run ends.")] = False,
+    _settings: SettingsFile = None,
+    _verbose: Verbose = False,
 ) -> None:
-    """Do what is due: apply the next export, send who changed, delete who left."""
-    request = Request("cli", full=True) if full else None
-    with _progress(quiet=as_json) as progress:
+    """Run now: apply the next export, send who changed, delete who left."""
+    request = Request("cli", full=full)
+    with _progress(quiet=as_json or _is_verbose()) as progress:
         while True:
-            tick = _run(
-                lambda application: application.tick(trigger="cli", request=request), as_json=as_json, progress=progress
-            )
+            tick = _run(lambda application: application.tick(trigger="cli", request=request), progress=progress)
             unfinished = tick.report is not None and tick.report.outcome == "partial"
             if not unfinished or one_slice:
                 break
@@ -126,61 +188,53 @@ def sync(
     raise typer.Exit(_exit_code(tick))
 
 
-@app.command()
-def status(as_json: Json = False) -> None:
+@_command
+def status(as_json: Json = False, _settings: SettingsFile = None, _verbose: Verbose = False) -> None:
     """Show where the sync stands."""
-    body = _run(lambda application: application.status(), as_json=as_json)
-    _show(body, _status_table(body), as_json=as_json)
+    body = _run(lambda application: application.status())
+    _show(body, _status(body), as_json=as_json)
 
 
-@app.command()
+@_command
 def runs(
     run: Annotated[str | None, typer.Argument(help="Show this run's whole report.")] = None,
     as_json: Json = False,
-    limit: Annotated[int, typer.Option(min=1, max=100)] = 20,
+    limit: Annotated[int, typer.Option(min=1, max=100, help="How many.")] = 20,
+    _settings: SettingsFile = None,
+    _verbose: Verbose = False,
 ) -> None:
     """List the last runs, or show one of them."""
     if run is not None:
-        report = _run(lambda application: application.run_report(run), as_json=as_json)
-        _show(report, _report_table(report), as_json=as_json)
+        report = _run(lambda application: application.run_report(run))
+        _show(report, _report(report), as_json=as_json)
         return
-    body = _run(lambda application: application.runs(str(limit)), as_json=as_json)
-    _show(body, _runs_table(body["runs"]), as_json=as_json)
+    body = _run(lambda application: application.runs(str(limit)))
+    _show(body, _runs(body["runs"]), as_json=as_json)
 
 
-@app.command()
-def doctor(as_json: Json = False) -> None:
+@_command
+def doctor(as_json: Json = False, _settings: SettingsFile = None, _verbose: Verbose = False) -> None:
     """Check settings, vault, both identities, connection and containers."""
-    try:
-        body = _run(lambda application: application.health(), as_json=as_json, raising=errors.ConfigurationError)
-    except errors.ConfigurationError as error:
-        from connector.doctor import unconfigured
+    from connector.doctor import unconfigured
 
-        body = unconfigured(error)
-    _show(body, _checks_table(body), as_json=as_json)
-    raise typer.Exit(FAILED if body["status"] == "failed" else DONE)
+    failure = FAILED
+    try:
+        body = _run(lambda application: application.health())
+    except errors.ConfigurationError as error:
+        body, failure = unconfigured(error), USAGE
+    _show(body, _checks(body), as_json=as_json)
+    raise typer.Exit(failure if body["status"] == "failed" else DONE)
 
 
 # --- running a use case ---------------------------------------------------------------------------------------------
 
 
-def _run(
-    use: Callable[[Application], Awaitable[T]],
-    *,
-    as_json: bool,
-    progress: Callable[[int, int], None] | None = None,
-    raising: type[errors.ConnectorError] | tuple[()] = (),
-) -> T:
+def _run(use: Callable[[Application], Awaitable[T]], *, progress: Callable[[int, int], None] | None = None) -> T:
     async def work() -> T:
         async with open_application(os.environ, progress=progress) as application:
             return await use(application)
 
-    try:
-        return asyncio.run(work())
-    except raising:
-        raise
-    except errors.ConnectorError as error:
-        _fail(error.code, error.message, _code_of(error), as_json=as_json)
+    return asyncio.run(work())
 
 
 def _code_of(error: errors.ConnectorError) -> int:
@@ -197,24 +251,29 @@ def _fail(code: str, message: str, exit_code: int, *, as_json: bool = False) -> 
     if as_json:
         _print_json({"error": {"code": code, "message": message}})
     else:
-        Console(stderr=True, highlight=False).print(Text(message, style="red"))
+        Console(stderr=True, highlight=False).print(Text(message, style="red"), soft_wrap=True)
     raise typer.Exit(exit_code)
 
 
 def _until_done(use: Callable[[Application], Awaitable[SetupView]], done: str, *, as_json: bool, wait: bool) -> int:
-    """Call a reconciler until it is done, as often as it asks for; show the steps as they change."""
-    console = Console(highlight=False)
-    shown: dict[str, str] = {}
-    with contextlib.nullcontext() if as_json else console.status("Microsoft Graph is at work"):
+    """Call a reconciler until it is done, as often as it asks for; print each step once it is done."""
+    console = _console()
+    reached = {"ready": "done", "absent": "missing"}[done]  # what a step's state is in the end
+    printed: set[str] = set()
+    with contextlib.nullcontext() if as_json else console.status("Looking") as at_work:
         while True:
-            view = _run(use, as_json=as_json)
-            if not as_json:
-                for step in view.steps:
-                    if shown.get(step.name) != f"{step.state} {step.detail}":
-                        shown[step.name] = f"{step.state} {step.detail}"
-                        console.print(_step(step.name, step.state, step.detail))
-            if view.state == done or not wait:
+            view = _run(use)
+            last = view.state == done or not wait
+            for step in view.steps:
+                if step.name not in printed and (step.state == reached or last) and not as_json:
+                    printed.add(step.name)
+                    console.print(_step(step.name, "done" if step.state == reached else step.state, step.detail))
+            if last:
                 break
+            if at_work is not None:
+                at_work.update(
+                    Text(next(f"{step.name}: {step.detail}" for step in view.steps if step.state != reached))
+                )
             asyncio.run(asyncio.sleep(view.retry_after))
     if as_json:
         _print_json(view.body())
@@ -229,27 +288,43 @@ def _exit_code(tick: Tick) -> int:
 
 @contextlib.contextmanager
 def _progress(*, quiet: bool) -> Iterator[Callable[[int, int], None] | None]:
-    """Yield what the sync tells (done, of all); a bar on a terminal, nothing elsewhere."""
+    """Yield what the sync tells (done, of all): a bar on a terminal once there is something to send, else nothing."""
     console = Console(stderr=True)
     if quiet or not console.is_terminal:
         yield None
         return
     columns = (TextColumn("Sending"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, transient=True) as bar:
-        task = bar.add_task("", total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total)
+    bar = Progress(*columns, console=console, transient=True)
+    with ExitStack() as stack:
+        looking = stack.enter_context(console.status("Reading and comparing"))
+
+        def show(done: int, total: int) -> None:
+            if not bar.tasks:
+                looking.stop()
+                bar.add_task("", total=total)
+                stack.enter_context(bar)
+            bar.update(bar.task_ids[0], completed=done, total=total)
+
+        yield show
 
 
 # --- showing --------------------------------------------------------------------------------------------------------
 
 _MARKS: Final = {
     "done": ("✓", "green"), "ok": ("✓", "green"), "in progress": ("…", "yellow"), "warning": ("!", "yellow"),
-    "failed": ("✗", "red"), "unknown": ("?", "dim"),
+    "degraded": ("!", "yellow"), "failed": ("✗", "red"), "unknown": ("?", "dim"),
+}  # fmt: skip
+
+_OUTCOMES: Final = {
+    "completed": "green", "unchanged": "green", "held": "yellow", "partial": "yellow", "superseded": "yellow",
+    "refused": "red", "failed": "red",
 }  # fmt: skip
 
 _COUNTS: Final = (
     "people", "created", "updated", "deleted", "unchanged", "unmatched", "rejected", "held", "grace", "failed"
 )  # fmt: skip
+
+_PIPE_WIDTH: Final = 1000
 
 _SAYS: Final = {
     "idle": "Nothing is due.",
@@ -263,11 +338,17 @@ def _print_json(body: object) -> None:
     sys.stdout.write(json.dumps(body, ensure_ascii=False, indent=2) + "\n")
 
 
-def _show(body: object, shown: Table | Text, *, as_json: bool) -> None:
+def _console() -> Console:
+    """Return where people read. In a pipe there is no width to ask for, and whoever reads there wants whole lines."""
+    width = None if sys.stdout.isatty() else _PIPE_WIDTH
+    return Console(width=width, highlight=False, markup=False, emoji=False)
+
+
+def _show(body: object, shown: RenderableType, *, as_json: bool) -> None:
     if as_json:
         _print_json(body)
     else:
-        Console(highlight=False).print(shown)
+        _console().print(shown)
 
 
 def _step(name: str, state: str, detail: str) -> Text:
@@ -279,16 +360,17 @@ def _steps(view: SetupView) -> Text:
     return Text("\n").join(_step(step.name, step.state, step.detail) for step in view.steps)
 
 
-def _told(tick: Tick) -> Table | Text:
-    return Text(_SAYS[tick.state]) if tick.report is None else _report_table(tick.report.body())
+def _told(tick: Tick) -> RenderableType:
+    return Text(_SAYS[tick.state]) if tick.report is None else _report(tick.report.body())
 
 
-def _table(title: str | None = None) -> Table:
-    return Table(title=title, title_justify="left", box=None, pad_edge=False, padding=(0, 2, 0, 0), show_header=False)
+def _table() -> Table:
+    return Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), show_header=False)
 
 
-def _report_table(report: Mapping[str, Any]) -> Table:
-    table = _table(f"Run {report['run']}: {report['outcome']}")
+def _report(report: Mapping[str, Any]) -> Group:
+    title = Text(f"Run {report['run']}: ", style="bold").append(report["outcome"], style=_OUTCOMES[report["outcome"]])
+    table = _table()
     if report.get("error"):
         table.add_row("error", f"{report['error']['code']}: {report['error']['message']}")
     if report.get("export"):
@@ -307,10 +389,10 @@ def _report_table(report: Mapping[str, Any]) -> Table:
         table.add_row("quarantine", report["quarantine"])
     graph = report.get("graph", {})
     table.add_row("graph", f"{graph.get('requests', 0)} requests, {graph.get('throttled', 0)} throttled")
-    return table
+    return Group(title, table)
 
 
-def _runs_table(reports: list[Mapping[str, Any]]) -> Table | Text:
+def _runs(reports: list[Mapping[str, Any]]) -> RenderableType:
     if not reports:
         return Text("There are no runs yet.")
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
@@ -321,7 +403,7 @@ def _runs_table(reports: list[Mapping[str, Any]]) -> Table | Text:
     return table
 
 
-def _status_table(body: Mapping[str, Any]) -> Table:
+def _status(body: Mapping[str, Any]) -> Table:
     table = _table()
     connection, ledger = body["connection"], body["ledger"]
     table.add_row("connection", f"{connection['id']}: {connection['state']}")
@@ -331,7 +413,8 @@ def _status_table(body: Mapping[str, Any]) -> Table:
     table.add_row("last export", f"{last['name']}, {last['modified']}{stale}" if last else "none yet")
     if body["held"]:
         table.add_row("held", f"{body['held']['deletions']} deletions under {body['held']['plan']}")
-    table.add_row("next tick", ", ".join(body["next_tick"]["work"]) or "nothing due")
+    waits = f"; not before {body['next_tick']['not_before']}" if body["next_tick"]["not_before"] else ""
+    table.add_row("next tick", f"{', '.join(body['next_tick']['work']) or 'nothing due'}{waits}")
     for identity, secret in body["credentials"].items():
         ending = secret.get("error") or secret.get("expires") or ("not used" if "enabled" in secret else "no end known")
         table.add_row(f"{identity} secret", f"{ending}{' (soon)' if secret.get('expiring') else ''}")
@@ -340,13 +423,15 @@ def _status_table(body: Mapping[str, Any]) -> Table:
     return table
 
 
-def _checks_table(body: Mapping[str, Any]) -> Table:
-    table = _table(f"Health: {body['status']}")
+def _checks(body: Mapping[str, Any]) -> Group:
+    _, style = _MARKS[body["status"]]
+    title = Text("Health: ", style="bold").append(body["status"], style=style)
+    table = _table()
     for check in body["checks"]:
         mark, style = _MARKS[check["status"]]
         advice = f"\n→ {check['advice']}" if check["advice"] else ""
         table.add_row(Text(f"{mark} {check['name']}", style=style), f"{check['detail']}{advice}")
-    return table
+    return Group(title, table)
 
 
 if __name__ == "__main__":

@@ -168,6 +168,6 @@ async def run_report(reports: Container, connection_id: str, run: str) -> Mappin
     """
     blob = await reports.read(f"{connection_id}/{run}.json") if _RUN.fullmatch(run) else None
     if blob is None:
-        raise NotFound("there is no such run; GET /runs lists those there are")
+        raise NotFound("there is no such run; the list of runs shows those there are")
     report: Mapping[str, Any] = orjson.loads(blob.data)
     return report

@@ -16,7 +16,6 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Final, Protocol
-from uuid import uuid4
 
 import orjson
 
@@ -205,7 +204,8 @@ class Run:
 
     async def start(self, work: Work) -> Report:
         """Plan and carry out ``work``; return its report. The head is committed by then, unless the lease was lost."""
-        run = f"{self._services.clock.now():%Y%m%dT%H%M%SZ}-{uuid4().hex[:4]}"
+        # The epoch grows with every lease, so runs of one second still have their order in their names.
+        run = f"{self._services.clock.now():%Y%m%dT%H%M%SZ}-{self._at.head.epoch:04x}"
         report = Report(
             run=run,
             connection=self._settings.connection_id,

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from connector.storage.state import State
 
 MOST_RUNS: Final = 100
-_RUN: Final = re.compile(r"[0-9]{8}T[0-9]{6}Z-[0-9a-f]{4}")
+_RUN: Final = re.compile(r"[0-9]{8}T[0-9]{6}Z-[0-9a-f]{4,12}")
 
 
 class SecretState(Protocol):

@@ -16,7 +16,8 @@ class VirtualClock:
     """A clock (``connector.clock.Clock``) whose time leaps to the next sleeper when no task has anything left to do.
 
     Sleepers wake in the order of their deadlines, equal deadlines in the order of their calls. One event loop at a
-    time; a clock may outlive its loop, so one scenario can span several ``asyncio.run``.
+    time; a clock may outlive its loop, so one scenario can span several ``asyncio.run``. Several clocks may share a
+    loop, each with a time of its own.
 
     Args:
         start: the moment ``now()`` begins with, aware.
@@ -62,7 +63,7 @@ class VirtualClock:
 
     def _leap_when_idle(self, loop: Any, idle_rounds: int) -> None:
         """Leap once nothing is ready in two rounds: the first round's select may still have brought something in."""
-        if loop._ready:  # asyncio tells nobody officially whether anything is left to do
+        if not all(map(_only_watches, loop._ready)):  # asyncio tells nobody officially whether anything is left to do
             loop.call_soon(self._leap_when_idle, loop, 0)
         elif idle_rounds == 0:
             loop.call_later(self._patience, self._leap_when_idle, loop, 1)
@@ -84,3 +85,8 @@ class VirtualClock:
             woken = heapq.heappop(self._sleepers)[2]
             if not woken.done():
                 woken.set_result(None)
+
+
+def _only_watches(handle: Any) -> bool:
+    """Tell whether a callback is only another clock that waits for the loop to be idle, as one does."""
+    return getattr(handle._callback, "__func__", None) is VirtualClock._leap_when_idle

@@ -102,3 +102,12 @@ async def test_with_patience_threads_get_their_turn_before_time_leaps():
     await sleeper
 
     assert (during, clock.monotonic()) == (0, 10)
+
+
+async def test_two_clocks_share_a_loop():
+    """Clocks do not wait for each other: each leaps as if the other were not there."""
+    one, other = VirtualClock(), VirtualClock()
+
+    await asyncio.wait_for(asyncio.gather(one.sleep(60), other.sleep(3600)), timeout=5)
+
+    assert (one.monotonic(), other.monotonic()) == (60, 3600)

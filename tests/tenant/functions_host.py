@@ -121,6 +121,7 @@ class FunctionsHost:
 
     Attributes:
         errors: function name to the host's words about why it was not indexed; the others work all the same.
+        bindings: function name to its bindings, as the worker tells them.
 
     Raises:
         IndexingFailed: ``function_app.py`` does not load, or two of its functions have one name.
@@ -137,6 +138,7 @@ class FunctionsHost:
         self.key = key or secrets.token_urlsafe(24)
         self.master_key = master_key or secrets.token_urlsafe(24)
         self.errors: dict[str, str] = {}
+        self.bindings: dict[str, list[dict[str, Any]]] = {}
         self.http: dict[str, HttpFunction] = {}
         self.timers: dict[str, TimerFunction] = {}
         self.route_prefix = _route_prefix(path)
@@ -282,7 +284,15 @@ class FunctionsHost:
         """
         import uvicorn
 
-        listening = socket.create_server(("127.0.0.1", port))
+        # The protocol must be named: asyncio switches Nagle's delay (40 ms per answer) off only where it is.
+        listening = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listening.bind(("127.0.0.1", port))
+            listening.listen()
+        except OSError:
+            listening.close()
+            raise
         configuration = uvicorn.Config(
             self._asgi,
             interface="asgi3",
@@ -351,7 +361,7 @@ class FunctionsHost:
     def _index(self, function: azure.functions.decorators.function_app.Function) -> None:
         name = function.get_function_name() or ""
         call = function.get_user_function()
-        bindings = json.loads(function.get_function_json())["bindings"]
+        bindings = self.bindings[name] = json.loads(function.get_function_json())["bindings"]
         try:
             _check(name, call, bindings)
             trigger = next(binding for binding in bindings if binding["type"].endswith("Trigger"))

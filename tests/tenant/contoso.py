@@ -85,6 +85,7 @@ def contoso(
     ports: Mapping[str, int] | None = None,
     schema_seconds: float = 2,
     settle_seconds: int = 2,
+    same_process: bool = True,
 ) -> Iterator[Contoso]:
     """Run Contoso's tenant and storage until the block ends.
 
@@ -95,9 +96,10 @@ def contoso(
         ports: by the names of ``PORTS``; free ones where none is given.
         schema_seconds: how long registering a schema takes.
         settle_seconds: how long after the registration items begin to reach profiles.
+        same_process: whether the connector will run in this process, which must trust the tenant's certificates then.
     """
     given = dict(ports or {})
-    if "aiohttp" in sys.modules:
+    if same_process and "aiohttp" in sys.modules:
         raise RuntimeError("aiohttp has been imported: it would not trust this tenant's certificate authority any more")
     # Azurite first: installing it needs the machine's own certificate authorities.
     with azurite(port=given.pop("azurite", 0)) as blobs:

@@ -62,10 +62,9 @@ def lookups(
 
 
 def _is_due(person: Person, entry: Entry | None, *, now: int, resolve_after: int) -> bool:
-    if entry is None or account_key(entry.upn) != account_key(person.account):
+    if entry is None or account_key(entry.asked or entry.upn) != account_key(person.account):
         return True
-    missing = entry.state == "unmatched" or not entry.user_id
-    patience = UNMATCHED_AGAIN_SECONDS if missing else resolve_after
+    patience = UNMATCHED_AGAIN_SECONDS if entry.state == "unmatched" else resolve_after
     return entry.resolved + patience <= now
 
 

@@ -38,7 +38,8 @@ class Entry:
 
     ``source`` digests everything the item was made from, ``item`` the body itself (design §3.6). ``held`` says that
     Graph has, or may have, an item under ``item_id``; only then is there something to delete. ``upn`` is Entra's
-    spelling when ``user_id`` is known, else HR's. Times are unix seconds.
+    spelling when ``user_id`` is known, else HR's. ``asked`` is the UPN that Entra did not know, where that is another
+    than ``upn``: the last known account stays what others refer to. Times are unix seconds.
     """
 
     key: str
@@ -56,6 +57,7 @@ class Entry:
     failures: int = 0
     retry_at: int = 0
     code: str = ""
+    asked: str = ""
 
     def failed(self, code: str, *, now: int) -> Entry:
         """Return the entry after Graph refused its item: sent again later, and later each time."""
@@ -153,13 +155,14 @@ def dump_entry(entry: Entry) -> list[Any]:
         entry.failures,
         entry.retry_at,
         entry.code,
+        entry.asked,
     ]
 
 
 def load_entry(row: list[Any]) -> Entry:
     """Read what `dump_entry` made."""
     key, item_id, upn, user_id, source, item, references, state, held, *rest = row
-    absent, resolved, sent, failures, retry_at, code = rest
+    absent, resolved, sent, failures, retry_at, code, asked = rest
     return Entry(
         key=key,
         item_id=item_id,
@@ -176,6 +179,7 @@ def load_entry(row: list[Any]) -> Entry:
         failures=failures,
         retry_at=retry_at,
         code=code,
+        asked=asked,
     )
 
 

@@ -226,20 +226,32 @@ def _outside(tally: _Tally, person: Person, entry: Entry | None, matching: Match
     """Whoever is not in the pilot is not sent, and not deleted either: narrowing PILOT takes nobody's profile away."""
     tally.outside += 1
     known = matching.known.get(person.key)
-    if entry is not None:
-        tally.change(entry, _rested(replace(entry, absent=0), rules))
-    elif known is not None:
-        after = Entry(person.key, rules.item_id(person.key), known.upn, known.id, state="outside", resolved=rules.now)
-        tally.change(None, after)
+    if known is not None:  # somebody refers to them, so their account was looked up
+        before = entry or Entry(person.key, rules.item_id(person.key), known.upn)
+        if before.state == "unmatched":
+            before = replace(before, state="outside", asked="", code="")
+        after = replace(before, upn=known.upn, user_id=known.id, resolved=matching.resolved[person.key])
+    elif person.key in matching.unmatched:
+        after = _without_account(person, entry, matching, rules)
+    elif entry is not None:
+        after = entry
+    else:
+        return
+    tally.change(entry, _rested(replace(after, absent=0), rules))
 
 
 def _unmatched(tally: _Tally, person: Person, entry: Entry | None, matching: Matching, rules: Rules) -> None:
     """Nothing is sent for somebody without account; what was sent before stays, and so does the last known account."""
     tally.unmatched += 1
+    tally.change(entry, _without_account(person, entry, matching, rules))
+
+
+def _without_account(person: Person, entry: Entry | None, matching: Matching, rules: Rules) -> Entry:
     before = entry or Entry(person.key, rules.item_id(person.key), person.account)
-    after = replace(
+    return replace(
         before,
-        upn=person.account,
+        upn=before.upn if before.user_id else person.account,
+        asked=person.account if before.user_id else "",
         state="unmatched",
         source=b"",
         absent=0,
@@ -247,7 +259,6 @@ def _unmatched(tally: _Tally, person: Person, entry: Entry | None, matching: Mat
         references=person.references,
         code=matching.unmatched.get(person.key, "no_account"),
     )
-    tally.change(entry, after)
 
 
 def _changed(
@@ -284,9 +295,9 @@ def _changed(
 
 def _unchanged(tally: _Tally, person: Person, entry: Entry | None, matching: Matching) -> None:
     tally.unchanged += 1
-    resolved = matching.resolved[person.key]
-    if entry is not None and (entry.absent or entry.resolved != resolved):
-        tally.change(entry, replace(entry, absent=0, resolved=resolved))
+    known, resolved = matching.known[person.key], matching.resolved[person.key]
+    if entry is not None and (entry.absent or entry.resolved != resolved or entry.upn != known.upn):
+        tally.change(entry, replace(entry, upn=known.upn, user_id=known.id, absent=0, resolved=resolved))
 
 
 def _not_there(tally: _Tally, population: Population, ledger: Ledger, matching: Matching, rules: Rules) -> None:
@@ -300,7 +311,10 @@ def _not_there(tally: _Tally, population: Population, ledger: Ledger, matching: 
         elif not population.complete:
             tally.change(entry, _rested(entry, rules))
         elif not entry.held:
-            tally.forgotten.append(key)
+            if population.unreadable:
+                tally.change(entry, _rested(entry, rules))
+            else:
+                tally.forgotten.append(key)
         elif entry.user_id in taken:
             tally.deletes.append(Delete(entry, "transferred"))
         elif population.unreadable:

@@ -34,7 +34,7 @@ def match(person: Person, *found: Account, entry: Entry | None = None, ask: bool
     return match_people([person], entries, accounts, [person.account] if ask else [], now=NOW)
 
 
-# --- lookups ---------------------------------------------------------------------------------------------------------
+# --- lookups ----------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -52,7 +52,8 @@ def match(person: Person, *found: Account, entry: Entry | None = None, ask: bool
         (an_unmatched(upn="former@contoso.com"), NOW, True),
         (an_entry(state="outside", held=False), NOW + WEEK - 1, False),
         (an_entry(state="outside", held=False), NOW + WEEK, True),
-        (an_entry(state="outside", held=False, user_id=""), NOW + DAY, True),
+        (an_entry(state="unmatched", asked="e1@contoso.com", upn="former@contoso.com"), NOW + DAY - 1, False),
+        (an_entry(state="unmatched", asked="former@contoso.com"), NOW, True),
     ],
 )
 def test_entra_is_asked_only_when_it_is_due(entry, now, due):
@@ -78,7 +79,7 @@ def test_the_form_of_an_account_is_stable(upn):
     assert account_key(account_key(upn)) == account_key(upn)
 
 
-# --- matching --------------------------------------------------------------------------------------------------------
+# --- matching ---------------------------------------------------------------------------------------------------------
 
 
 def test_a_found_account_is_taken_in_entras_spelling():
@@ -142,7 +143,7 @@ def test_an_account_that_vanished_is_unmatched_though_the_ledger_knows_it():
     assert match(a_person(), entry=an_entry()).unmatched == {"E1": "no_account"}
 
 
-# --- references ------------------------------------------------------------------------------------------------------
+# --- references -------------------------------------------------------------------------------------------------------
 
 
 def refer(

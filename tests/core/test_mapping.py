@@ -113,7 +113,7 @@ def without(*names: str, **changed: str) -> dict[str, str]:
     return {**FULL_ROW, **dict.fromkeys(names, ""), **changed}
 
 
-# --- the default mapping ---------------------------------------------------------------------------------------------
+# --- the default mapping ----------------------------------------------------------------------------------------------
 
 
 def test_a_full_row_becomes_exactly_the_documented_properties():
@@ -273,7 +273,7 @@ def test_a_reason_repeats_no_cell():
     assert not any(word in said for word in ("KKK", "Mallory", "Fools", "fishing"))
 
 
-# --- binding to a header ---------------------------------------------------------------------------------------------
+# --- binding to a header ----------------------------------------------------------------------------------------------
 
 
 def test_headers_are_matched_without_regard_to_spelling():
@@ -391,7 +391,7 @@ def test_the_cells_digest_changes_exactly_when_a_mapped_cell_does(row, column, c
         assert (one.cells == two.cells) is (row[column].strip() == cell.strip())
 
 
-# --- the file --------------------------------------------------------------------------------------------------------
+# --- the file ---------------------------------------------------------------------------------------------------------
 
 LEAST = """
 format = 1

@@ -1,0 +1,701 @@
+"""What a night plans: who is sent, who is deleted, who is left alone; and what becomes of a plan half done."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from connector.core.accounts import Account, Known
+from connector.core.plan import IN_DOUBT, Delete, Population, Progress, Upsert, fold, hold, in_pilot, plan_digest
+from tests.core.nights import Night, Tenant, a_night, changed, everything
+from tests.core.people import DAY, NOW, a_ledger, a_person, an_entry
+
+if TYPE_CHECKING:
+    from connector.core.ledger import Ledger
+    from connector.core.plan import Plan
+
+ADA = a_person("E1", references=("E9",))
+BOSS = a_person("E9")
+
+
+def known_people(*people, **rules) -> Ledger:
+    """Return the ledger after a night on which all of these people were sent."""
+    return a_night(*people, **rules).after
+
+
+def adds_up(night: Night) -> bool:
+    """Tell whether everybody accepted is counted exactly once (interface, report)."""
+    plan = night.plan
+    counted = plan.unchanged + plan.creates + plan.updates + plan.unmatched + plan.outside + plan.leavers
+    return plan.people == counted
+
+
+# --- who is sent ------------------------------------------------------------------------------------------------------
+
+
+def test_everybody_new_is_created():
+    """On the first night everybody with an account is sent, and what is sent is remembered."""
+    night = a_night(ADA, BOSS)
+
+    assert night.upserts == {"E1": True, "E9": True}
+    entry = night.after.entries["E1"]
+    assert (entry.state, entry.held, entry.sent, entry.item_id) == ("sent", True, NOW, "uE1")
+    assert (entry.user_id, entry.upn, entry.references) == ("id-e1@contoso.com", "e1@contoso.com", ("E9",))
+    assert adds_up(night)
+
+
+def test_an_unchanged_export_plans_nothing():
+    """Nobody is rendered, asked for, sent or noted; everybody is counted as unchanged."""
+    night = a_night(ADA, BOSS, ledger=known_people(ADA, BOSS), now=NOW + 6 * DAY)
+
+    assert night.plan.actions == ()
+    assert night.plan.changes == ()
+    assert night.rendered == frozenset()
+    assert night.asked == ()
+    assert night.plan.unchanged == 2
+
+
+def test_a_mover_alone_is_sent():
+    """A changed cell sends that person and nobody else."""
+    night = a_night(replace(ADA, cells=b"a new title"), BOSS, ledger=known_people(ADA, BOSS))
+
+    assert night.upserts == {"E1": False}
+    assert night.plan.unchanged == 1
+
+
+def test_a_joiner_alone_is_sent():
+    """A new key is created; the others are left alone."""
+    assert a_night(ADA, BOSS, ledger=known_people(BOSS)).upserts == {"E1": True}
+
+
+def test_a_renamed_account_keeps_its_item():
+    """A new UPN is looked up, and the same item is put again."""
+    before = known_people(ADA, BOSS)
+
+    night = a_night(replace(ADA, account="ada.l@contoso.com"), BOSS, ledger=before)
+
+    assert night.asked == ("ada.l@contoso.com",)
+    assert night.upserts == {"E1": False}
+    assert night.deletes == {}
+    assert night.after.entries["E1"].item_id == before.entries["E1"].item_id
+
+
+def test_a_managers_new_account_sends_the_reports():
+    """Whoever refers to somebody carries their account, so it is sent anew with it; others are not."""
+    other = a_person("E5")
+
+    night = a_night(ADA, replace(BOSS, account="boss@contoso.com"), other, ledger=known_people(ADA, BOSS, other))
+
+    assert set(night.upserts) == {"E1", "E9"}
+
+
+def test_a_new_spelling_in_entra_is_no_change_until_it_is_looked_up():
+    """Entra's own spelling is what is sent; when the lookup brings another one, the item follows."""
+    spelt = {"e9@contoso.com": Account(id="id-e9@contoso.com", upn="E9@Contoso.com", mail="x")}
+
+    night = a_night(ADA, BOSS, ledger=known_people(ADA, BOSS), accounts=spelt, now=NOW + 7 * DAY)
+
+    assert set(night.upserts) == {"E1", "E9"}
+
+
+def test_what_renders_alike_is_not_sent():
+    """When the source changed and the item did not, nothing is sent, and next time nothing is rendered either."""
+    ledger = known_people(ADA, BOSS, render=lambda *_: b"the same")
+
+    night = a_night(ADA, BOSS, ledger=ledger, sender=b"a new release", render=lambda *_: b"the same")
+
+    assert night.rendered == {"E1", "E9"}
+    assert night.plan.actions == ()
+    assert night.plan.unchanged == 2
+    again = a_night(ADA, BOSS, ledger=night.after, sender=b"a new release", render=lambda *_: b"the same")
+    assert again.rendered == frozenset()
+
+
+def test_a_new_mapping_sends_whose_item_changes():
+    """A changed mapping renders everyone and sends those whose item comes out differently."""
+
+    def new_release(person, account, references):
+        return b"another" if person.key == "E1" else everything(person, account, references)
+
+    night = a_night(ADA, BOSS, ledger=known_people(ADA, BOSS), sender=b"new mapping", render=new_release)
+
+    assert night.rendered == {"E1", "E9"}
+    assert night.upserts == {"E1": False}
+
+
+def test_a_full_run_sends_everyone():
+    """Asked for everything, everyone is looked up and sent, changed or not."""
+    night = a_night(ADA, BOSS, ledger=known_people(ADA, BOSS), full=True)
+
+    assert night.upserts == {"E1": False, "E9": False}
+    assert set(night.asked) == {"e1@contoso.com", "e9@contoso.com"}
+
+
+@pytest.mark.parametrize("state", ["failed", "doubt"])
+def test_who_failed_or_is_in_doubt_is_sent_again(state):
+    """Whatever the digests say, Graph may hold something else; what Graph may hold is an update, else a creation."""
+    ledger = known_people(ADA, BOSS)
+
+    held = a_night(ADA, BOSS, ledger=changed(ledger, "E1", state=state))
+    not_held = a_night(ADA, BOSS, ledger=changed(ledger, "E1", state=state, held=False))
+
+    assert held.upserts == {"E1": False}
+    assert not_held.upserts == {"E1": True}
+
+
+# --- who is not sent --------------------------------------------------------------------------------------------------
+
+
+def test_somebody_without_account_is_unmatched():
+    """Nothing is sent, the reason is noted, and Entra is not asked again on the same day."""
+    night = a_night(ADA, BOSS, missing=["e1@contoso.com"])
+
+    assert set(night.upserts) == {"E9"}
+    assert night.plan.unmatched == 1
+    entry = night.after.entries["E1"]
+    assert (entry.state, entry.held, entry.code) == ("unmatched", False, "no_account")
+    assert a_night(ADA, BOSS, ledger=night.after).asked == ()
+    assert a_night(ADA, BOSS, ledger=night.after, now=NOW + DAY).upserts == {"E1": True}
+
+
+def test_an_account_that_vanishes_takes_no_profile_away():
+    """Somebody whose account is not found any more stays as sent, and is sent again when it comes back."""
+    ledger = known_people(ADA, BOSS)
+
+    gone = a_night(ADA, BOSS, ledger=ledger, missing=["e1@contoso.com"], now=NOW + 7 * DAY)
+
+    assert gone.plan.actions == ()
+    assert (gone.after.entries["E1"].state, gone.after.entries["E1"].held) == ("unmatched", True)
+    assert a_night(ADA, BOSS, ledger=gone.after, now=NOW + 8 * DAY).upserts == {"E1": False}
+
+
+def test_a_manager_whom_hr_renames_first_keeps_the_last_known_account():
+    """While Entra does not know the new UPN, the reports keep the account they were sent with, and nothing is sent."""
+    ledger = known_people(ADA, BOSS)
+    renamed = replace(BOSS, account="boss@contoso.com")
+
+    night = a_night(ADA, renamed, ledger=ledger, missing=["boss@contoso.com"])
+    next_night = a_night(ADA, renamed, ledger=night.after)
+    in_the_end = a_night(ADA, renamed, ledger=night.after, now=NOW + DAY)
+
+    assert night.plan.actions == ()
+    assert (next_night.plan.actions, next_night.asked) == ((), ())
+    assert next_night.references.of["E1"] == (Known("id-e9@contoso.com", "e9@contoso.com"),)
+    assert set(in_the_end.upserts) == {"E1", "E9"}
+
+
+def test_a_leaver_with_a_status_word_is_deleted_at_once():
+    """The grace delays absence only, never a status word."""
+    night = a_night(replace(ADA, leaver=True), BOSS, ledger=known_people(ADA, BOSS), grace=5)
+
+    assert night.deletes == {"E1": "left"}
+    assert "E1" not in night.after.entries
+    assert adds_up(night)
+
+
+def test_a_leaver_of_whom_nothing_was_sent_is_forgotten():
+    """Without an item there is nothing to delete; a leaver nobody knew is nobody."""
+    unmatched = a_night(ADA, BOSS, missing=["e1@contoso.com"]).after
+
+    known = a_night(replace(ADA, leaver=True), BOSS, ledger=unmatched)
+    stranger = a_night(replace(ADA, leaver=True), BOSS, ledger=known_people(BOSS))
+
+    assert (known.plan.actions, "E1" in known.after.entries) == ((), False)
+    assert (stranger.plan.actions, stranger.plan.changes) == ((), ())
+    assert known.plan.leavers == stranger.plan.leavers == 1
+
+
+def test_a_rehire_under_a_new_key_has_the_new_item_first():
+    """The old key left, the new one has its account: the new item is put, the old one deleted."""
+    rehired = a_person("E2", account=ADA.account)
+
+    night = a_night(replace(ADA, leaver=True), rehired, BOSS, ledger=known_people(ADA, BOSS))
+
+    assert (night.upserts, night.deletes) == ({"E2": True}, {"E1": "left"})
+
+
+@pytest.mark.parametrize("grace", [0, 1, 2, 5])
+def test_absence_acts_after_the_grace(grace):
+    """Absent from one complete export and from as many further ones as the grace says, and not before."""
+    ledger = known_people(ADA, BOSS)
+    for _ in range(grace):
+        night = a_night(BOSS, ledger=ledger, grace=grace)
+        assert (night.plan.actions, night.plan.grace) == ((), 1)
+        ledger = night.after
+
+    last = a_night(BOSS, ledger=ledger, grace=grace)
+
+    assert last.deletes == {"E1": "absent"}
+    assert last.plan.grace == 0
+    assert set(last.after.entries) == {"E9"}
+
+
+def test_going_through_the_same_export_again_counts_no_absence():
+    """Only a further export is a further absence."""
+    once = a_night(BOSS, ledger=known_people(ADA, BOSS)).after
+
+    again = a_night(BOSS, ledger=once, new=False)
+
+    assert again.plan.actions == ()
+    assert again.plan.grace == 1
+    assert again.after.entries["E1"].absent == 1
+
+
+def test_whoever_returns_within_the_grace_is_present_again():
+    """One appearance ends the absence, and nothing is sent for it; the count begins anew."""
+    away = a_night(BOSS, ledger=known_people(ADA, BOSS)).after
+
+    back = a_night(ADA, BOSS, ledger=away)
+
+    assert back.plan.actions == ()
+    assert back.after.entries["E1"].absent == 0
+    assert a_night(BOSS, ledger=back.after).deletes == {}
+
+
+def test_a_rejected_row_leaves_its_person_as_is():
+    """Neither sent nor deleted, nor a step nearer to it, however often."""
+    ledger = a_night(BOSS, ledger=known_people(ADA, BOSS)).after
+    for _ in range(3):
+        night = a_night(BOSS, ledger=ledger, rejected=["E1"])
+        assert night.plan.actions == ()
+        ledger = night.after
+
+    assert ledger.entries["E1"].absent == 0
+    assert ledger.entries["E1"].held
+
+
+def test_unreadable_rows_stop_absence():
+    """A row whose key cannot be read may be the absent person's: nobody comes nearer to being deleted."""
+    away = a_night(BOSS, ledger=known_people(ADA, BOSS)).after
+
+    night = a_night(BOSS, ledger=away, unreadable=1)
+
+    assert night.deletes == {}
+    assert night.after.entries["E1"].absent == 1
+    assert night.plan.held == ()
+
+
+def test_unreadable_rows_hold_the_absences_that_were_due():
+    """Deletions that a former night held stay held while a row is unreadable."""
+    overdue = changed(known_people(ADA, BOSS), "E1", absent=2)
+
+    night = a_night(BOSS, ledger=overdue, unreadable=1)
+
+    assert night.deletes == {}
+    assert [delete.entry.key for delete in night.plan.held] == ["E1"]
+
+
+def test_unreadable_rows_let_nobody_be_forgotten():
+    """Somebody of whom nothing was sent may be the unreadable row; others go on referring to their account."""
+    ledger = a_ledger(an_entry("E9", state="outside", held=False), *known_people(ADA).entries.values())
+
+    night = a_night(ADA, ledger=ledger, unreadable=1)
+
+    assert "E9" in night.after.entries
+    assert "E9" not in a_night(ADA, ledger=ledger).after.entries
+
+
+def test_unreadable_rows_do_not_stop_a_status_word():
+    """Somebody who left by status word is deleted whatever the other rows are."""
+    assert a_night(replace(ADA, leaver=True), BOSS, ledger=known_people(ADA, BOSS), unreadable=1).deletes == {
+        "E1": "left"
+    }
+
+
+def test_a_partial_export_deletes_nobody():
+    """Whoever is not in a partial export is not absent; status words act all the same."""
+    ledger = known_people(ADA, BOSS, a_person("E5"))
+
+    night = a_night(replace(BOSS, leaver=True), ledger=ledger, complete=False, grace=0)
+
+    assert night.deletes == {"E9": "left"}
+    assert night.plan.grace == 0
+    assert night.after.entries["E1"] == ledger.entries["E1"]
+
+
+def test_an_account_under_a_new_key_is_a_transfer():
+    """The new item is put, the old one deleted at once, and nobody counts as a leaver."""
+    rekeyed = a_person("N1", account=ADA.account)
+
+    night = a_night(rekeyed, BOSS, ledger=known_people(ADA, BOSS), grace=5)
+
+    assert (night.upserts, night.deletes) == ({"N1": True}, {"E1": "transferred"})
+    assert night.plan.transferred == 1
+    assert isinstance(night.plan.actions[0], Upsert)
+    assert isinstance(night.plan.actions[-1], Delete)
+
+
+def test_a_transfer_needs_the_old_key_to_be_absent():
+    """When the old key is rejected rather than absent, nothing proves the transfer."""
+    rekeyed = a_person("N1", account=ADA.account)
+
+    assert a_night(rekeyed, BOSS, ledger=known_people(ADA, BOSS), rejected=["E1"]).deletes == {}
+
+
+# --- pilot ------------------------------------------------------------------------------------------------------------
+
+
+def test_only_the_pilot_is_sent():
+    """Others are counted as out of scope; a manager outside the pilot is looked up for the sake of the reports."""
+    night = a_night(ADA, BOSS, a_person("E5"), pilot=["E1@contoso.com"])
+
+    assert night.upserts == {"E1": True}
+    assert set(night.asked) == {"e1@contoso.com", "e9@contoso.com"}
+    assert night.plan.outside == 2
+    assert adds_up(night)
+
+
+@pytest.mark.parametrize("missing", [[], ["e9@contoso.com"]])
+def test_a_manager_outside_the_pilot_is_not_looked_up_every_night(missing):
+    """Whether found or not, the answer is remembered, so that an unchanged export makes no request."""
+    pilot = ["e1@contoso.com"]
+    first = a_night(ADA, BOSS, pilot=pilot, missing=missing)
+
+    night = a_night(ADA, BOSS, ledger=first.after, pilot=pilot)
+
+    assert (night.asked, night.plan.actions, night.plan.changes) == ((), (), ())
+
+
+def test_a_renamed_manager_outside_the_pilot_is_looked_up_once():
+    """The reports are sent with the new account, once; then it is known."""
+    pilot = ["e1@contoso.com"]
+    renamed = replace(BOSS, account="boss@contoso.com")
+
+    night = a_night(ADA, renamed, ledger=a_night(ADA, BOSS, pilot=pilot).after, pilot=pilot)
+    next_night = a_night(ADA, renamed, ledger=night.after, pilot=pilot)
+
+    assert (night.asked, night.upserts) == (("boss@contoso.com",), {"E1": False})
+    assert (next_night.asked, next_night.plan.actions) == ((), ())
+
+
+def test_a_narrower_pilot_takes_nobodys_profile_away():
+    """Whoever falls out of the pilot is neither sent nor deleted; who comes back is sent if something changed."""
+    ledger = known_people(ADA, BOSS)
+
+    out = a_night(replace(ADA, cells=b"new title"), BOSS, ledger=ledger, pilot=["e9@contoso.com"])
+    back = a_night(replace(ADA, cells=b"new title"), BOSS, ledger=out.after)
+    back_unchanged = a_night(ADA, BOSS, ledger=out.after)
+
+    assert out.plan.actions == ()
+    assert back.upserts == {"E1": False}
+    assert back_unchanged.plan.actions == ()
+
+
+def test_a_leaver_outside_the_pilot_is_deleted_all_the_same():
+    """What was sent once is taken back when the person leaves."""
+    night = a_night(replace(ADA, leaver=True), BOSS, ledger=known_people(ADA, BOSS), pilot=["e9@contoso.com"])
+
+    assert night.deletes == {"E1": "left"}
+
+
+def test_a_percentage_is_stable_by_key():
+    """A share of everybody, about as large as asked for; a larger share contains a smaller one, whatever the UPN."""
+    people = [a_person(f"E{number}", account=f"{number}@x") for number in range(2000)]
+
+    five, twenty = in_pilot(["5%"]), in_pilot(["20%"])
+
+    assert 60 <= sum(map(five, people)) <= 140
+    assert 320 <= sum(map(twenty, people)) <= 480
+    assert all(twenty(person) for person in people if five(person))
+    assert all(five(replace(person, account="other@x")) == five(person) for person in people)
+    assert all(map(in_pilot(["100%"]), people))
+
+
+# --- holding ----------------------------------------------------------------------------------------------------------
+
+
+def test_held_deletions_wait_while_upserts_go_on():
+    """Holding a plan keeps its upserts and moves every deletion aside, absences counted."""
+    ledger = changed(known_people(ADA, BOSS, a_person("E5"), a_person("E6")), "E6", absent=1)
+    night = a_night(replace(ADA, leaver=True), BOSS, a_person("E7"), ledger=ledger, grace=1)
+
+    plan = hold(night.plan)
+
+    assert set(night.deletes) == {"E1", "E6"}
+    assert [action.after.key for action in plan.actions if isinstance(action, Upsert)] == ["E7"]
+    assert not any(isinstance(action, Delete) for action in plan.actions)
+    assert {delete.entry.key for delete in plan.held} == {"E1", "E6"}
+    after = fold(ledger, plan, Progress(frozenset({0}), {0: ""}), now=NOW, whole=True)
+    assert {"E1", "E6", "E7"} < set(after.entries)
+    assert after.entries["E6"].absent == 2
+
+
+def test_what_was_held_is_held_again_when_planned_again():
+    """The same export planned again holds the same deletions under the same hash, without further absences."""
+    ledger = changed(known_people(ADA, BOSS, a_person("E5")), "E5", absent=1)
+    first = hold(a_night(replace(ADA, leaver=True), BOSS, ledger=ledger).plan)
+    after = fold(ledger, first, Progress(), now=NOW, whole=True)
+
+    second = hold(a_night(replace(ADA, leaver=True), BOSS, ledger=after, new=False).plan)
+
+    def digest(plan: Plan) -> str:
+        return plan_digest(plan.held, export="sha", mapping="m")
+
+    assert digest(second) == digest(first)
+    assert {delete.entry.absent for delete in second.held} == {0, 2}
+
+
+def test_who_returns_is_held_no_longer():
+    """Somebody whose deletion waited and who is in the next export stays."""
+    ledger = changed(known_people(ADA, BOSS), "E1", absent=1)
+    held = hold(a_night(BOSS, ledger=ledger).plan)
+    after = fold(ledger, held, Progress(), now=NOW, whole=True)
+
+    night = a_night(ADA, BOSS, ledger=after)
+
+    assert (night.plan.actions, night.plan.held) == ((), ())
+
+
+@given(st.permutations(range(4)))
+def test_the_hash_of_a_plan_does_not_depend_on_order(order):
+    """However the actions are arranged, whatever else the entries hold, the same set has the same hash."""
+    deletes = [Delete(an_entry(f"E{number}"), "absent") for number in range(4)]
+
+    shuffled = [Delete(replace(deletes[number].entry, absent=7, resolved=3), "absent") for number in order]
+
+    assert plan_digest(shuffled, export="x", mapping="m") == plan_digest(deletes, export="x", mapping="m")
+
+
+@pytest.mark.parametrize(
+    ("actions", "export", "mapping"),
+    [
+        ([Delete(an_entry("E1"), "left"), Delete(an_entry("E2"), "absent")], "x", "m"),
+        ([Delete(an_entry("E1"), "absent")], "x", "m"),
+        ([Delete(an_entry("E1"), "absent"), Delete(an_entry("E3"), "absent")], "x", "m"),
+        ([Delete(an_entry("E1"), "absent"), Upsert(an_entry("E2"), 1, 0, created=False)], "x", "m"),
+        ([Delete(an_entry("E1"), "absent"), Delete(an_entry("E2"), "absent")], "y", "m"),
+        ([Delete(an_entry("E1"), "absent"), Delete(an_entry("E2"), "absent")], "x", "n"),
+    ],
+)
+def test_the_hash_of_a_plan_covers_items_actions_reasons_export_and_mapping(actions, export, mapping):
+    """Whatever an approval speaks of changes the hash."""
+    approved = [Delete(an_entry("E1"), "absent"), Delete(an_entry("E2"), "absent")]
+
+    hashed = plan_digest(actions, export=export, mapping=mapping)
+
+    assert hashed.startswith("sha256:")
+    assert hashed != plan_digest(approved, export="x", mapping="m")
+
+
+# --- what became of it ------------------------------------------------------------------------------------------------
+
+
+def test_progress_tells_what_is_left():
+    """What has an outcome is done; what was announced without one is done again."""
+    night = a_night(ADA, BOSS, a_person("E5"))
+
+    progress = Progress(frozenset({0, 1}), {0: ""})
+
+    assert list(progress.remaining(night.plan)) == [1, 2]
+    assert not progress.is_complete(night.plan)
+    assert Progress(frozenset({0, 1, 2}), {0: "", 1: "badRequest", 2: ""}).is_complete(night.plan)
+
+
+def test_a_refused_item_is_noted_with_its_code_and_tried_later():
+    """Graph's 4xx for one item: not held when it was new, due in about a quarter of an hour, then later and later."""
+    night = a_night(ADA, BOSS)
+    index = list(night.upserts).index("E1")
+
+    first = night.folded({index: "invalidRequest", 1 - index: ""})
+    second_night = a_night(ADA, BOSS, ledger=first)
+    second = second_night.folded({0: "invalidRequest"})
+
+    entry = first.entries["E1"]
+    assert (entry.state, entry.held, entry.code, entry.failures) == ("failed", False, "invalidRequest", 1)
+    assert 0 < entry.retry_at - NOW <= 15 * 60
+    assert second_night.upserts == {"E1": True}
+    assert second.entries["E1"].retry_at - NOW == 2 * (entry.retry_at - NOW)
+
+
+def test_a_refused_update_leaves_the_item_held():
+    """The former item is still there, so it will be deleted when its person leaves."""
+    night = a_night(replace(ADA, cells=b"new"), BOSS, ledger=known_people(ADA, BOSS))
+
+    after = night.folded({0: "invalidRequest"})
+
+    assert after.entries["E1"].held
+    assert a_night(replace(ADA, leaver=True), BOSS, ledger=after).deletes == {"E1": "left"}
+
+
+@pytest.mark.parametrize("outcomes", [{}, {0: IN_DOUBT}])
+def test_what_is_in_doubt_is_held(outcomes):
+    """An announced write without an answer may have taken effect: the item counts as Graph's, and is sent again."""
+    night = a_night(ADA)
+
+    after = night.folded(outcomes, announced=[0], whole=False)
+
+    assert (after.entries["E1"].state, after.entries["E1"].held) == ("doubt", True)
+    assert a_night(ADA, ledger=after).upserts == {"E1": False}
+    assert a_night(replace(ADA, leaver=True), ledger=after).deletes == {"E1": "left"}
+
+
+def test_a_deletion_in_doubt_is_done_again():
+    """The entry stays until Graph has confirmed; the person may also come back."""
+    night = a_night(replace(ADA, leaver=True), BOSS, ledger=known_people(ADA, BOSS))
+
+    after = night.folded({0: IN_DOUBT})
+
+    assert after.entries["E1"].held
+    assert a_night(replace(ADA, leaver=True), BOSS, ledger=after).deletes == {"E1": "left"}
+    assert a_night(ADA, BOSS, ledger=after).upserts == {"E1": False}
+
+
+def test_a_deletion_that_failed_is_done_again_without_a_new_export():
+    """An absent person whose deletion Graph refused is deleted when the same export is gone through once more."""
+    ledger = changed(known_people(ADA, BOSS), "E1", absent=1)
+    failed = a_night(BOSS, ledger=ledger).folded({0: "conflict"})
+
+    assert a_night(BOSS, ledger=failed, new=False).deletes == {"E1": "absent"}
+
+
+def test_what_was_not_announced_did_not_happen():
+    """A plan of which nothing was announced leaves the ledger as it was."""
+    night = a_night(replace(ADA, cells=b"new"), a_person("E5"), ledger=known_people(ADA, BOSS))
+
+    assert night.folded({}, whole=False).entries == night.ledger.entries
+
+
+def test_a_run_that_did_not_end_counts_no_absence():
+    """Its export is planned again, and the absence is counted then, once."""
+    ledger = known_people(ADA, BOSS)
+    night = a_night(BOSS, a_person("E5"), ledger=ledger)
+
+    stopped = night.folded({0: ""}, whole=False)
+
+    assert stopped.entries["E1"].absent == 0
+    assert stopped.entries["E5"].state == "sent"
+    assert a_night(BOSS, a_person("E5"), ledger=stopped).after.entries["E1"].absent == 1
+
+
+def test_each_fold_is_a_new_generation():
+    """Ledgers are written once: what comes out has the next number and belongs to the same connection."""
+    night = a_night(ADA, ledger=a_ledger(generation=41))
+
+    assert night.after.generation == 42
+    assert night.after.is_of_the_same(night.ledger)
+
+
+# --- laws -------------------------------------------------------------------------------------------------------------
+
+KEYS = ("E1", "E2", "E3", "E4")
+ROLES = ("absent", "engineer", "director", "leaver", "rejected", "unmatched")
+
+_MANAGERS = st.fixed_dictionaries(dict.fromkeys(KEYS, st.sampled_from(["", *KEYS, "E5"])))
+_NIGHT = st.tuples(
+    st.fixed_dictionaries(dict.fromkeys(KEYS, st.sampled_from(ROLES))),
+    _MANAGERS,
+    st.permutations(KEYS),
+    st.integers(0, 3).map(lambda drawn: drawn == 3),
+)
+
+
+def told(drawn, ledger: Ledger, *, now: int, new: bool = True, pilot=(), grace: int = 1) -> Night:
+    """Plan the night that was drawn: everybody's role, manager and account, and whether a row was unreadable."""
+    roles, managers, accounts, unreadable = drawn
+    people = [
+        a_person(
+            key,
+            account=f"{account.lower()}@contoso.com",
+            cells=roles[key].encode(),
+            references=(managers[key],),
+            leaver=roles[key] == "leaver",
+        )
+        for key, account in zip(KEYS, accounts, strict=True)
+        if roles[key] not in {"absent", "rejected"}
+    ]
+    return a_night(
+        *people,
+        ledger=ledger,
+        missing=[person.account for person in people if roles[person.key] == "unmatched"],
+        rejected=[key for key in KEYS if roles[key] == "rejected"],
+        unreadable=int(unreadable),
+        now=now,
+        new=new,
+        pilot=pilot,
+        grace=grace,
+    )
+
+
+@given(
+    nights=st.lists(_NIGHT, min_size=1, max_size=5),
+    pilot=st.sampled_from([(), ("e1@contoso.com", "e2@contoso.com")]),
+    grace=st.integers(0, 2),
+)
+def test_whatever_happens_everybody_adds_up_and_then_nothing_is_left_to_do(nights, pilot, grace):
+    """Every night counts everybody once, ends with Graph holding what the ledger says, and done again plans nothing.
+
+    But for the reports of somebody deleted that night: until then the last known account served as their manager.
+    """
+    ledger, tenant = a_ledger(), Tenant()
+    for number, drawn in enumerate(nights):
+        night = told(drawn, ledger, now=NOW + number * DAY, pilot=pilot, grace=grace)
+        tenant.take(night)
+        again = told(drawn, night.after, now=NOW + number * DAY, new=False, pilot=pilot, grace=grace)
+        tenant.take(again)
+        ledger = again.after
+        once_more = told(drawn, ledger, now=NOW + number * DAY, new=False, pilot=pilot, grace=grace)
+
+        gone = {*night.deletes, *night.plan.forgotten}
+        assert adds_up(night)
+        assert again.deletes == {}
+        assert all(set(again.ledger.entries[key].references) & gone for key in again.upserts)
+        assert tenant.items == {entry.item_id: entry.item for entry in ledger.entries.values() if entry.held}
+        assert (once_more.plan.actions, once_more.plan.changes, once_more.plan.forgotten) == ((), (), ())
+        assert (once_more.asked, once_more.rendered) == ((), frozenset())
+
+
+_FATES = st.sampled_from(["never", "lost before", "lost after", "accepted", "refused", "doubt before", "doubt after"])
+
+
+@given(before=_NIGHT, crashed=_NIGHT, after=_NIGHT, fates=st.lists(_FATES, min_size=8, max_size=8))
+def test_whatever_a_crash_leaves_behind_is_known_and_mended(before, crashed, after, fates):
+    """After any half-done run every item Graph holds is in the ledger, and the next whole run makes Graph right."""
+    tenant = Tenant()
+    first = told(before, a_ledger(), now=NOW)
+    tenant.take(first)
+    night = told(crashed, first.after, now=NOW + DAY)
+    fate = dict(enumerate(fates[: len(night.plan.actions)]))
+    tenant.take(night, [index for index, each in fate.items() if each in {"lost after", "accepted", "doubt after"}])
+    codes = {"accepted": "", "refused": "invalidRequest", "doubt before": IN_DOUBT, "doubt after": IN_DOUBT}
+    outcomes = {index: codes[each] for index, each in fate.items() if each in codes}
+    announced = [index for index, each in fate.items() if each != "never"]
+
+    ledger = night.folded(outcomes, announced, whole=False)
+
+    assert set(tenant.items) <= {entry.item_id for entry in ledger.entries.values() if entry.held}
+    last = told(after, ledger, now=NOW + 2 * DAY)
+    tenant.take(last)
+    known = {entry.item_id: entry for entry in last.after.entries.values() if entry.held}
+    assert set(tenant.items) <= set(known)
+    sent = {item_id: entry.item for item_id, entry in known.items() if entry.state == "sent"}
+    assert {item_id: tenant.items.get(item_id) for item_id in sent} == sent
+    fresh = told(after, a_ledger(), now=NOW + 2 * DAY)
+    assert set(fresh.upserts) <= {entry.key for entry in known.values() if entry.state == "sent"}
+
+
+@given(night=_NIGHT, further=st.integers(1, 3), grace=st.integers(0, 2))
+def test_exports_without_somebody_take_them_out_of_graph_after_the_grace(night, further, grace):
+    """Whoever is absent often enough is gone, and nobody else is."""
+    settled = told(night, a_ledger(), now=NOW, grace=grace).after
+    ledger = settled
+    for _ in range(further):
+        ledger = a_night(ledger=ledger, grace=grace).after
+
+    held = {key for key, entry in settled.entries.items() if entry.held}
+    assert {key for key, entry in ledger.entries.items() if entry.held} == (held if further <= grace else set())
+
+
+def test_a_population_is_complete_and_new_unless_said_otherwise():
+    """A population without further knowledge is one whole, readable, new export."""
+    population = Population({"E1": ADA})
+
+    assert (population.complete, population.new, population.unreadable, population.rejected) == (
+        True,
+        True,
+        0,
+        frozenset(),
+    )

@@ -11,6 +11,7 @@ import io
 import struct
 import zipfile
 import zlib
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING, Final
 
@@ -89,6 +90,7 @@ def open_export(name: str, stream: IO[bytes]) -> Export:
     try:
         delimiter = _delimiter(text)
     except (UnicodeDecodeError, *_BROKEN) as error:
+        text.detach()
         raise _refusal(error) from error
     rows = _read(text, delimiter)
     header = next((row.cells for row in rows if any(cell.strip() for cell in row.cells)), None)
@@ -157,23 +159,28 @@ def _read(text: io.TextIOWrapper, delimiter: str) -> Iterator[Row]:
     """Yield physical rows; a row that breaks the rules of CSV is yielded with its problem, and reading goes on."""
     csv.field_size_limit(MAX_CELL)
     reader = csv.reader(text, delimiter=delimiter, strict=True)
-    while True:
-        try:
-            cells = next(reader)
-        except StopIteration:
-            return
-        except csv.Error as error:
-            if "unexpected end of data" in str(error):
-                raise ExportError(
-                    "the file ends inside a quoted cell; it was cut off, or a quote is missing", code="truncated"
-                ) from error
-            yield Row(
-                0, [], "it breaks the rules of CSV (a quote inside a cell must be doubled), or a cell is too long"
-            )
-            continue
-        except (UnicodeDecodeError, *_BROKEN) as error:
-            raise _refusal(error) from error
-        yield Row(0, cells)
+    try:
+        while True:
+            try:
+                cells = next(reader)
+            except StopIteration:
+                return
+            except csv.Error as error:
+                if "unexpected end of data" in str(error):
+                    raise ExportError(
+                        "the file ends inside a quoted cell; it was cut off, or a quote is missing", code="truncated"
+                    ) from error
+                yield Row(
+                    0, [], "it breaks the rules of CSV (a quote inside a cell must be doubled), or a cell is too long"
+                )
+                continue
+            except (UnicodeDecodeError, *_BROKEN) as error:
+                raise _refusal(error) from error
+            yield Row(0, cells)
+    finally:
+        # The bytes belong to whoever opened them; a text that merely goes away would close them, with a warning.
+        with suppress(ValueError):  # they are closed already
+            text.detach()
 
 
 def _numbered(rows: Iterator[Row], width: int) -> Iterator[Row]:

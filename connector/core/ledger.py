@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import gzip
 import io
+import zlib
 from dataclasses import dataclass, field, replace
 from typing import IO, TYPE_CHECKING, Any, Literal
 
@@ -223,7 +224,7 @@ def load_ledger(data: bytes) -> Ledger:
             generation=header["generation"],
             entries=entries,
         )
-    except (OSError, EOFError, ValueError, KeyError, TypeError) as error:
+    except (OSError, EOFError, zlib.error, ValueError, KeyError, TypeError) as error:
         raise StoreError(f"the ledger cannot be read ({type(error).__name__})", code="ledger_corrupt") from error
 
 

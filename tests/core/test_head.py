@@ -1,0 +1,130 @@
+"""The head: the one mutable truth, written and read as JSON."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+
+import orjson
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from connector.core.head import ExportMark, Head, Held, Refused, RunMark, dump_head, load_head, moment
+from connector.core.ledger import DueTimes
+from connector.errors import StoreError
+from tests.core.people import DAY, NOW
+
+_TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
+_COUNT = st.integers(0, 2**50)
+_MARKS = st.builds(
+    ExportMark,
+    name=_TEXT,
+    etag=_TEXT,
+    modified=st.floats(0, 2**40),
+    sha256=_TEXT,
+    copy=_TEXT,
+    rows=_COUNT,
+    partial=st.booleans(),
+)
+_RUNS = st.builds(
+    RunMark,
+    id=_TEXT,
+    epochs=st.lists(_COUNT, max_size=3).map(tuple),
+    export=st.none() | _MARKS,
+    circumstances=_TEXT,
+    full=st.booleans(),
+)
+_HEADS = st.builds(
+    Head,
+    epoch=_COUNT,
+    incarnation=_TEXT,
+    connection_etag=_TEXT,
+    generation=_COUNT,
+    held_items=_COUNT,
+    people=_COUNT,
+    applied=st.none() | _MARKS,
+    partials=st.lists(_MARKS, max_size=2).map(tuple),
+    refused=st.lists(st.builds(Refused, _TEXT, _TEXT, _TEXT, _TEXT), max_size=2).map(tuple),
+    run=st.none() | _RUNS,
+    held=st.none() | st.builds(Held, _TEXT, _COUNT, _TEXT),
+    pace=st.dictionaries(_TEXT, st.floats(0, 100), max_size=2),
+    deletions=st.lists(st.tuples(_COUNT, _COUNT), max_size=2).map(tuple),
+    due=st.builds(DueTimes, _COUNT, _COUNT, _COUNT),
+    circumstances=_TEXT,
+    failures=_COUNT,
+    retry_at=_COUNT,
+    failed_export=st.tuples(_TEXT, _TEXT),
+    last_run=_TEXT,
+)
+
+
+@given(_HEADS)
+def test_a_head_is_read_as_it_was_written(head):
+    """Every field survives, types and all."""
+    assert load_head(dump_head(head)) == head
+
+
+def test_every_field_of_a_head_is_tried():
+    """The round trip above leaves no field at its default but the format."""
+    tried = set(_HEADS.wrapped_strategy.kwargs)  # type: ignore[attr-defined]
+
+    assert {field.name for field in fields(Head)} - tried == {"format"}
+
+
+def _without(name: str) -> bytes:
+    raw = orjson.loads(dump_head(Head()))
+    del raw[name]
+    return orjson.dumps(raw)
+
+
+def _with(**changed: object) -> bytes:
+    return orjson.dumps({**orjson.loads(dump_head(Head())), **changed})
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"{",
+        b"null",
+        b"[]",
+        b"{}",
+        b"\xff",
+        _without("deletions"),
+        _with(format=2),
+        _with(surprise=1),
+        _with(applied={"name": "x"}),
+        _with(applied="x"),
+        _with(run=[1]),
+        _with(refused=[1]),
+        _with(deletions=[1]),
+        _with(due=None),
+    ],
+)
+def test_what_is_no_head_is_refused(data):
+    """Nothing is guessed: a head of another release, or a broken one, stops every run."""
+    with pytest.raises(StoreError) as raised:
+        load_head(data)
+
+    assert raised.value.code == "head_corrupt"
+
+
+def test_a_failed_run_is_tried_less_and_less_often():
+    """At the next tick, then doubling, to a day at most; the export is remembered, so that a newer one is not kept."""
+    export = ExportMark("people.csv", "0x1", 5.0)
+    head, waits = Head(), []
+    for _ in range(12):
+        head = head.failed(export, now=NOW)
+        waits.append(head.retry_at - NOW)
+
+    assert waits[0] <= 15 * 60
+    assert waits[1:3] == [2 * waits[0], 4 * waits[0]]
+    assert waits[-1] == DAY
+    assert head.failed_export == ("people.csv", "0x1")
+    assert head.failed(None, now=NOW).failed_export == ("", "")
+
+
+def test_moments_are_iso_in_utc():
+    """Reports tell moments to the second, with a Z."""
+    assert moment(0) == "1970-01-01T00:00:00Z"
+    assert moment(1_800_000_000.9) == "2027-01-15T08:00:00Z"

@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING, Any
 import httpx
 
 from connector.core.contracts import labels
+from connector.core.report import dump_report
 from connector.errors import CredentialError
 from connector.graph.client import open_graph
 from connector.identities import CredentialState
@@ -252,7 +253,8 @@ class World:
         """Let the timer fire once; return the report's body, None when there was nothing to do."""
         self.wait(after)
         ticked = await self.application().tick(trigger="timer")
-        return ticked.report.body() if ticked.report else None
+        report: Report = json.loads(dump_report(ticked.report)) if ticked.report else {}
+        return report or None
 
     async def ticked(self, *, after: float = TICK) -> str:
         """Let the timer fire once; return what became of it."""

@@ -132,7 +132,7 @@ def _command(work: Callable[P, None]) -> Callable[P, None]:
 def setup(
     as_json: Json = False, no_wait: NoWait = False, _settings: SettingsFile = None, _verbose: Verbose = False
 ) -> None:
-    """Create connection, schema, profile source and priority, and wait until all is done."""
+    """Set up connection, schema, profile source and priority. Waits until all is done."""
     raise typer.Exit(_until_done(lambda application: application.setup(), "ready", as_json=as_json, wait=not no_wait))
 
 
@@ -158,7 +158,7 @@ def teardown(
     _settings: SettingsFile = None,
     _verbose: Verbose = False,
 ) -> None:
-    """Remove priority entry, profile source and connection, and wait until all are gone."""
+    """Remove priority entry, profile source and connection. Waits until all are gone."""
     code = _until_done(
         lambda application: application.teardown(confirm=confirm), "absent", as_json=as_json, wait=not no_wait
     )
@@ -176,7 +176,7 @@ def sync(
     _settings: SettingsFile = None,
     _verbose: Verbose = False,
 ) -> None:
-    """Run now: apply the next export, send who changed, delete who left."""
+    """Apply the next export: send who changed, delete who left. Runs now, and until the run ends."""
     request = Request("cli", full=full)
     with _progress(quiet=as_json or _is_verbose()) as progress:
         while True:
@@ -214,7 +214,7 @@ def runs(
 
 @_command
 def doctor(as_json: Json = False, _settings: SettingsFile = None, _verbose: Verbose = False) -> None:
-    """Check settings, vault, both identities, connection and containers."""
+    """Check settings, vault, identities, connection, containers."""
     from connector.doctor import unconfigured
 
     failure = FAILED

@@ -1,0 +1,538 @@
+"""The command line, each command in a process of its own, on the local tenant."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import pty
+import shutil
+import signal
+import subprocess
+import sys
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.host.world import (
+    FIRST_NIGHT,
+    SECOND_NIGHT,
+    FunctionApp,
+    command,
+    drop,
+    environment,
+    fresh,
+    schemas_are_registered,
+)
+from tests.tenant import INGEST_CLIENT_ID
+from tests.tenant.contoso import ROOT, contoso
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from tests.tenant.contoso import Contoso
+
+pytestmark = [pytest.mark.host, pytest.mark.azurite]
+
+DONE, FAILED, USAGE, HELD, NOT_READY, INTERRUPTED = 0, 1, 2, 3, 4, 130
+COMMANDS = ["setup", "register", "teardown", "sync", "status", "runs", "doctor"]
+
+
+@pytest.fixture(scope="module")
+def world() -> Iterator[Contoso]:
+    """Return Contoso, whose schemas are registered at once and registrations settle at once."""
+    with contoso(schema_seconds=0, settle_seconds=0, same_process=False) as world:
+        yield world
+
+
+@pytest.fixture(scope="module")
+def app(world: Contoso, tmp_path_factory: pytest.TempPathFactory) -> Iterator[FunctionApp]:
+    """Return the other door: the function app of the same release."""
+    with FunctionApp(world.settings, tmp_path_factory.mktemp("app") / "log") as app:
+        yield app
+
+
+@pytest.fixture
+def unset(world: Contoso) -> dict[str, str]:
+    """Return the settings of a connection that nobody has set up."""
+    return fresh(world)
+
+
+@pytest.fixture
+def ready(app: FunctionApp, unset: dict[str, str]) -> dict[str, str]:
+    """Return the settings of a connection that is set up."""
+    with app.under(unset):
+        assert app.post("setup").status_code == 200
+    return unset
+
+
+def get(app: FunctionApp, settings: dict[str, str], target: str) -> Any:
+    """Return what the function app answers under the same settings."""
+    with app.under(settings):
+        return app.get(target).json()
+
+
+# --- setup ------------------------------------------------------------------------------------------------------------
+
+
+def test_setup_waits_until_all_is_done(world: Contoso, unset: dict[str, str]) -> None:
+    """One line per step, exit code 0; a second time it finds everything done."""
+    first = command(unset, "setup")
+    second = command(unset, "setup", "--json")
+
+    steps = ["connection", "schema", "profile-source", "priority", "settle"]
+    assert (first.code, first.err) == (DONE, "")
+    assert [line.split()[:2] for line in first.out.splitlines()] == [["✓", step] for step in steps]
+    assert unset["CONNECTION_ID"] in world.tenant.graph.connections
+    assert (second.code, second.json()["state"]) == (DONE, "ready")
+
+
+def test_setup_without_waiting_is_not_ready_yet(app: FunctionApp, world: Contoso, unset: dict[str, str]) -> None:
+    """Exit code 4 after one step, with the body that HTTP answers."""
+    world.tenant.graph.schema_seconds = 3600
+    try:
+        told = command(unset, "setup", "--no-wait")
+        as_json = command(unset, "setup", "--no-wait", "--json")
+    finally:
+        world.tenant.graph.schema_seconds = 0
+
+    assert told.code == as_json.code == NOT_READY
+    assert [line.split()[:2] for line in told.out.splitlines()][:2] == [["✓", "connection"], ["…", "schema"]]
+    assert as_json.json() == get(app, unset, "setup")
+    schemas_are_registered(world)
+    assert command(unset, "setup", "--no-wait").code == DONE
+
+
+def test_registering_before_setup_is_not_ready(unset: dict[str, str]) -> None:
+    """Exit code 4, and one sentence on standard error."""
+    told = command(unset, "register")
+
+    assert (told.code, told.out) == (NOT_READY, "")
+    assert told.err.count("\n") == 1
+    assert "run setup first" in told.err
+
+
+def test_registering_can_move_the_source_to_the_top(app: FunctionApp, world: Contoso, ready: dict[str, str]) -> None:
+    """With ``--priority first``, as over HTTP."""
+    world.tenant.graph.add_source("other-hr")
+
+    told = command(ready, "register", "--priority", "first", "--json")
+
+    assert told.code == DONE
+    assert told.json() == get(app, ready, "setup")
+    assert world.tenant.graph.priorities()[0] == ready["CONNECTION_ID"]
+
+
+def test_a_priority_that_makes_no_sense_is_bad_usage(ready: dict[str, str]) -> None:
+    """Exit code 2 with what is allowed."""
+    told = command(ready, "register", "--priority", "last")
+
+    assert told.code == USAGE
+    assert told.err == "--priority: allowed are first and keep\n"
+
+
+def test_teardown_removes_what_setup_made(world: Contoso, ready: dict[str, str]) -> None:
+    """Only under the connection's id; exit code 2 otherwise."""
+    without = command(ready, "teardown")
+    wrong = command(ready, "teardown", "--confirm", "something")
+    kept = ready["CONNECTION_ID"] in world.tenant.graph.connections
+
+    right = command(ready, "teardown", "--confirm", ready["CONNECTION_ID"])
+
+    assert (without.code, wrong.code, right.code) == (USAGE, USAGE, DONE)
+    assert "--confirm" in without.err
+    assert ready["CONNECTION_ID"] in wrong.err
+    assert kept
+    assert [line.split() for line in right.out.splitlines()] == [
+        ["✓", "priority", "removed"],
+        ["✓", "profile-source", "removed"],
+        ["✓", "connection", "removed"],
+    ]
+    assert ready["CONNECTION_ID"] not in world.tenant.graph.connections
+
+
+def test_teardown_without_waiting_is_not_ready_yet(world: Contoso, ready: dict[str, str]) -> None:
+    """Exit code 4 while Graph still believes in the priority."""
+    graph = world.tenant.graph
+    graph.priority_lag_seconds = 3600
+    try:
+        told = command(ready, "teardown", "--confirm", ready["CONNECTION_ID"], "--no-wait", "--json")
+    finally:
+        graph.priority_lag_seconds = 0
+
+    assert (told.code, told.json()["state"]) == (NOT_READY, "in progress")
+
+
+def test_administration_can_be_switched_off(ready: dict[str, str]) -> None:
+    """A decision of the operator's, so the command fails and says so."""
+    told = command({**ready, "ADMIN_ENABLED": "false"}, "setup")
+
+    assert (told.code, told.out) == (FAILED, "")
+    assert "ADMIN_ENABLED" in told.err
+
+
+# --- syncing ----------------------------------------------------------------------------------------------------------
+
+
+def test_sync_before_setup_is_not_ready(unset: dict[str, str]) -> None:
+    """Exit code 4 and what to do."""
+    told = command(unset, "sync")
+    as_json = command(unset, "sync", "--json")
+
+    assert told.code == as_json.code == NOT_READY
+    assert told.out == "Setup has not finished: run `python -m connector setup`.\n"
+    assert as_json.json() == {"state": "not_ready"}
+
+
+def test_sync_without_an_export_has_nothing_to_do(ready: dict[str, str]) -> None:
+    """Exit code 0."""
+    told = command(ready, "sync")
+
+    assert (told.code, told.out) == (DONE, "Nothing is due.\n")
+
+
+def test_sync_prints_the_runs_report(app: FunctionApp, world: Contoso, ready: dict[str, str]) -> None:
+    """With ``--json`` the report itself, for people its numbers; nothing but log events on standard error."""
+    drop(world, ready, FIRST_NIGHT)
+    first = command(ready, "sync", "--json")
+    drop(world, ready, SECOND_NIGHT)
+    second = command(ready, "sync")
+
+    run = first.json()["run"]
+    assert (first.code, first.err, second.code, second.err) == (DONE, "", DONE, "")
+    assert first.json() == get(app, ready, f"runs/{run}")
+    assert (first.json()["outcome"], first.json()["trigger"], first.json()["created"]) == ("completed", "cli", 23)
+    lines = dict(line.split(maxsplit=1) for line in second.out.splitlines()[1:])
+    assert second.out.splitlines()[0].endswith(": completed")
+    assert {name: lines[name].strip() for name in ("created", "updated", "deleted", "rejected", "grace")} == {
+        "created": "1",
+        "updated": "7",
+        "deleted": "1",
+        "rejected": "1",
+        "grace": "1",
+    }
+
+
+def test_sync_runs_now_whatever_is_due(world: Contoso, ready: dict[str, str]) -> None:
+    """Whoever says sync wants one: without a new export it is ``unchanged``, with ``--full`` everyone is sent again."""
+    drop(world, ready, FIRST_NIGHT)
+    command(ready, "sync")
+
+    again = command(ready, "sync", "--json")
+    full = command(ready, "sync", "--full", "--json")
+
+    assert (again.code, again.json()["outcome"], again.json()["graph"]["requests"]) == (DONE, "unchanged", 0)
+    assert (full.code, full.json()["outcome"], full.json()["updated"]) == (DONE, "completed", 23)
+
+
+def test_a_failed_run_does_not_wait_for_its_turn(world: Contoso, ready: dict[str, str]) -> None:
+    """Exit code 1 and the cause; once that is mended, sync goes on at once, however long ticks would wait."""
+    drop(world, ready, FIRST_NIGHT)
+    entra = world.tenant.entra
+    entra.withdraw(INGEST_CLIENT_ID, "ExternalItem.ReadWrite.OwnedBy")
+    try:
+        failed = command(ready, "sync")
+    finally:
+        entra.grant(INGEST_CLIENT_ID, "ExternalItem.ReadWrite.OwnedBy")
+
+    mended = command(ready, "sync", "--json")
+
+    assert failed.code == FAILED
+    assert failed.out.splitlines()[0].endswith(": failed")
+    assert "ExternalItem.ReadWrite.OwnedBy" in failed.out
+    assert (mended.code, mended.json()["outcome"]) == (DONE, "completed")
+    assert len(world.tenant.graph.connections[ready["CONNECTION_ID"]].items) == 23
+
+
+def test_held_deletions_have_an_exit_code_of_their_own(world: Contoso, ready: dict[str, str]) -> None:
+    """3: the upserts are done, and somebody has to decide about the rest."""
+    drop(world, ready, FIRST_NIGHT)
+    command(ready, "sync")
+    drop(world, ready, SECOND_NIGHT)
+
+    told = command({**ready, "MIN_DELETE_ALLOWANCE": "0", "MAX_DELETE_PERCENT": "0"}, "sync")
+
+    assert told.code == HELD
+    assert told.out.splitlines()[0].endswith(": held")
+    assert "deletions: found 1 planned" in told.out
+    assert "sha256:" in told.out
+    assert "1 deletions under sha256:" in command(ready, "status").out
+
+
+def test_a_refused_export_is_a_failure(world: Contoso, ready: dict[str, str]) -> None:
+    """Exit code 1, and the file's mistake in a sentence; a name in brackets is shown as it is."""
+    drop(world, ready, b"Name,Town\nSomebody,Somewhere\n", "people[1] :x:.csv")
+
+    told = command(ready, "sync")
+
+    assert told.code == FAILED
+    assert "missing_column: " in told.out
+    assert "people[1] :x:.csv" in told.out
+
+
+def test_one_slice_may_leave_the_rest(world: Contoso, ready: dict[str, str]) -> None:
+    """Exit code 4 with ``--slice``; without it sync goes on until the run ends."""
+    drop(world, ready, FIRST_NIGHT)
+    graph = world.tenant.graph
+    graph.latency = 0.4
+    try:
+        slow = {**ready, "SLICE_SECONDS": "1", "MAX_CONCURRENCY": "1"}
+        slice_ = command(slow, "sync", "--slice", "--json")
+        there = len(graph.connections[ready["CONNECTION_ID"]].items)
+    finally:
+        graph.latency = 0
+    rest = command(ready, "sync", "--json")
+
+    assert (slice_.code, slice_.json()["outcome"]) == (NOT_READY, "partial")
+    assert 0 < there < 23
+    assert (rest.code, rest.json()["outcome"]) == (DONE, "completed")
+    assert (rest.json()["run"], rest.json()["created"], rest.json()["slices"]) == (slice_.json()["run"], 23, 2)
+
+
+def test_an_interrupted_sync_goes_on_where_it_was(world: Contoso, ready: dict[str, str]) -> None:
+    """Ctrl-C ends it in order, without a traceback; the lease is given back, and the next sync sends the rest."""
+    drop(world, ready, FIRST_NIGHT)
+    graph = world.tenant.graph
+    items = graph.connections[ready["CONNECTION_ID"]].items
+    graph.latency = 0.2
+    with contextlib.ExitStack() as stack:
+        stack.callback(setattr, graph, "latency", 0)
+        process = stack.enter_context(
+            subprocess.Popen(
+                [sys.executable, "-m", "connector", "sync"],
+                env=environment({**ready, "MAX_CONCURRENCY": "1"}),
+                cwd=ROOT,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+            )
+        )
+        while not items:
+            assert process.poll() is None, process.communicate()
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=30)
+        there = len(items)
+
+    rest = command(ready, "sync", "--json")
+
+    assert (process.returncode, out) == (INTERRUPTED, "")
+    assert err == "Interrupted. What was done is remembered; the same command goes on.\n"
+    assert 0 < there < 23
+    assert (rest.code, rest.json()["outcome"], rest.json()["created"]) == (DONE, "completed", 23)
+    assert len(items) == 23
+
+
+# --- looking ----------------------------------------------------------------------------------------------------------
+
+
+def test_what_is_looked_at_is_what_http_answers(app: FunctionApp, world: Contoso, ready: dict[str, str]) -> None:
+    """``--json`` prints the same bodies."""
+    drop(world, ready, FIRST_NIGHT)
+    run = command(ready, "sync", "--json").json()["run"]
+
+    assert command(ready, "status", "--json").json() == get(app, ready, "status")
+    assert command(ready, "runs", "--json").json() == get(app, ready, "runs")
+    assert command(ready, "runs", run, "--json").json() == get(app, ready, f"runs/{run}")
+    assert command(ready, "doctor", "--json").json() == get(app, ready, "health")
+
+
+def test_status_is_told_in_lines(world: Contoso, ready: dict[str, str]) -> None:
+    """Whole lines, however wide: whoever reads in a pipe wants them so."""
+    drop(world, ready, FIRST_NIGHT)
+    command(ready, "sync")
+
+    told = command(ready, "status")
+
+    lines = [line.rstrip() for line in told.out.splitlines()]
+    assert (told.code, told.err) == (DONE, "")
+    assert lines[0] == f"connection     {ready['CONNECTION_ID']}: ready"
+    assert lines[1] == "ledger         24 people, 23 items in Graph"
+    assert lines[2].startswith("last export    people.csv, ")
+    assert lines[3] == "next tick      nothing due"
+    assert lines[-1].startswith("run            2")
+    assert lines[-1].endswith(": completed")
+
+
+def test_runs_are_listed_newest_first(world: Contoso, ready: dict[str, str]) -> None:
+    """As many as are asked for; one of them in whole by its name."""
+    none = command(ready, "runs")
+    drop(world, ready, FIRST_NIGHT)
+    run = command(ready, "sync", "--json").json()["run"]
+    command(ready, "sync")
+
+    every = command(ready, "runs")
+    newest = command(ready, "runs", "--limit", "1")
+    one = command(ready, "runs", run)
+    unknown = command(ready, "runs", "20261123T020004Z-1a2b")
+
+    assert none.out == "There are no runs yet.\n"
+    assert [line.split()[1] for line in every.out.splitlines()] == ["outcome", "unchanged", "completed"]
+    assert every.out.splitlines()[2].split()[0] == run
+    assert newest.out.splitlines() == every.out.splitlines()[:2]
+    assert one.out.splitlines()[0] == f"Run {run}: completed"
+    assert (unknown.code, unknown.out) == (FAILED, "")
+    assert "no such run" in unknown.err
+
+
+def test_doctor_says_what_is_wrong(world: Contoso, unset: dict[str, str]) -> None:
+    """Exit code 1 when a check has failed, with advice; before setup an unknown connection is no failure."""
+    good = command(unset, "doctor")
+    entra = world.tenant.entra
+    entra.withdraw(INGEST_CLIENT_ID, "User.Read.All")
+    try:
+        bad = command(unset, "doctor")
+    finally:
+        entra.grant(INGEST_CLIENT_ID, "User.Read.All")
+
+    assert good.code == DONE
+    assert good.out.splitlines()[0] == "Health: degraded"
+    assert "? connection" in good.out
+    assert bad.code == FAILED
+    assert bad.out.splitlines()[0] == "Health: failed"
+    assert "✗ ingest-roles" in bad.out
+    assert "→ grant User.Read" in bad.out
+
+
+# --- settings, usage, errors ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", [name for name in COMMANDS if name != "doctor"])
+def test_every_problem_of_the_settings_is_told(unset: dict[str, str], name: str) -> None:
+    """On standard error, one line each, exit code 2; nothing on standard output."""
+    wrong = {**unset, "TENANT_ID": "", "SLICE_SECONDS": "3600", "CONTRACT": "preview"}
+    options = ["--confirm", "x"] if name == "teardown" else []
+
+    told = command(wrong, name, *options)
+
+    assert (told.code, told.out) == (USAGE, "")
+    assert {line.split(":")[0] for line in told.err.splitlines()} == {"TENANT_ID", "SLICE_SECONDS", "CONTRACT"}
+
+
+def test_doctor_lists_the_problems_of_the_settings(unset: dict[str, str]) -> None:
+    """As checks, exit code 2."""
+    told = command({**unset, "TENANT_ID": "", "SLICE_SECONDS": "3600"}, "doctor", "--json")
+
+    assert told.code == USAGE
+    assert [check["detail"].split(":")[0] for check in told.json()["checks"]] == ["TENANT_ID", "SLICE_SECONDS"]
+
+
+def test_with_json_errors_are_json_too(unset: dict[str, str]) -> None:
+    """The body that HTTP would answer, on standard output alone."""
+    told = command({**unset, "TENANT_ID": ""}, "status", "--json")
+
+    assert (told.code, told.err) == (USAGE, "")
+    assert told.json()["error"]["code"] == "configuration"
+    assert told.json()["error"]["message"].startswith("TENANT_ID: ")
+
+
+@pytest.mark.parametrize("before", [True, False])
+def test_a_settings_file_takes_the_place_of_the_environment(
+    ready: dict[str, str], tmp_path: Path, *, before: bool
+) -> None:
+    """Before or after the command; its certificates count even where the machine has others, and relative to here."""
+    shutil.copy(ready["SSL_CERT_FILE"], tmp_path / "ca.pem")
+    values = {**ready, "SSL_CERT_FILE": "ca.pem", "REQUESTS_CA_BUNDLE": "ca.pem"}
+    (tmp_path / "local.settings.json").write_text(json.dumps({"IsEncrypted": False, "Values": values}))
+    machine = {"SSL_CERT_FILE": "/etc/ssl/cert.pem", "REQUESTS_CA_BUNDLE": "/etc/ssl/cert.pem"}
+    option = ["--settings", "local.settings.json"]
+
+    told = command(machine, *(option if before else []), "setup", *([] if before else option), "--json", cwd=tmp_path)
+
+    assert (told.code, told.err) == (DONE, "")
+    assert told.json()["state"] == "ready"
+
+
+def test_the_environment_has_the_last_word_on_settings(ready: dict[str, str], tmp_path: Path) -> None:
+    """One setting can be changed for one command, as with Core Tools; an empty one changes nothing."""
+    file = tmp_path / "local.settings.json"
+    file.write_text(json.dumps({"Values": {**ready, "ADMIN_ENABLED": "true"}}))
+
+    changed = command({"ADMIN_ENABLED": "false"}, "setup", "--settings", str(file))
+    unchanged = command({"ADMIN_ENABLED": ""}, "setup", "--settings", str(file))
+
+    assert (changed.code, unchanged.code) == (FAILED, DONE)
+
+
+@pytest.mark.parametrize("content", [None, "", "{}", "[]", '{"Values": []}', '{"Values": "x"}', "\x00"])
+def test_a_settings_file_that_is_none_is_bad_usage(tmp_path: Path, content: str | None) -> None:
+    """Exit code 2 and the file's name."""
+    file = tmp_path / "local.settings.json"
+    if content is not None:
+        file.write_text(content)
+
+    told = command({}, "status", "--settings", str(file))
+
+    assert (told.code, told.out) == (USAGE, "")
+    assert str(file) in told.err
+    assert told.err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    "arguments", [["nonsense"], ["sync", "--nonsense"], ["runs", "--limit", "0"], ["runs", "--limit", "many"]]
+)
+def test_bad_usage_has_its_exit_code(unset: dict[str, str], arguments: list[str]) -> None:
+    """2, with how it is used, and without a traceback."""
+    told = command(unset, *arguments)
+
+    assert (told.code, told.out) == (USAGE, "")
+    assert told.err.startswith("Usage: ")
+    assert "Traceback" not in told.err
+
+
+def test_help_names_every_command() -> None:
+    """Without any settings."""
+    told = command({}, "--help")
+
+    assert told.code == DONE
+    assert [line.split()[0] for line in told.out.split("Commands:")[1].splitlines() if line] == COMMANDS
+    assert "..." not in told.out.split("Commands:")[1]
+
+
+def test_verbose_prints_the_log_events(world: Contoso, ready: dict[str, str]) -> None:
+    """One JSON object per line on standard error, beside the answer on standard output."""
+    drop(world, ready, FIRST_NIGHT)
+
+    told = command(ready, "sync", "--verbose", "--json")
+
+    events = [json.loads(line)["event"] for line in told.err.splitlines()]
+    assert told.code == DONE
+    assert events == ["sync.started", "sync.completed"]
+    assert told.json()["outcome"] == "completed"
+
+
+def test_what_cannot_be_reached_is_told_in_a_sentence(unset: dict[str, str]) -> None:
+    """Exit code 1, whatever is down: storage or the vault."""
+    storage = command({**unset, "STATE_CONTAINER": "not-there"}, "status")
+    vault = command({**unset, "KEY_VAULT_URL": "https://localhost:1"}, "setup")
+
+    assert (storage.code, storage.out, vault.code, vault.out) == (FAILED, "", FAILED, "")
+    assert "not-there" in storage.err
+    assert "vault" in vault.err
+    assert storage.err.count("\n") == vault.err.count("\n") == 1
+
+
+def test_on_a_terminal_a_bar_moves(world: Contoso, ready: dict[str, str]) -> None:
+    """While items are sent; what stays is the report, in lines no wider than the terminal."""
+    drop(world, ready, FIRST_NIGHT)
+    own, its = pty.openpty()
+    shown = bytearray()
+    with subprocess.Popen(
+        [sys.executable, "-m", "connector", "sync"],
+        env=environment({**ready, "TERM": "xterm", "COLUMNS": "60"}),
+        cwd=ROOT,
+        stdout=its,
+        stderr=its,
+    ) as process:
+        os.close(its)
+        with contextlib.suppress(OSError):  # how a terminal says that nobody writes there any more
+            while piece := os.read(own, 4096):
+                shown += piece
+    os.close(own)
+
+    text = shown.decode()
+    assert process.returncode == DONE
+    assert "Reading and comparing" in text
+    assert "Sending" in text
+    assert "23/23" in text
+    assert "completed" in text

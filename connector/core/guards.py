@@ -41,7 +41,8 @@ class DeletionLimit:
 
     def of(self, held: int) -> int:
         """Return how many deletions are allowed when Graph holds so many items (interface §6)."""
-        return max(self.allowance, min(int(held * self.percent / 100), self.count))
+        share = int(round(held * self.percent / 100, 6))  # rounded, since 0.57 % of 10,000 comes out as 56.999…
+        return max(self.allowance, min(share, self.count))
 
 
 def rejected_rows(rows: int, rejected: int, *, max_percent: float) -> Verdict:

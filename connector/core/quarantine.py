@@ -6,6 +6,8 @@ import csv
 import io
 from typing import TYPE_CHECKING, Final
 
+from connector.core.export import column_key
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
@@ -23,9 +25,11 @@ def quarantine_file(header: Sequence[str], rejections: Iterable[Rejection], *, d
     """Return the rejected rows in the input's own columns, delimiter and encoding, with row number, code and reason.
 
     ``_row`` counts rows of data from 1. Dropped back as it is, the file is a partial export: `_error_code` in its
-    header says so. Columns of ours that the input already had (a correction corrected) are not repeated.
+    header says so. Columns that the input already had under one of these names (a correction corrected) are not
+    repeated, in whatever spelling: a header that names a column twice would be refused.
     """
-    kept = [index for index, name in enumerate(header) if name not in OWN_COLUMNS]
+    own = set(map(column_key, OWN_COLUMNS))
+    kept = [index for index, name in enumerate(header) if column_key(name) not in own]
     text = io.StringIO(newline="")
     writer = csv.writer(text, delimiter=delimiter, lineterminator="\r\n")
     writer.writerow([*(header[index] for index in kept), *OWN_COLUMNS])

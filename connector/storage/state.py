@@ -17,6 +17,7 @@ import asyncio
 import contextlib
 import gzip
 import io
+import zlib
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, BinaryIO, Final
@@ -41,6 +42,8 @@ if TYPE_CHECKING:
 
 LEASE_SECONDS: Final = 60
 RENEW_SECONDS: Final = 15
+RENEW_AGAIN_SECONDS: Final = 2
+"""After a renewal that was not answered. A whole turn later no write could begin any more."""
 WRITE_MARGIN_SECONDS: Final = 35
 """A Graph request may be under way for so long; no write begins that could outlive the lease (design §3.12)."""
 
@@ -79,17 +82,19 @@ class Lease:
 
     async def keep(self) -> None:
         """Renew for ever. The deadline counts from when the last renewal that succeeded was sent."""
+        pause = RENEW_SECONDS
         while True:
-            await self._clock.sleep(RENEW_SECONDS)
+            await self._clock.sleep(pause)
             sent = self._clock.monotonic()
             try:
                 await self._container.renew_lease(self._name, self.id)
             except StoreUnavailable:
-                continue  # the deadline stands: `check` stops the run if it stays like that
+                pause = RENEW_AGAIN_SECONDS  # the deadline stands: `check` stops the run if it stays like that
+                continue
             except LeaseLost:
                 self._deadline = float("-inf")
                 return
-            self._deadline = sent + LEASE_SECONDS
+            self._deadline, pause = sent + LEASE_SECONDS, RENEW_SECONDS
 
 
 class State:
@@ -199,7 +204,7 @@ class State:
         """Return a stored plan and its facts.
 
         Raises:
-            StoreError: ``plan_missing``.
+            StoreError: ``plan_missing`` or ``plan_corrupt``.
         """
         blob = await self.container.read(f"{self._root}/runs/{run}/plan.jsonl.gz")
         if blob is None:
@@ -211,15 +216,21 @@ class State:
         return Journal(self.container, f"{self._root}/runs/{run}/journal-{epoch:06d}")
 
     async def progress(self, run: str, epochs: Sequence[int]) -> Progress:
-        """Return what all journals of a run say together."""
+        """Return what all journals of a run say together.
+
+        Raises:
+            StoreError: ``journal_corrupt``.
+        """
         announced: set[int] = set()
         outcomes: dict[int, str] = {}
         for epoch in epochs:
             blob = await self.container.read(f"{self._root}/runs/{run}/journal-{epoch:06d}")
-            for line in blob.data.splitlines() if blob else ():
-                block = orjson.loads(line)
-                announced.update(block.get("a", ()))
-                outcomes.update(dict(block.get("o", ())))
+            try:
+                for block in map(orjson.loads, blob.data.splitlines() if blob else ()):
+                    announced.update(block.get("a", ()))
+                    outcomes.update(dict(block.get("o", ())))
+            except (AttributeError, TypeError, ValueError) as error:
+                raise StoreError("a journal of the unfinished run cannot be read", code="journal_corrupt") from error
         return Progress(frozenset(announced), outcomes)
 
     async def forget_runs(self, kept: str | None) -> None:
@@ -324,6 +335,13 @@ _PLAN_COUNTS: Final = ("people", "unchanged", "unmatched", "grace", "outside", "
 
 
 def _load_plan(data: bytes) -> tuple[Plan, dict[str, Any]]:
+    try:
+        return _read_plan(data)
+    except (OSError, EOFError, zlib.error, ValueError, KeyError, TypeError, IndexError) as error:
+        raise StoreError("the plan of the unfinished run cannot be read", code="plan_corrupt") from error
+
+
+def _read_plan(data: bytes) -> tuple[Plan, dict[str, Any]]:
     header, lines = read_lines(data)
     rows = list(lines)
     actions, changes = header["actions"], header["changes"]

@@ -1,0 +1,477 @@
+"""Our own memory: the head under its lease, ledgers, plans, journals and requests in one container."""
+
+from __future__ import annotations
+
+import gzip
+import io
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import orjson
+import pytest
+
+from connector.core.due import Request
+from connector.core.head import Head, dump_head
+from connector.core.ledger import dump_ledger
+from connector.core.plan import Progress, hold
+from connector.core.setup import Registration
+from connector.errors import Busy, LeaseLost, StateChanged, StoreError
+from connector.storage.state import LEASE_SECONDS, RENEW_SECONDS, WRITE_MARGIN_SECONDS, Lease, Look, State
+from tests.core.nights import a_night
+from tests.core.people import a_ledger, a_person, an_entry
+from tests.storage.memory import MemoryContainer
+from tests.tenant.clock import VirtualClock
+
+if TYPE_CHECKING:
+    from connector.core.plan import Plan
+
+SAFE_SECONDS = LEASE_SECONDS - WRITE_MARGIN_SECONDS
+"""So long after a renewal was sent, a write may still begin."""
+
+
+@pytest.fixture
+def clock() -> VirtualClock:
+    """Return a clock whose time passes when everybody waits."""
+    return VirtualClock()
+
+
+@pytest.fixture
+def container(clock: VirtualClock) -> MemoryContainer:
+    """Return the empty state container."""
+    return MemoryContainer(clock)
+
+
+@pytest.fixture
+def state(container: MemoryContainer) -> State:
+    """Return the state of the connection contosohr."""
+    return State(container, "contosohr")
+
+
+def may_write(lease: Lease) -> bool:
+    """Tell whether a write may begin now."""
+    try:
+        lease.check()
+    except LeaseLost:
+        return False
+    return True
+
+
+# --- looking ---------------------------------------------------------------------------------------------------------
+
+
+async def test_a_look_is_one_request(state: State, container: MemoryContainer):
+    """One listing tells whether there is a head, a connection and requests; nothing else is asked."""
+    await container.write("contosohr/connection.json", b"{}")
+    await state.ask("1", full=False)
+    before = container.requests
+
+    look = await state.look()
+
+    assert container.requests - before == 1
+    assert (look.head, bool(look.connection), look.requests) == ("", True, True)
+
+
+async def test_an_empty_container_shows_nothing(state: State, container: MemoryContainer):
+    """Before setup there is nothing, and another connection's state is none of ours."""
+    await container.write("contosohr2/head.json", b"{}")
+    await container.write("contosohr2/requests/1.json", b"{}")
+
+    assert await state.look() == Look(head="", connection="", requests=False)
+    assert await state.head() == (Head(), "")
+    assert await state.registration() is None
+
+
+async def test_a_look_tells_versions(state: State, clock: VirtualClock):
+    """The ETags are those of the blobs, so a change is seen without reading them."""
+    async with state.lease(clock) as lease:
+        _, first = await state.head()
+        second = await state.commit(Head(epoch=1), etag=first, lease=lease)
+
+    assert (await state.look()).head == second != first
+
+
+async def test_the_registration_is_what_setup_wrote(state: State, container: MemoryContainer):
+    """Sync reads what setup remembers of the connection."""
+    registration = Registration("one", "tenant", "labels", "contosohr", "2026-03-01T00:00:00+00:00", done=("schema",))
+    await container.write("contosohr/connection.json", registration.to_json())
+
+    assert await state.registration() == registration
+
+
+# --- the lease -------------------------------------------------------------------------------------------------------
+
+
+async def test_one_run_at_a_time(state: State, clock: VirtualClock):
+    """While one run holds the lease another one is told Busy; afterwards it is free."""
+    async with state.lease(clock):
+        with pytest.raises(Busy):
+            async with state.lease(clock):
+                pass
+        assert await state.is_running()
+
+    assert not await state.is_running()
+    async with state.lease(clock) as lease:
+        assert may_write(lease)
+
+
+async def test_the_lease_is_renewed_as_long_as_the_run_lasts(state: State, clock: VirtualClock):
+    """Hours later the run may still write, and nobody else has come in."""
+    async with state.lease(clock) as lease:
+        for _ in range(12):
+            await clock.sleep(600)
+            assert may_write(lease)
+            assert await state.is_running()
+
+
+async def test_asking_whether_somebody_runs_makes_nothing(state: State, container: MemoryContainer):
+    """Before the first run nobody runs, and no head comes into being by the question."""
+    assert not await state.is_running()
+    assert container.contents == {}
+
+
+async def test_the_lease_is_given_back_when_the_run_fails(state: State, clock: VirtualClock):
+    """An error in the block ends the lease at once."""
+    with pytest.raises(ValueError, match="broke"):
+        async with state.lease(clock):
+            raise ValueError("broke")
+
+    assert not await state.is_running()
+
+
+async def test_a_dead_runs_lease_runs_out(state: State, container: MemoryContainer, clock: VirtualClock):
+    """Nobody renews for a process that died: a minute later the next run begins."""
+    await container.write("contosohr/head.json", dump_head(Head()))
+    await container.acquire_lease("contosohr/head.json", seconds=LEASE_SECONDS)
+
+    clock.advance(LEASE_SECONDS - 1)
+    with pytest.raises(Busy):
+        async with state.lease(clock):
+            pass
+
+    clock.advance(1)
+    async with state.lease(clock) as lease:
+        assert may_write(lease)
+
+
+@pytest.mark.parametrize("failures", [1, 3])
+async def test_a_renewal_without_answer_is_tried_again_in_time(
+    state: State, container: MemoryContainer, clock: VirtualClock, failures: int
+):
+    """Storage that does not answer for a moment does not end a run."""
+    async with state.lease(clock) as lease:
+        for number in range(failures):
+            container.fail(container.requests + 1 + number)
+        for _ in range(60):
+            await clock.sleep(1)
+            assert may_write(lease)
+
+
+async def test_without_renewal_no_write_begins_that_could_outlive_the_lease(
+    state: State, container: MemoryContainer, clock: VirtualClock
+):
+    """The deadline counts from the last renewal that succeeded, less the time a request may take."""
+    async with state.lease(clock) as lease:
+        await clock.sleep(RENEW_SECONDS + 0.5)
+        for number in range(1000):
+            container.fail(container.requests + 1 + number)
+        await clock.sleep(SAFE_SECONDS - 1)
+        assert may_write(lease)
+        await clock.sleep(0.5)
+        assert not may_write(lease)
+        container.mend()
+
+
+async def test_the_deadline_counts_from_when_a_renewal_was_sent(clock: VirtualClock):
+    """A renewal that took long has used up part of the lease by the time it is answered."""
+
+    class SlowContainer(MemoryContainer):
+        async def renew_lease(self, name: str, lease: str) -> None:
+            await super().renew_lease(name, lease)
+            await clock.sleep(8)
+
+    state = State(SlowContainer(clock), "contosohr")
+    async with state.lease(clock) as lease:
+        await clock.sleep(RENEW_SECONDS + SAFE_SECONDS - 1)
+        assert may_write(lease)
+
+        await clock.sleep(2)  # the next renewal is under way, the last one was answered a good while after it was sent
+        assert not may_write(lease)
+
+
+async def test_a_stolen_lease_stops_the_run(state: State, container: MemoryContainer, clock: VirtualClock):
+    """When the lease belongs to somebody else, nothing more is written: neither to Graph nor to the head."""
+    async with state.lease(clock) as lease:
+        _, etag = await state.head()
+        container.break_lease("contosohr/head.json")
+        await container.acquire_lease("contosohr/head.json")
+        await clock.sleep(RENEW_SECONDS + 1)
+
+        assert not may_write(lease)
+        with pytest.raises(LeaseLost):
+            await state.commit(Head(epoch=9), etag=etag, lease=lease)
+
+    assert (await state.head())[0] == Head()
+
+
+# --- the head --------------------------------------------------------------------------------------------------------
+
+
+async def test_a_commit_is_read_back(state: State, clock: VirtualClock):
+    """What was committed is the head, under the ETag that the commit returned."""
+    head = Head(epoch=7, incarnation="one", generation=3)
+
+    async with state.lease(clock) as lease:
+        _, etag = await state.head()
+        committed = await state.commit(head, etag=etag, lease=lease)
+
+    assert await state.head() == (head, committed)
+
+
+async def test_a_zombies_commit_fails(state: State, clock: VirtualClock):
+    """A run that bases its commit on an older version, or whose lease is over, changes nothing."""
+    async with state.lease(clock) as old:
+        _, etag = await state.head()
+    async with state.lease(clock) as lease:
+        newer = await state.commit(Head(epoch=1), etag=etag, lease=lease)
+        with pytest.raises(StateChanged):
+            await state.commit(Head(epoch=2), etag=etag, lease=lease)
+        with pytest.raises(LeaseLost):
+            await state.commit(Head(epoch=2), etag=newer, lease=old)
+
+    assert (await state.head())[0].epoch == 1
+    with pytest.raises(LeaseLost):
+        await state.commit(Head(epoch=2), etag=newer, lease=lease)
+
+
+async def test_taking_the_lease_leaves_a_head_as_it_is(state: State, clock: VirtualClock):
+    """The first lease makes an empty head; later ones find what is there."""
+    async with state.lease(clock) as lease:
+        _, etag = await state.head()
+        await state.commit(Head(epoch=5), etag=etag, lease=lease)
+
+    async with state.lease(clock):
+        head, _ = await state.head()
+
+    assert head.epoch == 5
+
+
+# --- ledgers ---------------------------------------------------------------------------------------------------------
+
+
+async def test_a_ledger_is_found_by_its_generation(state: State):
+    """Every generation is a blob of its own."""
+    first, second = a_ledger(an_entry("E1")), a_ledger(an_entry("E2"), generation=2)
+    await state.save_ledger(first)
+    await state.save_ledger(second)
+
+    assert await state.ledger(1) == first
+    assert await state.ledger(2) == second
+
+
+async def test_the_last_generations_are_kept(state: State, container: MemoryContainer):
+    """A few generations stay for whoever must look back; older ones go."""
+    for generation in range(1, 7):
+        await state.save_ledger(a_ledger(generation=generation))
+
+    kept = [name for name in container.contents if "/ledger/" in name]
+    assert kept == [f"contosohr/ledger/{generation:08d}.jsonl.gz" for generation in (4, 5, 6)]
+
+
+async def test_a_generation_that_no_head_names_is_written_over(state: State):
+    """A run that died between ledger and head leaves a generation behind; the next run's takes its place."""
+    await state.save_ledger(a_ledger(an_entry("E1")))
+    mine = a_ledger(an_entry("E2"))
+
+    await state.save_ledger(mine)
+
+    assert await state.ledger(1) == mine
+
+
+async def test_a_missing_ledger_is_refused(state: State):
+    """A head whose ledger is gone must not be taken for a first run: nobody knows what Graph holds."""
+    with pytest.raises(StoreError) as raised:
+        await state.ledger(3)
+
+    assert raised.value.code == "ledger_missing"
+    assert "--rebuild" in raised.value.message
+
+
+async def test_a_broken_ledger_is_refused(state: State, container: MemoryContainer):
+    """Half a ledger is none."""
+    await container.write("contosohr/ledger/00000003.jsonl.gz", dump_ledger(a_ledger(an_entry()))[:-9])
+
+    with pytest.raises(StoreError) as raised:
+        await state.ledger(3)
+
+    assert raised.value.code == "ledger_corrupt"
+
+
+# --- plans and journals ----------------------------------------------------------------------------------------------
+
+
+def a_plan() -> Plan:
+    """Return a plan with everything in it: upserts, deletions, held ones, changes, forgotten people."""
+    staff = [a_person(f"E{number}", references=("E9",)) for number in range(6)]
+    ledger = a_night(*staff, missing=["e5@contoso.com"]).after
+    night = a_night(
+        replace(staff[0], cells=b"new title"),
+        replace(staff[1], leaver=True),
+        *staff[3:5],
+        a_person("E9"),
+        ledger=ledger,
+    )
+    plan = hold(night.plan)
+    return replace(plan, actions=night.plan.actions, forgotten=("E5", "Zoë"))
+
+
+async def test_a_plan_is_read_as_it_was_stored(state: State):
+    """Actions, changes, held deletions, counts and facts come back, in their order."""
+    plan = a_plan()
+    assert plan.actions
+    assert plan.changes
+    assert plan.held
+
+    await state.save_plan("r1", plan, {"report": {"run": "r1"}, "complete": True})
+
+    assert await state.plan("r1") == (plan, {"report": {"run": "r1"}, "complete": True})
+
+
+@pytest.mark.parametrize(
+    ("stored", "code"),
+    [
+        (None, "plan_missing"),
+        (b"", "plan_corrupt"),
+        (b"no gzip", "plan_corrupt"),
+        (gzip.compress(b"{}\n"), "plan_corrupt"),
+        (gzip.compress(b'{"actions":1,"changes":0,"forgotten":[],"counts":{},"facts":{}}\n["put"]\n'), "plan_corrupt"),
+    ],
+)
+async def test_a_plan_that_cannot_be_read_is_refused(
+    state: State, container: MemoryContainer, stored: bytes | None, code: str
+):
+    """An unfinished run without its plan stops everything: what it may have done is unknown."""
+    if stored is not None:
+        await container.write("contosohr/runs/r1/plan.jsonl.gz", stored)
+
+    with pytest.raises(StoreError) as raised:
+        await state.plan("r1")
+
+    assert raised.value.code == code
+
+
+async def test_a_journal_tells_what_was_announced_and_what_became_of_it(state: State):
+    """Blocks add up; the last word on each index counts."""
+    journal = state.journal("r1", 1)
+    await journal.record(announced=[0, 1, 2], outcomes={})
+    await journal.record(announced=[3], outcomes={0: "", 1: "in_doubt"})
+    await journal.record(announced=[], outcomes={1: "conflict"})
+
+    progress = await state.progress("r1", [1])
+
+    assert progress == Progress(frozenset({0, 1, 2, 3}), {0: "", 1: "conflict"})
+
+
+async def test_all_epochs_of_a_run_speak_together(state: State):
+    """Every slice writes a journal of its own; what was in doubt in one is settled by a later one."""
+    await state.journal("r1", 3).record(announced=[0, 1], outcomes={0: ""})
+    await state.journal("r1", 7).record(announced=[1, 2], outcomes={1: ""})
+    await state.journal("r2", 3).record(announced=[9], outcomes={9: ""})
+
+    assert await state.progress("r1", [3, 5, 7]) == Progress(frozenset({0, 1, 2}), {0: "", 1: ""})
+    assert await state.progress("r1", []) == Progress()
+
+
+async def test_a_repeated_block_is_harmless(state: State, container: MemoryContainer):
+    """An append that was sent twice, since its answer was lost, says the same once more."""
+    journal = state.journal("r1", 1)
+    await journal.record(announced=[0, 1], outcomes={})
+    await journal.record(announced=[], outcomes={0: "", 1: "conflict"})
+    (name,) = container.contents
+    for block in container.contents[name].splitlines(keepends=True):
+        await container.append(name, block)
+
+    assert await state.progress("r1", [1]) == Progress(frozenset({0, 1}), {0: "", 1: "conflict"})
+
+
+async def test_a_journal_is_never_taken_over(state: State):
+    """A zombie and its successor have epochs of their own; the same epoch twice is a mistake that is refused."""
+    await state.journal("r1", 1).record(announced=[0], outcomes={})
+
+    with pytest.raises(StateChanged):
+        await state.journal("r1", 1).record(announced=[1], outcomes={})
+
+
+async def test_a_broken_journal_is_refused(state: State, container: MemoryContainer):
+    """What cannot be read may be a write in doubt."""
+    await container.write("contosohr/runs/r1/journal-000001", b'{"a":[0]}\n{"o":')
+
+    with pytest.raises(StoreError) as raised:
+        await state.progress("r1", [1])
+
+    assert raised.value.code == "journal_corrupt"
+
+
+async def test_a_run_that_is_over_is_forgotten(state: State, container: MemoryContainer):
+    """Plans and journals go, but for those of the run that is still under way."""
+    for run in ("r1", "r2"):
+        await state.save_plan(run, a_plan(), {})
+        await state.journal(run, 1).record(announced=[0], outcomes={})
+
+    await state.forget_runs("r2")
+    assert {name.split("/")[2] for name in container.contents} == {"r2"}
+
+    await state.forget_runs(None)
+    assert container.contents == {}
+
+
+# --- copies of exports -----------------------------------------------------------------------------------------------
+
+
+async def test_a_copy_keeps_what_the_export_said(state: State, container: MemoryContainer):
+    """Our own copy has a name of its own run, without the folders of HR's; what nothing refers to goes."""
+    first = await state.save_copy("r1", "daily/people.csv", io.BytesIO(b"one"))
+    second = await state.save_copy("r2", "daily/people.csv", io.BytesIO(b"two"))
+    assert first == "contosohr/exports/r1/people.csv"
+
+    await state.forget_copies([second])
+
+    assert container.contents == {second: b"two"}
+
+
+# --- requests --------------------------------------------------------------------------------------------------------
+
+
+async def test_requests_wait_until_they_are_forgotten(state: State):
+    """What operators asked for is there, with its wish, until it was carried out."""
+    await state.ask("1", full=False)
+    await state.ask("2", full=True)
+
+    requests = await state.requests()
+
+    assert requests == [
+        Request("contosohr/requests/1.json", full=False),
+        Request("contosohr/requests/2.json", full=True),
+    ]
+    await state.forget_requests(requests[:1])
+    assert await state.requests() == requests[1:]
+
+
+@pytest.mark.parametrize("data", [b"", b"{", b"[]", b"null", b'"full"', b"\xff"])
+async def test_a_request_that_cannot_be_read_asks_for_a_plain_run(
+    state: State, container: MemoryContainer, data: bytes
+):
+    """Somebody wanted something; a plain run harms nobody."""
+    await container.write("contosohr/requests/1.json", data)
+
+    assert await state.requests() == [Request("contosohr/requests/1.json", full=False)]
+
+
+async def test_a_request_says_who_asked(state: State, container: MemoryContainer):
+    """The blob names the person, for whoever wants to know."""
+    await state.ask("1", full=True, by="the operator")
+
+    assert orjson.loads(container.contents["contosohr/requests/1.json"]) == {
+        "kind": "sync",
+        "full": True,
+        "by": "the operator",
+    }

@@ -173,7 +173,8 @@ def test_the_exit_codes_are_the_command_lines() -> None:
     codes = [int(row[0]) for row in _table(README, "exit code")]
 
     assert codes == [
-        command_line.DONE, command_line.FAILED, command_line.USAGE, command_line.HELD, command_line.NOT_READY
+        command_line.DONE, command_line.FAILED, command_line.USAGE, command_line.HELD,
+        command_line.NOT_READY, command_line.INTERRUPTED,
     ]  # fmt: skip
 
 

@@ -14,7 +14,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Final, Protocol
 
 from connector.core.plan import IN_DOUBT, Delete, Progress, Upsert
-from connector.errors import ConnectorError, GraphDenied, GraphError, GraphRejected, GraphUnavailable
+from connector.errors import ConnectorError, GraphDenied, GraphError, GraphRejected, GraphUnavailable, StoreError
 from connector.events import emit
 
 if TYPE_CHECKING:
@@ -82,10 +82,13 @@ async def apply(
     upserts = [index for index in left if isinstance(plan.actions[index], Upsert)]
     deletes = [index for index in left if isinstance(plan.actions[index], Delete)]
     work = _Work(plan, items, journal, before, concurrency, stopping, progress)
+    work.failed = sum(outcome != "" for outcome in before.outcomes.values())
     # A transferred account has its new item before the old one goes, so the two phases do not overlap.
     for phase in (bodies(upserts), ((index, None) for index in deletes)):
         if not await work.carry_out(phase):
             break
+    if isinstance(work.stopped, StoreError):
+        raise work.stopped
     done = Progress(before.announced | work.announced, {**before.outcomes, **work.outcomes})
     return Applied(done, finished=done.is_complete(plan), stopped=work.stopped)
 
@@ -229,7 +232,7 @@ class _Work:
                 status=error.status,
                 code="too_many_failed",
             )
-        elif self.failed >= max(FAILED_AT_LEAST, len(self.plan.actions) * FAILED_PERCENT / 100):
+        elif self.failed >= FAILED_AT_LEAST and self.failed * 100 > len(self.plan.actions) * FAILED_PERCENT:
             self.stopped = GraphError(
                 f"{self.failed} of {len(self.plan.actions)} items failed; that is too many to go on",
                 status=error.status,

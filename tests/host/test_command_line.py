@@ -25,7 +25,7 @@ from tests.host.world import (
     schemas_are_registered,
 )
 from tests.tenant import INGEST_CLIENT_ID
-from tests.tenant.contoso import ROOT, contoso
+from tests.tenant.contoso import REPORTS, ROOT, contoso
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -86,6 +86,15 @@ def test_setup_waits_until_all_is_done(world: Contoso, unset: dict[str, str]) ->
     assert [line.split()[:2] for line in first.out.splitlines()] == [["✓", step] for step in steps]
     assert unset["CONNECTION_ID"] in world.tenant.graph.connections
     assert (second.code, second.json()["state"]) == (DONE, "ready")
+
+
+def test_setup_asks_again_until_the_registration_has_settled(unset: dict[str, str]) -> None:
+    """It waits as long as it is told to; in a pipe each step is told once."""
+    told = command({**unset, "REGISTRATION_SETTLE_SECONDS": "1"}, "setup")
+
+    assert told.code == DONE
+    assert [line.split()[1] for line in told.out.splitlines()][-1] == "settle"
+    assert told.out.count("\n") == 5
 
 
 def test_setup_without_waiting_is_not_ready_yet(app: FunctionApp, world: Contoso, unset: dict[str, str]) -> None:
@@ -288,6 +297,20 @@ def test_one_slice_may_leave_the_rest(world: Contoso, ready: dict[str, str]) -> 
     assert 0 < there < 23
     assert (rest.code, rest.json()["outcome"]) == (DONE, "completed")
     assert (rest.json()["run"], rest.json()["created"], rest.json()["slices"]) == (slice_.json()["run"], 23, 2)
+
+
+def test_sync_goes_on_until_the_run_ends(world: Contoso, ready: dict[str, str]) -> None:
+    """However many slices that takes."""
+    drop(world, ready, FIRST_NIGHT)
+    graph = world.tenant.graph
+    graph.latency = 0.1
+    try:
+        told = command({**ready, "SLICE_SECONDS": "1", "MAX_CONCURRENCY": "1"}, "sync", "--json")
+    finally:
+        graph.latency = 0
+
+    assert (told.code, told.json()["outcome"], told.json()["created"]) == (DONE, "completed", 23)
+    assert told.json()["slices"] > 1
 
 
 def test_an_interrupted_sync_goes_on_where_it_was(world: Contoso, ready: dict[str, str]) -> None:
@@ -510,6 +533,22 @@ def test_what_cannot_be_reached_is_told_in_a_sentence(unset: dict[str, str]) -> 
     assert "not-there" in storage.err
     assert "vault" in vault.err
     assert storage.err.count("\n") == vault.err.count("\n") == 1
+
+
+def test_a_mistake_of_ours_is_told_without_what_it_was_about(world: Contoso, unset: dict[str, str]) -> None:
+    """Exit code 1 and its kind; only ``--verbose`` shows the traceback, whose text may hold anything."""
+    with world.storage() as account:
+        name = f"{unset['CONNECTION_ID']}/20261123T020004Z-1a2b.json"
+        account.get_blob_client(REPORTS, name).upload_blob(b'{"damaged": "Ada Lovelace')
+
+    told = command(unset, "runs")
+    as_json = command(unset, "runs", "--json")
+    verbose = command(unset, "runs", "--verbose")
+
+    assert (told.code, told.out, as_json.code, verbose.code) == (FAILED, "", FAILED, FAILED)
+    assert told.err == "internal error (JSONDecodeError); with --verbose the command shows where\n"
+    assert as_json.json()["error"]["code"] == "internal"
+    assert "Traceback" in verbose.err
 
 
 def test_on_a_terminal_a_bar_moves(world: Contoso, ready: dict[str, str]) -> None:

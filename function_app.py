@@ -102,7 +102,13 @@ def health(req: func.HttpRequest) -> func.HttpResponse:  # noqa: ARG001
 
 
 def _run(use: Callable[[Application], Awaitable[T]]) -> T:
-    """Build the application, let one use case work, and close everything: one event loop per invocation."""
+    """Build the application, let one use case work, and close everything: one event loop per invocation.
+
+    Raises:
+        ConnectorError: as the use case says; InternalError in the place of what nobody expected, because the host logs
+            the text of whatever an invocation raises.
+    """
+    from connector.errors import ConnectorError, InternalError
     from connector.events import quieten
     from connector.wiring import open_application
 
@@ -111,17 +117,24 @@ def _run(use: Callable[[Application], Awaitable[T]]) -> T:
             return await use(application)
 
     quieten()
-    return asyncio.run(work())
+    try:
+        return asyncio.run(work())
+    except ConnectorError:
+        raise
+    except Exception as mistake:  # noqa: BLE001 - whatever it is, its text stays here
+        raise InternalError(mistake) from None
 
 
 def _answer(
     use: Callable[[Application], Awaitable[T]], translate: Callable[[T], func.HttpResponse]
 ) -> func.HttpResponse:
     """Return the use case's result as HTTP, or its error as interface §3 words it."""
-    from connector.errors import ConnectorError
+    from connector.errors import ConnectorError, InternalError
 
     try:
         return translate(_run(use))
+    except InternalError:
+        raise  # the host answers 500 and counts the invocation as failed
     except ConnectorError as error:
         return _json({"error": {"code": error.code, "message": error.message}}, status=_status_of(error))
 

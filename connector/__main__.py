@@ -118,9 +118,8 @@ def _command(work: Callable[P, None]) -> Callable[P, None]:
         except Exception as error:
             if _is_verbose():
                 raise
-            # A mistake of ours; its text may hold anything.
-            message = f"internal error ({type(error).__name__}); with --verbose the command shows where"
-            _fail("internal", message, FAILED, as_json=as_json)
+            mistake = errors.InternalError(error)
+            _fail(mistake.code, mistake.message, FAILED, as_json=as_json)
 
     return app.command()(command)
 

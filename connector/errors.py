@@ -18,6 +18,7 @@
     - GraphDenied           401/403: the identity lacks something; the run stops
     - GraphRejected         another 4xx: this request will never work; the next one may
     - GraphUnavailable      429/5xx/no answer, after all patience: try again later
+  + InternalError           a mistake of ours; the entry points make it of whatever else is raised
 
 Messages say what was found, what is allowed and who can mend it. They hold no name, UPN, key or mail of a person:
 whatever may hold one (a cell, a filter, Graph's own error text about an item) stays out.
@@ -25,6 +26,8 @@ whatever may hold one (a cell, a filter, Graph's own error text about an item) s
 
 from __future__ import annotations
 
+import traceback
+from pathlib import PurePath
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -144,3 +147,14 @@ class GraphRejected(GraphError):
 
 class GraphUnavailable(GraphError):
     """429, 5xx or no answer, after all retries."""
+
+
+class InternalError(ConnectorError):
+    """A mistake of ours: it says where, never what about, since the text of an exception may hold anything."""
+
+    code = "internal"
+
+    def __init__(self, mistake: BaseException) -> None:
+        frames = traceback.extract_tb(mistake.__traceback__)[-3:]
+        places = " > ".join(f"{PurePath(frame.filename).name}:{frame.lineno} {frame.name}" for frame in frames)
+        super().__init__(f"internal error: {type(mistake).__name__} at {places}")

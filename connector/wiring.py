@@ -13,7 +13,7 @@ from connector import status, sync
 from connector.core.contracts import labels
 from connector.core.due import unmet_exports
 from connector.core.mapping import load_mapping
-from connector.errors import BadRequest, ConfigurationError, ConnectorError, Forbidden
+from connector.errors import BadRequest, ConfigurationError, Forbidden, StoreError
 from connector.run import Ingest, Services
 from connector.settings import Settings
 from connector.storage.state import State
@@ -169,7 +169,7 @@ class Application:
     # --- health -----------------------------------------------------------------------------------------------------
 
     async def health(self) -> dict[str, Any]:
-        """Return the body of ``GET /health``."""
+        """Return the body of ``GET /health``; ConfigurationError when the mapping is wrong."""
         from connector import doctor
 
         containers = {
@@ -178,10 +178,12 @@ class Application:
             self._settings.reports_container: self._edges.containers.reports,
             self._settings.quarantine_container: self._edges.containers.quarantine,
         }
+        registration = None
         try:
+            await self._mapping()
             registration = await self._state.registration()
-        except ConnectorError:
-            registration = None  # the check of the containers says why
+        except StoreError:
+            pass  # the check of the containers says why
         async with AsyncExitStack() as stack:
             admin = (
                 await stack.enter_async_context(self._edges.graph("admin", self._pace(SETUP_CONCURRENCY)))

@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import pty
+import re
 import shutil
 import signal
 import subprocess
@@ -536,7 +537,7 @@ def test_what_cannot_be_reached_is_told_in_a_sentence(unset: dict[str, str]) -> 
 
 
 def test_a_mistake_of_ours_is_told_without_what_it_was_about(world: Contoso, unset: dict[str, str]) -> None:
-    """Exit code 1 and its kind; only ``--verbose`` shows the traceback, whose text may hold anything."""
+    """Exit code 1, its kind and its place; only ``--verbose`` shows the traceback, whose text may hold anything."""
     with world.storage() as account:
         name = f"{unset['CONNECTION_ID']}/20261123T020004Z-1a2b.json"
         account.get_blob_client(REPORTS, name).upload_blob(b'{"damaged": "Ada Lovelace')
@@ -546,7 +547,7 @@ def test_a_mistake_of_ours_is_told_without_what_it_was_about(world: Contoso, uns
     verbose = command(unset, "runs", "--verbose")
 
     assert (told.code, told.out, as_json.code, verbose.code) == (FAILED, "", FAILED, FAILED)
-    assert told.err == "internal error (JSONDecodeError); with --verbose the command shows where\n"
+    assert re.fullmatch(r"internal error: JSONDecodeError at [\w.]+:\d+ .*\n", told.err)
     assert as_json.json()["error"]["code"] == "internal"
     assert "Traceback" in verbose.err
 

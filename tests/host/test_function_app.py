@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from textwrap import dedent
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +14,7 @@ import pytest
 from connector.settings import Settings
 from tests.host.world import FIRST_NIGHT, FunctionApp, drop, environment, fresh, schemas_are_registered
 from tests.tenant import ADMIN_CLIENT_ID, INGEST_CLIENT_ID
-from tests.tenant.contoso import ROOT, contoso
+from tests.tenant.contoso import REPORTS, ROOT, STATE, contoso
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -523,6 +524,17 @@ def test_health_lists_every_problem_of_the_settings(app: FunctionApp) -> None:
     }
 
 
+def test_health_knows_whether_the_mapping_is_there(app: FunctionApp, ready: dict[str, str]) -> None:
+    """It is a setting like any other, though it is a file."""
+    with app.under({"MAPPING": "nonsense"}):
+        answer = app.get("health")
+
+    (check,) = answer.json()["checks"]
+    assert answer.status_code == 503
+    assert (check["name"], check["status"]) == ("settings", "failed")
+    assert check["detail"] == "MAPPING: there is no mapping 'nonsense'; there are: default"
+
+
 @pytest.mark.parametrize(("method", "route"), sorted(ROUTES - {("GET", "health")}))
 def test_with_wrong_settings_everything_is_unavailable(app: FunctionApp, method: str, route: str) -> None:
     """503, with the same list in the envelope of every error."""
@@ -543,6 +555,42 @@ def test_with_wrong_settings_the_timer_fails_with_the_list(app: FunctionApp) -> 
     assert error is not None
     assert error["type"] == "ConfigurationError"
     assert "TENANT_ID" in error["message"]
+
+
+def test_a_mistake_of_ours_is_told_without_what_it_was_about(
+    app: FunctionApp, world: Contoso, unset: dict[str, str]
+) -> None:
+    """500 without a body; the host logs what was raised, so that says where, and nothing of the data."""
+    with world.storage() as account:
+        name = f"{unset['CONNECTION_ID']}/20261123T020004Z-1a2b.json"
+        account.get_blob_client(REPORTS, name).upload_blob(b'{"damaged": "Ada Lovelace')
+        name = f"{unset['CONNECTION_ID']}/connection.json"
+        account.get_blob_client(STATE, name).upload_blob(b'{"damaged": "Ada Lovelace')
+
+    drop(world, unset, FIRST_NIGHT)
+
+    answer = app.get("runs")
+    error = app.fire("sync_people")
+
+    assert (answer.status_code, answer.content) == (500, b"")
+    assert error is not None
+    assert error["type"] == "InternalError"
+    assert error["message"].startswith("internal error: JSONDecodeError at ")
+    assert "InternalError: internal error: JSONDecodeError at " in app.log.read_text()
+    assert "Lovelace" not in app.log.read_text()
+
+
+def test_functions_answer_side_by_side(app: FunctionApp, world: Contoso, ready: dict[str, str]) -> None:
+    """One worker process serves them all, each invocation with connections of its own; a running sync stops none."""
+    drop(world, ready, FIRST_NIGHT)
+    targets = ["status", "health", "runs", "setup"] * 3
+    with ThreadPoolExecutor() as pool:
+        answers = pool.map(app.get, targets)
+        error = app.fire("sync_people")
+
+    assert [answer.status_code for answer in answers] == [200] * len(targets)
+    assert error is None
+    assert run_report(app)["created"] == 23
 
 
 def test_storage_that_does_not_answer_is_unavailable(app: FunctionApp, unset: dict[str, str]) -> None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
+import re
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -12,9 +15,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from connector.settings import Settings
-from tests.host.world import FIRST_NIGHT, FunctionApp, drop, environment, fresh, schemas_are_registered
+from tests.host.world import FIRST_NIGHT, SECOND_NIGHT, FunctionApp, drop, environment, fresh, schemas_are_registered
 from tests.tenant import ADMIN_CLIENT_ID, INGEST_CLIENT_ID
 from tests.tenant.contoso import REPORTS, ROOT, STATE, contoso
+from tests.tenant.graph.faults import Refused
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -383,6 +387,31 @@ def test_a_refused_export_does_not_fail_the_invocation(app: FunctionApp, world: 
     assert error is None
     assert run_report(app)["outcome"] == "refused"
     assert run_report(app)["error"]["code"] == "missing_column"
+
+
+def test_nothing_that_is_logged_is_about_a_person(app: FunctionApp, world: Contoso, ready: dict[str, str]) -> None:
+    """Whatever goes well or wrong: no name, UPN, mail, phone or key is in anything the process ever printed."""
+    graph = world.tenant.graph
+    drop(world, ready, FIRST_NIGHT)
+    graph.fault_when(lambda seen: seen.method == "PUT", Refused(400, message="Helena Lindqvist is no good"), times=2)
+    app.fire("sync_people")
+    drop(world, ready, SECOND_NIGHT)
+    app.fire("sync_people")
+    app.get(f"runs/{run_report(app)['run']}")
+    app.get("status")
+    personal = {
+        row[column].casefold()
+        for night in (FIRST_NIGHT, SECOND_NIGHT)
+        for row in csv.DictReader(io.StringIO(night.decode()))
+        for column in ("EmployeeId", "UserPrincipalName", "DisplayName", "FirstName", "LastName", "Email", "Phone")
+        if row[column]
+    }
+
+    log = app.log.read_text().casefold()
+
+    assert '"event": "sync.completed"' in log
+    assert '"event": "item.failed"' in log
+    assert [value for value in personal if re.search(rf"(?<!\w){re.escape(value)}(?!\w)", log)] == []
 
 
 @pytest.mark.parametrize(("body", "full"), [(b"", False), (b"{}", False), (b'{"full": true}', True)])

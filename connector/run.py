@@ -52,7 +52,7 @@ from connector.core.population import ExportFile, Reading, is_correction, read_p
 from connector.core.quarantine import quarantine_file, quarantine_name
 from connector.core.report import MAX_LISTED, Counts, ListedRow, Report, dump_report, load_report
 from connector.core.setup import schema_contained
-from connector.errors import ConnectorError, ExportError, LeaseLost, NotReady, StateChanged
+from connector.errors import ConnectorError, ExportError, LeaseLost, NotReady, StateChanged, StoreError
 from connector.events import emit
 from connector.offload import offload
 
@@ -74,6 +74,9 @@ if TYPE_CHECKING:
     from connector.storage.state import Lease, State
 
 KEPT_REFUSALS: Final = 20
+
+LEDGER_MISSING: Final = "ledger_missing"
+"""The one failure of our own memory that counts as a refusal: nobody can say what Graph holds (interface §10)."""
 
 
 class Users(Protocol):
@@ -181,6 +184,10 @@ class _PlanOutdated(ConnectorError):
     pass
 
 
+class _CopyMissing(ConnectorError):
+    pass
+
+
 class _Refusal(Exception):  # carries a verdict up to where the run ends
     def __init__(self, code: str, message: str, actions: tuple[Delete | Upsert, ...]) -> None:
         super().__init__(message)
@@ -206,14 +213,7 @@ class Run:
         """Plan and carry out ``work``; return its report. The head is committed by then, unless the lease was lost."""
         # The epoch grows with every lease, so runs of one second still have their order in their names.
         run = f"{self._services.clock.now():%Y%m%dT%H%M%SZ}-{self._at.head.epoch:04x}"
-        report = Report(
-            run=run,
-            connection=self._settings.connection_id,
-            trigger=self._at.trigger,
-            outcome="failed",
-            started=moment(self._now),
-            reasons=work.reasons,
-        )
+        report = self._report(run, work)
         emit("sync.started", run=run, trigger=self._at.trigger, reasons=work.reasons)
         with TemporaryDirectory(prefix="people-connector-") as folder:
             chosen: Input | None = None
@@ -227,6 +227,16 @@ class Run:
                 raise
             except ConnectorError as error:
                 return await self._fail(report, chosen.fresh if chosen else None, error)
+
+    def _report(self, run: str, work: Work) -> Report:
+        return Report(
+            run=run,
+            connection=self._settings.connection_id,
+            trigger=self._at.trigger,
+            outcome="failed",
+            started=moment(self._now),
+            reasons=work.reasons,
+        )
 
     async def _input(self, work: Work, folder: Path) -> Input:
         if work.kind == "again":
@@ -253,32 +263,43 @@ class Run:
                 raise NotReady("the export was replaced while it was read; the next tick takes the new one") from error
         file = ExportFile(dropped.name, lambda: path.open("rb"))
         digest = await offload(path.stat().st_size, lambda: _file_digest(path))
-        manifest = await self._manifest(dropped.name)
-        if manifest and manifest.get("sha256", "").casefold() != digest:
+        manifest = await self._manifest(dropped)
+        if manifest and manifest["sha256"].casefold() != digest:
             raise ExportError(
                 "the file is not the one its manifest names by sha256; upload both again", code="truncated"
             )
         partial = (manifest or {}).get("kind") == "partial" or is_correction(file)
         return replace(dropped.mark(), sha256=digest, partial=partial, rows=(manifest or {}).get("rows", 0)), file
 
-    async def _manifest(self, name: str) -> dict[str, Any] | None:
-        blob = await self._services.exports.read(name + MANIFEST)
-        if blob is None:
+    async def _manifest(self, dropped: Dropped) -> dict[str, Any] | None:
+        """Return what stands beside an export; a manifest older than its export speaks of another upload."""
+        blob = await self._services.exports.read(dropped.name + MANIFEST)
+        if blob is None or blob.info.last_modified.timestamp() < dropped.modified:
             return None
         try:
             manifest = orjson.loads(blob.data)
         except orjson.JSONDecodeError:
             manifest = None
-        if not isinstance(manifest, dict) or "sha256" not in manifest:
+        if not isinstance(manifest, dict) or not isinstance(manifest.get("sha256"), str):
             raise ExportError("the manifest is no JSON object with a sha256", code="truncated")
+        if manifest.get("kind", "complete") not in ("complete", "partial"):
+            raise ExportError("the manifest's kind is unknown; allowed: complete, partial", code="truncated")
+        if not isinstance(manifest.get("rows", 0), int):
+            raise ExportError("the manifest's rows are no number", code="truncated")
         if manifest.get("files"):
             raise ExportError("the manifest lists several files; this release reads one", code="truncated")
         return manifest
 
     async def _from_copy(self, mark: ExportMark, folder: Path, number: int) -> ExportFile:
         path = folder / f"copy-{number}"
-        with path.open("wb") as stream:
-            await self._state.container.download_to(mark.copy, stream)
+        try:
+            with path.open("wb") as stream:
+                await self._state.container.download_to(mark.copy, stream)
+        except StateChanged as error:
+            raise _CopyMissing(
+                "our copy of the last export is not in the state container any more; the next export mends it",
+                code="copy_missing",
+            ) from error
         return ExportFile(mark.name, lambda: path.open("rb"))
 
     async def _read(self, chosen: Input) -> Reading:
@@ -484,11 +505,15 @@ class Run:
 
     async def resume(self, mark: RunMark, work: Work) -> Report | None:
         """Go on with an unfinished run; None when it was superseded: it is folded, and a new plan is needed."""
-        plan, facts = await self._state.plan(mark.id)
-        before = await self._state.progress(mark.id, mark.epochs)
-        report = load_report(facts["report"])
-        report = replace(report, slices=len(mark.epochs) + 1, trigger=self._at.trigger)
-        ledger = await self._ledger()
+        report = self._report(mark.id, work)
+        try:
+            plan, facts = await self._state.plan(mark.id)
+            before = await self._state.progress(mark.id, mark.epochs)
+            report = load_report(facts["report"])
+            report = replace(report, slices=len(mark.epochs) + 1, trigger=self._at.trigger)
+            ledger = await self._ledger()
+        except StoreError as error:
+            return await self._fail(report, mark.export, error)
         if not self._may_resume(mark, work):
             await self._supersede(report, ledger, plan, before)
             return None
@@ -505,7 +530,7 @@ class Run:
                 known = _known_by(plan, ledger)
                 references = resolve_references(people.people, ledger.entries, known, others=people.rejected)
                 return await self._apply(Planned(report, chosen, ledger, plan, known, references), before)
-            except _PlanOutdated:
+            except (_PlanOutdated, _CopyMissing):
                 await self._supersede(report, ledger, plan, await self._state.progress(mark.id, epochs))
                 return None
             except (LeaseLost, StateChanged):
@@ -652,7 +677,8 @@ class Run:
     async def _fail(self, report: Report, export: ExportMark | None, error: ConnectorError) -> Report:
         """End an invocation that could not go on. A run whose plan is stored stays unfinished and is resumed later."""
         report = replace(report, error={"code": error.code, "message": error.message})
-        report = self._finished(report, "failed", None, None)
+        outcome: Outcome = "refused" if error.code == LEDGER_MISSING else "failed"
+        report = self._finished(report, outcome, None, None)
         await self._publish(report)
         await self._commit(replace(self._at.head.failed(export, now=self._now), last_run=report.run))
         return await self._end(report)

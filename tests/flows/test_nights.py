@@ -479,9 +479,20 @@ async def test_a_true_manifest_settles_an_export_at_once(world: World):
     assert (await world.tick(after=1) or {})["updated"] == 1
 
 
-@pytest.mark.parametrize("promised", [{"sha256": "0" * 64}, {"rows": 4}])
+@pytest.mark.parametrize(
+    "promised",
+    [
+        {"sha256": "0" * 64},
+        {"rows": 4},
+        {"rows": "three"},
+        {"sha256": None},
+        {"kind": "delta"},
+        {"kind": []},
+        {"files": ["people-2.csv", "people-3.csv"]},
+    ],
+)
 async def test_an_export_that_is_not_as_its_manifest_says_is_refused(world: World, promised: dict[str, Any]):
-    """Another sha256 or number of rows than promised: the file is not whole."""
+    """Another sha256 or number of rows than promised, or a promise that nobody understands: the file is not taken."""
     await world.drop("people-2.csv", [ADA, BEN | {"JobTitle": "Principal"}, CYD])
     await world.promise("people-2.csv", **promised)
 
@@ -489,6 +500,30 @@ async def test_an_export_that_is_not_as_its_manifest_says_is_refused(world: Worl
 
     assert (report["outcome"], report["error"]["code"]) == ("refused", "truncated")
     assert world.requests == []
+
+
+async def test_a_manifest_that_is_no_json_refuses_its_export(world: World):
+    """A manifest that cannot be read promises nothing, so the export is not taken."""
+    await world.drop("people-2.csv", [ADA, BEN | {"JobTitle": "Principal"}, CYD])
+    await world.drop("people-2.csv.manifest.json", b"rows: 3")
+
+    report = await world.tick() or {}
+
+    assert (report["outcome"], report["error"]["code"]) == ("refused", "truncated")
+
+
+async def test_a_manifest_of_an_older_version_says_nothing(world: World):
+    """A manifest older than its export speaks of another upload: the export settles by age, as without one."""
+    await world.drop("people-2.csv", STAFF)
+    await world.promise("people-2.csv", rows=3)
+    world.wait(MINUTE)
+    await world.drop("people-2.csv", [ADA, BEN | {"JobTitle": "Principal"}])
+
+    early = await world.tick(after=1)
+    report = await world.tick() or {}
+
+    assert early is None
+    assert (report["outcome"], report["updated"], report["grace"]) == ("completed", 1, 1)
 
 
 async def test_a_manifest_can_make_an_export_partial(world: World):

@@ -1,0 +1,520 @@
+"""Processes that run out of time, die or lose their lease: the next one goes on, and Graph ends as HR says."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from connector.errors import LeaseLost, NotReady
+from tests.flows.world import CONNECTION, DAY, KILLED, Row, World, a_person, a_world, item_of, people
+from tests.tenant.graph.faults import Kill
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+HEAD = f"{CONNECTION}/head.json"
+
+BOSS = a_person("E1", title="Director")
+MOVER = a_person("E2", manager="E1")
+LEAVER = a_person("E3", manager="E1")
+CLERK = a_person("E4", manager="E2")
+JOINER = a_person("E5", manager="E2")
+
+FIRST = [BOSS, MOVER, LEAVER, CLERK]
+SECOND = [BOSS, MOVER | {"JobTitle": "Chief"}, CLERK | {"HireDate": "soon"}, JOINER]
+"""A mover, a leaver by absence, a rejected row, a joiner."""
+THIRD = [BOSS | {"JobTitle": "President"}, LEAVER, CLERK, a_person("E6", manager="E5")]
+"""The leaver is back, the mover and the joiner of last night are gone, and there is another joiner."""
+
+
+async def before(rows: list[Row] | None = None, **settings: object) -> World:
+    """Return a world after the first night, in which HR has just dropped the next export."""
+    world = await a_world(LEAVER_GRACE_EXPORTS=0, **settings)
+    await world.night(FIRST)
+    world.wait(DAY)
+    await hr_drops(world, rows or SECOND)
+    return world
+
+
+async def hr_drops(world: World, rows: list[Row]) -> None:
+    world.follow(rows)
+    await world.drop(f"people-{world.clock.now():%Y-%m-%d-%H%M}.csv", rows)
+
+
+async def is_at_rest(world: World) -> bool:
+    """Tell whether no run is unfinished and nothing is left of one."""
+    no_run = (await world.head()).run is None
+    return no_run and not any("/runs/" in name for name in world.blobs("state"))
+
+
+def writes_of(world: World, begun: int) -> int:
+    return sum(seen.method in {"PUT", "DELETE"} for seen in world.graph.requests[begun:])
+
+
+# --- out of time ----------------------------------------------------------------------------------------------------
+
+
+async def test_a_run_that_runs_out_of_time_goes_on_at_the_next_tick():
+    """SLICE_SECONDS ends an invocation, not the run: counts are cumulative, slices are counted."""
+    world = await a_world(SLICE_SECONDS=10, MAX_CONCURRENCY=4)
+    world.graph.latency = 1
+
+    first = await world.night(people(100))
+    so_far = len(world.graph.items)
+    later = await world.settle()
+
+    assert first["outcome"] == "partial"
+    assert first["created"] == so_far
+    assert 0 < so_far < 100
+    assert [report["outcome"] for report in later] == ["partial"] * (len(later) - 1) + ["completed"]
+    assert {report["run"] for report in later} == {first["run"]}
+    assert [report["slices"] for report in later] == list(range(2, len(later) + 2))
+    assert later[-1]["created"] == 100
+    assert later[-1]["people"] == 100
+    assert len(world.graph.items) == 100
+    assert await is_at_rest(world)
+
+
+async def test_a_slice_ends_in_time():
+    """An invocation is over soon after SLICE_SECONDS, whatever Graph is doing."""
+    world = await a_world(SLICE_SECONDS=10, MAX_CONCURRENCY=4)
+    world.graph.latency = 1
+    world.graph.throttle(times=1, after=30, retry_after=300)
+    world.wait(DAY)
+    world.follow(people(100))
+    await world.drop("people.csv", people(100))
+    begun = world.clock.monotonic()
+
+    report = await world.tick(after=300) or {}
+
+    assert report["outcome"] == "partial"
+    assert world.clock.monotonic() - begun <= 300 + 10 + 30
+
+
+async def test_no_slice_sends_anything_twice():
+    """A run in many slices makes exactly the writes of a run in one."""
+    world = await a_world(SLICE_SECONDS=5, MAX_CONCURRENCY=3)
+    world.graph.latency = 1
+    world.follow(people(60))
+    await world.drop("people.csv", people(60))
+
+    reports = await world.settle()
+
+    assert len(reports) > 3
+    assert writes_of(world, 0) == len(world.graph.items) == 60
+
+
+async def test_a_newer_export_supersedes_an_unfinished_run():
+    """A newer complete export ends an unfinished run; what it had done is remembered, and the new one is planned."""
+    world = await a_world(SLICE_SECONDS=10, MAX_CONCURRENCY=4)
+    world.graph.latency = 1
+    first = await world.night(people(100))
+    done = first["created"]
+    await world.drop("newer.csv", people(100))
+
+    reports = await world.settle()
+
+    superseded = next(name for name in world.blobs("reports") if name.endswith(f"{first['run']}.json"))
+    assert b'"outcome": "superseded"' in world.blobs("reports")[superseded]
+    assert reports[-1]["outcome"] == "completed"
+    assert reports[-1]["unchanged"] == done
+    assert reports[-1]["updated"] <= 8  # in doubt: perhaps there already
+    assert reports[-1]["created"] + reports[-1]["updated"] + done == 100
+    assert len(world.graph.items) == 100
+    assert await is_at_rest(world)
+
+
+async def test_changed_settings_supersede_an_unfinished_run():
+    """A run goes on only where it would still do the same: another PILOT makes a new plan."""
+    world = await a_world(SLICE_SECONDS=10, MAX_CONCURRENCY=4)
+    world.graph.latency = 1
+    first = await world.night(people(100))
+    world.decide(PILOT="p1@contoso.com")
+
+    reports = await world.settle()
+
+    assert reports[-1]["run"] != first["run"]
+    assert len(world.graph.items) <= first["created"] + 8
+
+
+async def test_a_correction_does_not_supersede_an_unfinished_run():
+    """A partial file that arrives meanwhile is applied afterwards, and loses nothing of the run."""
+    world = await a_world(SLICE_SECONDS=10, MAX_CONCURRENCY=4)
+    world.graph.latency = 1
+    await world.night(people(100))
+    await world.drop("mended.csv", [people(1)[0] | {"JobTitle": "Chief", "_error_code": "x"}])
+
+    await world.settle()
+
+    assert len(world.graph.items) == 100
+    assert world.title("p1@contoso.com") == "Chief"
+
+
+async def test_an_outage_in_the_middle_loses_nothing():
+    """A run that gets no token any more ends as failed; what it had done stays done, and the rest is planned again."""
+    world = await a_world(SLICE_SECONDS=10, MAX_CONCURRENCY=4)
+    world.graph.latency = 1
+    first = await world.night(people(100))
+    world.no_token = "the vault does not answer"
+
+    failed = await world.tick() or {}
+    world.no_token = ""
+    await world.settle()
+
+    assert (failed["run"], failed["outcome"], failed["created"]) == (first["run"], "failed", first["created"])
+    assert len(world.graph.items) == 100
+    assert writes_of(world, 0) <= 100 + 8
+    assert await is_at_rest(world)
+
+
+# --- dead -----------------------------------------------------------------------------------------------------------
+
+
+async def undisturbed(rows: list[Row], **settings: object) -> tuple[dict[str, Any], dict[str, int], int]:
+    """Return items, requests per container and Graph writes of a night in which nobody dies."""
+    world = await before(rows, **settings)
+    begun = {name: getattr(world.containers, name).requests for name in CONTAINERS}
+    seen = len(world.graph.requests)
+    await world.tick()
+    requests = {name: getattr(world.containers, name).requests - begun[name] for name in CONTAINERS}
+    requests["graph"] = len(world.graph.requests) - seen
+    return dict(world.graph.items), requests, writes_of(world, seen)
+
+
+CONTAINERS = ("exports", "state", "reports", "quarantine")
+
+
+def deaths(requests: dict[str, int]) -> Iterator[tuple[str, int, bool]]:
+    """Yield every place at which the process of a night can die: where, at which request, after its effect or not."""
+    for place, count in requests.items():
+        for position in range(count):
+            yield place, position, False
+            yield place, position, True
+
+
+def let_it_die(world: World, place: str, position: int, *, after_effect: bool) -> None:
+    if place == "graph":
+        world.graph.fault(len(world.graph.requests) + position, Kill(effect=after_effect))
+    else:
+        blobs = getattr(world.containers, place)
+        blobs.kill(blobs.requests + position + 1, after_effect=after_effect)
+
+
+def nobody_dies_any_more(world: World) -> None:
+    world.graph.clear_faults()
+    for name in CONTAINERS:
+        getattr(world.containers, name).mend()
+
+
+@pytest.mark.parametrize("concurrency", [1, 16])
+async def test_a_death_anywhere_is_survived(concurrency: int):
+    """Killed at any request to Graph or storage, the night ends at the next ticks as if nothing had happened."""
+    items, requests, writes = await undisturbed(SECOND, MAX_CONCURRENCY=concurrency)
+    assert requests["graph"] == 4
+    assert requests["state"] > 20
+    for place, position, after_effect in deaths(requests):
+        where = f"{place} {position} {'after' if after_effect else 'before'}"
+        world = await before(MAX_CONCURRENCY=concurrency)
+        seen = len(world.graph.requests)
+        let_it_die(world, place, position, after_effect=after_effect)
+        with suppress(*KILLED):
+            await world.tick()
+        nobody_dies_any_more(world)
+
+        await world.settle()
+
+        assert world.graph.items == items, where
+        assert set((await world.ledger()).entries) == {"E1", "E2", "E4", "E5"}, where
+        assert all(entry.state == "sent" for entry in (await world.ledger()).entries.values()), where
+        assert (await world.head()).run is None, where
+        assert writes_of(world, seen) - writes <= 2 * concurrency, where
+
+
+async def test_a_death_anywhere_and_a_newer_export_are_survived():
+    """Killed anywhere, with a newer export before the next tick: Graph ends as the newer export says, nothing else."""
+    _, requests, _ = await undisturbed(SECOND)
+    items, _, _ = await undisturbed(THIRD)
+    for place, position, after_effect in deaths(requests):
+        where = f"{place} {position} {'after' if after_effect else 'before'}"
+        world = await before()
+        let_it_die(world, place, position, after_effect=after_effect)
+        with suppress(*KILLED):
+            await world.tick()
+        nobody_dies_any_more(world)
+        await hr_drops(world, THIRD)
+
+        await world.settle()
+        world.wait(DAY)
+        await hr_drops(world, THIRD)  # whoever was managed by a leaver is told so
+        await world.settle()
+
+        assert set(world.graph.items) == set(items), where
+        assert world.title("e1@contoso.com") == "President", where
+        assert set((await world.ledger()).entries) == {"E1", "E3", "E4", "E6"}, where
+        assert (await world.head()).run is None, where
+
+
+@pytest.mark.parametrize("seed", range(20))
+async def test_many_deaths_in_a_row_are_survived(seed: int):
+    """Process after process dies somewhere; the first one that lives ends the night as HR says."""
+    items, requests, _ = await undisturbed(SECOND)
+    dice = random.Random(seed)  # noqa: S311
+    world = await before()
+    for _ in range(8):
+        place = dice.choice([*requests])
+        let_it_die(world, place, dice.randrange(requests[place]), after_effect=dice.random() < 0.5)
+        with suppress(*KILLED):
+            await world.tick()
+        nobody_dies_any_more(world)
+
+    await world.settle()
+
+    assert world.graph.items == items
+    assert (await world.head()).run is None
+    assert set((await world.ledger()).entries) == {"E1", "E2", "E4", "E5"}
+
+
+@pytest.mark.parametrize("position", [1, 5, 6, 17, 18, 19, 33, 60])
+async def test_a_death_costs_few_needless_writes(position: int):
+    """What was announced and in doubt is sent again, never more than twice MAX_CONCURRENCY."""
+    world = await a_world(MAX_CONCURRENCY=4)
+    world.graph.latency = 0.1
+    world.follow(people(60))
+    await world.drop("people.csv", people(60))
+    world.graph.fault(len(world.graph.requests) + position, Kill())
+    with suppress(*KILLED):
+        await world.tick()
+
+    reports = await world.settle()
+
+    assert reports[-1]["created"] == 60
+    assert len(world.graph.items) == 60
+    assert writes_of(world, 0) - 60 <= 8
+
+
+async def test_a_dead_run_keeps_its_name():
+    """The run that died is the one that is resumed: one run, two slices."""
+    world = await before()
+    world.graph.fault(len(world.graph.requests) + 2, Kill())
+    with suppress(*KILLED):
+        await world.tick()
+    run = (await world.head()).run
+
+    report = (await world.settle())[-1]
+
+    assert run is not None
+    assert (report["run"], report["slices"]) == (run.id, 2)
+    assert (report["created"], report["updated"], report["deleted"], report["rejected"]) == (1, 1, 1, 1)
+
+
+# --- the lease ------------------------------------------------------------------------------------------------------
+
+
+async def test_a_tick_leaves_a_run_of_another_process_alone():
+    """While somebody else holds the lease, a tick does nothing; when the lease has run out, the next one works."""
+    world = await before()
+    await world.containers.state.acquire_lease(HEAD, seconds=60)
+
+    world.decide(EXPORT_SETTLE_SECONDS=0)
+    state = await world.ticked(after=1)
+    requests = world.requests
+    report = await world.tick() or {}
+
+    assert state == "busy"
+    assert requests == []
+    assert report["outcome"] == "completed"
+
+
+async def test_a_wish_is_kept_while_another_process_works():
+    """A tick that finds the lease taken forgets nobody's wish."""
+    world = await before()
+    await world.tick()
+    await world.application().ask_for_sync(b'{"full": true}')
+    await world.containers.state.acquire_lease(HEAD, seconds=60)
+
+    state = await world.ticked(after=1)
+    report = await world.tick() or {}
+
+    assert state == "busy"
+    assert report["updated"] == 3
+
+
+async def test_a_process_that_loses_its_lease_stops():
+    """Somebody else has the lease by now: no further write begins, and nothing is committed."""
+    world = await a_world(MAX_CONCURRENCY=2)
+    world.graph.latency = 5
+    world.follow(people(100))
+    await world.drop("people.csv", people(100))
+    heads: list[bytes] = []
+    world.wait(300)
+
+    async def another_takes_over() -> None:
+        await world.clock.sleep(40)
+        world.containers.state.break_lease(HEAD)  # type: ignore[attr-defined]
+        await world.containers.state.acquire_lease(HEAD, seconds=60)
+        heads.append(world.blobs("state")[HEAD])
+
+    other = asyncio.create_task(another_takes_over())
+    with pytest.raises(LeaseLost):
+        await world.tick(after=0)
+    await other
+
+    assert world.blobs("state")[HEAD] == heads[0]
+    assert len(world.graph.items) < 40
+    world.graph.latency = 0
+    await world.settle()
+    assert len(world.graph.items) == 100
+
+
+# --- whose ledger is it? --------------------------------------------------------------------------------------------
+
+
+async def test_a_connection_set_up_anew_is_filled_anew():
+    """After a teardown and a new setup everyone is sent, and nobody is deleted."""
+    world = await a_world(LEAVER_GRACE_EXPORTS=0)
+    await world.night(FIRST)
+    await world.teardown()
+    gone = dict(world.graph.items)
+    await world.setup()
+
+    report = await world.tick() or {}
+
+    assert gone == {}
+    assert (report["outcome"], report["created"], report["deleted"]) == ("completed", 4, 0)
+    assert world.title("e1@contoso.com") == "Director"
+
+
+async def test_during_a_teardown_no_tick_works():
+    """A connection that is about to go takes no items."""
+    world = await before()
+    await world.application().teardown(confirm=CONNECTION)
+
+    state = await world.ticked()
+
+    assert state in {"paused", "not_ready"}
+    assert world.writes() == []
+
+
+async def test_a_head_without_its_ledger_does_nothing():
+    """Without the ledger nobody can say what Graph holds: refused, and the sentence says what to do."""
+    world = await before()
+    lost = next(name for name in world.blobs("state") if "/ledger/" in name)
+    await world.containers.state.delete(lost)
+    items = dict(world.graph.items)
+
+    report = await world.tick() or {}
+
+    assert (report["outcome"], report["error"]["code"]) == ("refused", "ledger_missing")
+    assert "sync --full --rebuild" in report["error"]["message"]
+    assert world.graph.items == items
+    assert world.writes() == []
+
+
+async def test_a_ledger_that_is_restored_is_used():
+    """Once the operator has restored the ledger, the export is taken."""
+    world = await before()
+    lost = next(name for name in world.blobs("state") if "/ledger/" in name)
+    data = world.blobs("state")[lost]
+    await world.containers.state.delete(lost)
+    await world.tick()
+    await world.containers.state.write(lost, data)
+
+    reports = await world.settle()
+
+    assert reports[-1]["outcome"] == "completed"
+    assert world.holds("E1", "E2", "E4", "E5")
+
+
+async def an_unfinished_run() -> World:
+    """Return a world in which the process of the second night has died after its plan was stored."""
+    world = await before()
+    world.graph.fault(len(world.graph.requests) + 2, Kill())
+    with suppress(*KILLED):
+        await world.tick()
+    assert (await world.head()).run is not None
+    return world
+
+
+@pytest.mark.parametrize(("part", "code"), [("/ledger/", "ledger_missing"), ("/plan", "plan_missing")])
+async def test_an_unfinished_run_that_cannot_be_understood_is_left_alone(part: str, code: str):
+    """Without its plan or the ledger a run cannot go on: each attempt says why, and nothing is sent or deleted."""
+    world = await an_unfinished_run()
+    lost = max(name for name in world.blobs("state") if part in name)
+    data = world.blobs("state")[lost]
+    await world.containers.state.delete(lost)
+    items = dict(world.graph.items)
+
+    report = await world.tick() or {}
+    later = [await world.tick() for _ in range(8)]
+    untouched = world.graph.items == items
+    await world.containers.state.write(lost, data)
+    await world.settle()
+    world.wait(DAY)
+    await world.settle()
+
+    assert report["error"]["code"] == code
+    assert 1 <= sum(each is not None for each in later) <= 4
+    assert untouched
+    assert world.holds("E1", "E2", "E4", "E5")
+    assert await is_at_rest(world)
+
+
+async def test_an_unfinished_run_without_its_copy_is_planned_again():
+    """When our copy of the export is lost, what was done is folded and the export itself is read again."""
+    world = await an_unfinished_run()
+    for name in [name for name in world.blobs("state") if "/exports/" in name]:
+        await world.containers.state.delete(name)
+
+    await world.settle()
+
+    assert world.holds("E1", "E2", "E4", "E5")
+    assert world.title("e2@contoso.com") == "Chief"
+    assert await is_at_rest(world)
+
+
+async def test_going_through_the_last_export_without_its_copy_fails_until_the_next_export():
+    """Without our copy nothing can be gone through again: it says so, and the next export goes on as ever."""
+    world = await before()
+    await world.tick()
+    for name in [name for name in world.blobs("state") if "/exports/" in name]:
+        await world.containers.state.delete(name)
+    await world.application().ask_for_sync(b'{"full": true}')
+
+    report = await world.tick() or {}
+    await hr_drops(world, [*SECOND, a_person("E7")])
+    reports = await world.settle()
+
+    assert (report["outcome"], report["error"]["code"]) == ("failed", "copy_missing")
+    assert reports[-1]["outcome"] == "completed"
+    assert world.holds("E1", "E2", "E4", "E5", "E7")
+
+
+async def test_when_all_state_is_lost_setup_adopts_the_connection():
+    """With the whole state container lost nothing is done until setup adopts: then everyone is sent, nobody deleted."""
+    world = await a_world(LEAVER_GRACE_EXPORTS=0)
+    await world.night(FIRST)
+    for name in list(world.blobs("state")):
+        await world.containers.state.delete(name)
+    waiting = await world.ticked()
+    await world.setup()
+
+    reports = await world.settle()
+
+    assert waiting == "not_ready"
+    assert (reports[-1]["outcome"], reports[-1]["created"], reports[-1]["deleted"]) == ("completed", 4, 0)
+    assert set(world.graph.items) == {item_of(row["EmployeeId"]) for row in FIRST}
+
+
+async def test_another_contract_of_the_connection_is_refused():
+    """State of another tenant is not taken for ours."""
+    world = await before()
+    world.decide(TENANT_ID="11111111-2222-4333-8444-555555555555")
+
+    with pytest.raises(NotReady, match="another tenant"):
+        await world.tick()
+
+    assert world.requests == []

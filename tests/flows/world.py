@@ -138,12 +138,15 @@ def item_of(key: str) -> str:
 
 @dataclass(slots=True)
 class Vault:
-    """The vault, as far as anybody asks after it: both secrets live for some time."""
+    """The vault, as far as anybody asks after it: both secrets live for some time, unless it is ``down``."""
 
     world: World
     days: float = 100
+    down: str = ""
 
     async def credential_state(self, identity: Identity) -> CredentialState:
+        if self.down:
+            raise CredentialError(self.down)
         expires = self.world.clock.now() + timedelta(days=self.days)
         return CredentialState(identity, f"{identity}-client-secret", expires, self.days < 21, previous=False)
 

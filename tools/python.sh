@@ -21,7 +21,9 @@ else:
     except ImportError as error:
         missing.append(error.name or "a part of its library")
     minor = "%d.%d" % sys.version_info[:2]
-    print("lacks %s %s" % (minor, "+".join(sorted(set(missing)))) if missing else "usable %s %s" % (minor, sys.executable))
+    # Of an environment that is switched on (ours, perhaps, which may be made anew): the Python it was made with.
+    python = sys.executable if sys.prefix == sys.base_prefix else sys._base_executable
+    print("lacks %s %s" % (minor, "+".join(sorted(set(missing)))) if missing else "usable %s %s" % (minor, python))
 '
 
 rejected=''

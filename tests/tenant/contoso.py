@@ -13,11 +13,14 @@ from typing import TYPE_CHECKING, Final
 from connector.clock import SystemClock
 from tests.tenant import Tenant
 from tests.tenant.azurite import azurite
+from tests.tenant.wire import Reply, serve_asgi
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from azure.storage.blob import BlobServiceClient
+
+    from tests.tenant.wire import Receive, Request, Scope, Send
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 SAMPLES: Final = ROOT / "samples"
@@ -46,7 +49,7 @@ class Contoso:
     def follow(self, export: bytes) -> None:
         """Let IT follow HR: joiners get accounts, renamed people new UPNs. Entra knows names and departments only."""
         graph = self.tenant.graph
-        for row in csv.DictReader(io.StringIO(export.decode("utf-8"))):
+        for row in csv.DictReader(io.StringIO(export.decode("utf-8-sig"))):
             employee, upn = row["EmployeeId"], row["UserPrincipalName"]
             if employee in self._accounts:
                 known = graph.users[self._accounts[employee]]
@@ -69,6 +72,25 @@ class Contoso:
     def storage(self) -> BlobServiceClient:
         """Return a client of the HR storage account, to be closed by the caller."""
         return storage(self.settings)
+
+
+class ItDepartment:
+    """Contoso's IT on loopback: whoever drops an export sends it here first, so that joiners have their accounts."""
+
+    def __init__(self, world: Contoso) -> None:
+        self._world = world
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve as an ASGI app."""
+        await serve_asgi(self, scope, receive, send)
+
+    async def answer(self, request: Request) -> Reply:
+        """Follow the export in the body; one that IT cannot read changes nothing in Entra."""
+        try:
+            self._world.follow(request.body)
+        except (KeyError, UnicodeDecodeError, csv.Error):
+            return Reply(422)
+        return Reply(204)
 
 
 def storage(settings: Mapping[str, str]) -> BlobServiceClient:

@@ -11,10 +11,12 @@ import threading
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Final
 
+import httpx
 from rich.text import Text
 
-from tests.tenant.contoso import EXPORTS, NIGHTS, PORTS, ROOT, SAMPLES, contoso, storage
+from tests.tenant.contoso import EXPORTS, NIGHTS, PORTS, ROOT, SAMPLES, ItDepartment, contoso, storage
 from tests.tenant.functions_host import FunctionsHost
+from tests.tenant.serve import Mount, Served
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
 
 FOLDER: Final = ROOT / ".serve"
 SETTINGS: Final = "local.settings.json"
+IT_URL: Final = "it.url"
 PORT: Final = 7071
 SCHEDULE: Final = "*/15 * * * * *"
 """Every 15 seconds instead of minutes: somebody is watching."""
@@ -50,8 +53,10 @@ def stay_up(console: Console, folder: Path, *, tenant_only: bool, free_ports: bo
         stack.callback(shutil.rmtree, folder, ignore_errors=True)
         world = stack.enter_context(contoso(directory=folder / "tls", ports=ports, schema_seconds=10, settle_seconds=5))
         world.settings["SYNC_SCHEDULE"] = SCHEDULE
-        for sample in NIGHTS:
-            world.follow((SAMPLES / sample).read_bytes())
+        world.follow((SAMPLES / NIGHTS[0]).read_bytes())
+        it = Served({"it": Mount(ItDepartment(world), tls=False)}, directory=folder / "it")
+        stack.enter_context(it)
+        (folder / IT_URL).write_text(it.urls["it"], encoding="utf-8")
         _write_settings(folder, world.settings)
         if tenant_only:
             console.print("The local tenant is up. Now, in another terminal:")
@@ -70,13 +75,14 @@ def stay_up(console: Console, folder: Path, *, tenant_only: bool, free_ports: bo
 
 
 def drop(console: Console, folder: Path, export: Path, name: str) -> None:
-    """Upload an export to the storage of the tenant that ``make serve`` runs.
+    """Let IT follow an export, then upload it to the storage of the tenant that ``make serve`` runs.
 
     Raises:
         OSError: nothing is being served, or there is no such file.
     """
     if not (folder / SETTINGS).is_file():
         raise FileNotFoundError("nothing is being served; start it with make serve")
+    httpx.post((folder / IT_URL).read_text(encoding="utf-8"), content=export.read_bytes())
     settings = json.loads((folder / SETTINGS).read_text(encoding="utf-8"))["Values"]
     with storage(settings) as account:
         account.get_blob_client(EXPORTS, name).upload_blob(export.read_bytes(), overwrite=True)

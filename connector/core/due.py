@@ -39,11 +39,15 @@ class Dropped:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What an operator asked for through HTTP or the command line; the blob is deleted once it is carried out."""
+    """What an operator asked for through HTTP or the command line; the blob is deleted once it is carried out.
+
+    ``full``: everyone is sent again. ``rebuild``: the ledger, which is lost, is made anew from the export.
+    """
 
     name: str
     kind: Literal["sync"] = "sync"
     full: bool = False
+    rebuild: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +92,7 @@ def unmet_exports(head: Head, settled: Iterable[Dropped], *, circumstances: str)
     met = {(mark.name, mark.etag) for mark in (head.applied, *head.partials) if mark}
     met |= {(mark.name, mark.etag) for mark in head.refused if mark.circumstances == circumstances}
     newest = (head.applied.modified, head.applied.name) if head.applied else (0.0, "")
-    return [blob for blob in settled if (blob.name, blob.etag) not in met and (blob.modified, blob.name) > newest]
+    return [blob for blob in settled if (blob.name, blob.etag) not in met and (blob.modified, blob.name) >= newest]
 
 
 def work_due(

@@ -121,6 +121,13 @@ def test_exports_of_the_same_second_go_by_name():
     assert unmet(APPLIED, elder, MONDAY, twin) == [twin]
 
 
+def test_an_export_replaced_within_the_same_second_is_another_one():
+    """Storage's clock does not tell them apart, the ETag does."""
+    again = replace(MONDAY, etag="0x9")
+
+    assert unmet(APPLIED, again) == [again]
+
+
 def test_partial_exports_that_were_applied_are_met():
     """Partial exports are applied one by one, each once."""
     assert unmet(replace(APPLIED, partials=(TUESDAY.mark(),)), TUESDAY, WEDNESDAY) == [WEDNESDAY]

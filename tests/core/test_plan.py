@@ -74,14 +74,14 @@ def test_a_joiner_alone_is_sent():
 
 def test_a_renamed_account_keeps_its_item():
     """A new UPN is looked up, and the same item is put again."""
-    before = known_people(ADA, BOSS)
+    before = changed(known_people(ADA, BOSS), "E1", item_id="what it was called")
 
     night = a_night(replace(ADA, account="ada.l@contoso.com"), BOSS, ledger=before)
 
     assert night.asked == ("ada.l@contoso.com",)
     assert night.upserts == {"E1": False}
     assert night.deletes == {}
-    assert night.after.entries["E1"].item_id == before.entries["E1"].item_id
+    assert night.after.entries["E1"].item_id == "what it was called"
 
 
 def test_a_managers_new_account_sends_the_reports():
@@ -106,11 +106,12 @@ def test_what_renders_alike_is_not_sent():
     """When the source changed and the item did not, nothing is sent, and next time nothing is rendered either."""
     ledger = known_people(ADA, BOSS, render=lambda *_: b"the same")
 
-    night = a_night(ADA, BOSS, ledger=ledger, sender=b"a new release", render=lambda *_: b"the same")
+    night = a_night(ADA, BOSS, ledger=ledger, sender=b"a new release", render=lambda *_: b"the same", now=NOW + DAY)
 
     assert night.rendered == {"E1", "E9"}
     assert night.plan.actions == ()
     assert night.plan.unchanged == 2
+    assert night.after.entries["E1"].sent == NOW
     again = a_night(ADA, BOSS, ledger=night.after, sender=b"a new release", render=lambda *_: b"the same")
     assert again.rendered == frozenset()
 
@@ -266,6 +267,27 @@ def test_a_rejected_row_leaves_its_person_as_is():
 
     assert ledger.entries["E1"].absent == 0
     assert ledger.entries["E1"].held
+
+
+@pytest.mark.parametrize(
+    ("overdue", "put_off"),
+    [
+        ({"state": "failed", "retry_at": NOW}, {"retry_at": NOW + DAY}),
+        ({"state": "doubt", "retry_at": NOW - 1}, {"retry_at": NOW + DAY}),
+        ({"state": "failed", "retry_at": NOW + 1}, {"retry_at": NOW + 1}),
+        ({"state": "unmatched", "resolved": NOW - DAY}, {"resolved": NOW}),
+        ({"state": "sent", "resolved": NOW - 7 * DAY}, {"resolved": NOW}),
+        ({"state": "sent", "resolved": NOW - 6 * DAY}, {"resolved": NOW - 6 * DAY}),
+    ],
+)
+@pytest.mark.parametrize("why", [{"rejected": ["E1"]}, {"complete": False}])
+def test_what_is_due_of_somebody_left_aside_is_put_off(overdue, put_off, why):
+    """A run can do nothing for them, and would be due again at every tick for as long as the row stays as it is."""
+    ledger = changed(known_people(ADA, BOSS), "E1", **overdue)
+
+    after = a_night(BOSS, ledger=ledger, **why).after.entries["E1"]
+
+    assert {name: getattr(after, name) for name in put_off} == put_off
 
 
 def test_unreadable_rows_stop_absence():
@@ -569,6 +591,27 @@ def test_a_run_that_did_not_end_counts_no_absence():
     assert stopped.entries["E1"].absent == 0
     assert stopped.entries["E5"].state == "sent"
     assert a_night(BOSS, a_person("E5"), ledger=stopped).after.entries["E1"].absent == 1
+
+
+def test_a_deletion_that_did_not_end_counts_no_absence():
+    """A deletion in doubt leaves the count as it was: the same export, planned again, comes to the same."""
+    ledger = changed(known_people(ADA, BOSS), "E1", absent=1)
+    night = a_night(BOSS, ledger=ledger)
+
+    stopped = night.folded({}, announced=[0], whole=False)
+
+    assert night.deletes == {"E1": "absent"}
+    assert stopped.entries["E1"].absent == 1
+    assert a_night(BOSS, ledger=stopped).deletes == {"E1": "absent"}
+
+
+def test_a_run_that_did_not_end_forgets_nobody():
+    """Whom the plan would have forgotten stays known until a whole run says so."""
+    unmatched = a_night(ADA, BOSS, missing=["e1@contoso.com"]).after
+    night = a_night(replace(ADA, leaver=True), a_person("E5"), BOSS, ledger=unmatched)
+
+    assert "E1" in night.folded({0: ""}, whole=False).entries
+    assert "E1" not in night.after.entries
 
 
 def test_each_fold_is_a_new_generation():

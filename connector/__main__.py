@@ -171,18 +171,20 @@ def teardown(
 def sync(
     as_json: Json = False,
     full: Annotated[bool, typer.Option("--full", help="Send everyone again.")] = False,
+    rebuild: Annotated[bool, typer.Option("--rebuild", help="With --full: begin a lost ledger anew.")] = False,
     one_slice: Annotated[bool, typer.Option("--slice", help="Do one slice, do not go on until the run ends.")] = False,
     _settings: SettingsFile = None,
     _verbose: Verbose = False,
 ) -> None:
     """Apply the next export: send who changed, delete who left. Runs now, and until the run ends."""
-    request = Request("cli", full=full)
+    if rebuild and not full:
+        _fail("bad_request", "--rebuild: goes with --full, since everyone is sent again", USAGE)
+    request = Request("cli", full=full, rebuild=rebuild)
     with _progress(quiet=as_json or _is_verbose()) as progress:
-        while True:
-            tick = _run(lambda application: application.tick(trigger="cli", request=request), progress=progress)
-            unfinished = tick.report is not None and tick.report.outcome == "partial"
-            if not unfinished or one_slice:
-                break
+        tick = _run(lambda application: application.tick(trigger="cli", request=request), progress=progress)
+        while not one_slice and tick.report is not None and tick.report.outcome == "partial":
+            # The request has become a run by now, which the next slice finds.
+            tick = _run(lambda application: application.tick(trigger="cli"), progress=progress)
     _show(tick.report.body() if tick.report else {"state": tick.state}, _told(tick), as_json=as_json)
     raise typer.Exit(_exit_code(tick))
 

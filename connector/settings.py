@@ -270,6 +270,8 @@ def _sentence(problem: Mapping[str, Any]) -> str:
     if problem["type"] == "value_error" and not problem["loc"]:
         return str(problem["msg"]).removeprefix("Value error, ")
     name = str(problem["loc"][0])
+    if name in _FORMS and problem["type"] == "literal_error":
+        return f"{name.upper()}: is not allowed here; allowed: {_FORMS[name]}"
     found = _ALLOWED.get(problem["type"], str(problem["msg"]).removeprefix("Value error, "))
     if name in _FORMS and problem["type"] != "missing":
         found = f"{found}; allowed: {_FORMS[name]}"

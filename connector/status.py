@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from connector.clock import Clock
     from connector.core.due import Dropped
-    from connector.core.head import ExportMark
+    from connector.core.head import ExportMark, Head
     from connector.core.setup import Registration
     from connector.graph.client import Identity
     from connector.settings import Settings
@@ -76,7 +76,7 @@ async def status(
     )
     return {
         "connection": _connection(settings, registration, now),
-        "ledger": {"people": head.people, "items": head.held_items, "generation": head.generation},
+        "ledger": _ledger(head, registration),
         "last_export": _export(head.applied),
         "held": {"plan": head.held.plan, "deletions": head.held.deletions, "run": head.held.run} if head.held else None,
         "paused": bool(registration and registration.leaving),
@@ -92,6 +92,16 @@ async def status(
 
 
 _IDENTITIES: Final[tuple[Identity, ...]] = ("admin", "ingest")
+
+
+def _ledger(head: Head, registration: Registration | None) -> dict[str, Any]:
+    """Return what is remembered of this connection; of one that is gone, nothing counts any more."""
+    ours = registration is not None and registration.incarnation == head.incarnation
+    return {
+        "people": head.people if ours else 0,
+        "items": head.held_items if ours else 0,
+        "generation": head.generation,
+    }
 
 
 def _connection(settings: Settings, registration: Registration | None, now: datetime) -> dict[str, Any]:

@@ -14,6 +14,7 @@ import orjson
 
 from connector.core.contracts import labels
 from connector.core.due import Dropped, Request, Work, settled_exports, unmet_exports, work_due
+from connector.core.ledger import Ledger
 from connector.errors import Busy, ConnectorError, NotReady
 from connector.events import emit
 from connector.run import Run, Services, Standing
@@ -159,6 +160,8 @@ async def _under_lease(
     _refuse_other_contract(services.settings, registration)
     requests = [*(await services.state.requests() if look.requests else ()), *([request] if request else ())]
     head = replace(head, epoch=head.epoch + 1)
+    if any(each.rebuild for each in requests):
+        head = await _with_empty_ledger(services, head, registration)
     etag = await services.state.commit(head, etag=etag, lease=lease)
     report: Report | None = None
     async with AsyncExitStack() as stack:
@@ -198,6 +201,22 @@ async def _under_lease(
         emit("sync.tick", trigger=trigger, work=None)
         return Tick("idle")
     return Tick("ran", report)
+
+
+async def _with_empty_ledger(services: Services, head: Head, registration: Registration) -> Head:
+    """Begin a ledger anew that is lost: everyone in the export is sent again, nobody unknown is deleted.
+
+    An unfinished run goes with it; what it did cannot be folded into a ledger that is not there.
+    """
+    ledger = Ledger(
+        connection=services.settings.connection_id,
+        tenant=services.settings.tenant_id,
+        contract=services.settings.contract,
+        incarnation=registration.incarnation,
+        generation=head.generation + 1,
+    )
+    await services.state.save_ledger(ledger)
+    return replace(head, generation=ledger.generation, run=None, held=None, held_items=0, people=0)
 
 
 def _refuse_other_contract(settings: Settings, registration: Registration) -> None:

@@ -119,8 +119,13 @@ def work_due(
         return Work("export", ("new export", *changed), tuple(unmet), full, asked)
     if head.applied is None or waiting:
         return None
-    reasons = (*(["request"] if asked else []), *changed, *_overdue(head, now))
+    reasons = (*_wishes(requests), *changed, *_overdue(head, now))
     return Work("again", reasons, (), full, asked) if reasons else None
+
+
+def _wishes(requests: Sequence[Request]) -> tuple[str, ...]:
+    wishes = ("request",) if requests else ()
+    return (*wishes, "ledger begun anew") if any(request.rebuild for request in requests) else wishes
 
 
 def _same_as_failed(head: Head, unmet: Sequence[Dropped]) -> bool:

@@ -158,8 +158,8 @@ class Pace:
                     if before is not None:
                         before()
                     sent = self._clock.monotonic()
-                    self.requests += 1
                     answer = await attempt()
+                    self.requests += 1
                 if answer.status == 429:
                     throttles += 1
                     self._throttle(answer, sent=sent, rated=rated)

@@ -34,6 +34,8 @@ def main(arguments: list[str] | None = None) -> int:
     drop.add_argument("--folder", type=Path, default=stay_up.FOLDER, help=argparse.SUPPRESS)
     drop.add_argument("export", type=Path)
     drop.add_argument("--name", help="the blob's name; the file's own otherwise")
+    fetch = commands.add_parser("fetch", help="copy reports and quarantined rows of a tenant that is being served")
+    fetch.add_argument("--folder", type=Path, default=stay_up.FOLDER, help=argparse.SUPPRESS)
     given = parser.parse_args(arguments)
     terminal = Console()
     # In a pipe there is no width to ask for; lines are as wide as most of them need.
@@ -54,6 +56,8 @@ def _run(given: argparse.Namespace, console: Console) -> int:
             demo.demo(console, given.folder)
         elif given.command == "serve":
             stay_up.stay_up(console, given.folder, tenant_only=given.tenant_only, free_ports=given.free_ports)
+        elif given.command == "fetch":
+            stay_up.fetch(console, given.folder)
         else:
             stay_up.drop(console, given.folder, given.export, given.name or given.export.name)
     except (demo.StoryFailed, AzuriteUnavailable, IndexingFailed, OSError) as error:

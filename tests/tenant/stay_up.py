@@ -14,7 +14,18 @@ from typing import TYPE_CHECKING, Final
 import httpx
 from rich.text import Text
 
-from tests.tenant.contoso import EXPORTS, NIGHTS, PORTS, ROOT, SAMPLES, ItDepartment, contoso, storage
+from tests.tenant.contoso import (
+    EXPORTS,
+    NIGHTS,
+    PORTS,
+    QUARANTINE,
+    REPORTS,
+    ROOT,
+    SAMPLES,
+    ItDepartment,
+    contoso,
+    storage,
+)
 from tests.tenant.functions_host import FunctionsHost
 from tests.tenant.serve import Mount, Served
 
@@ -80,13 +91,34 @@ def drop(console: Console, folder: Path, export: Path, name: str) -> None:
     Raises:
         OSError: nothing is being served, or there is no such file.
     """
-    if not (folder / SETTINGS).is_file():
-        raise FileNotFoundError("nothing is being served; start it with make serve")
+    settings = _served(folder)
     httpx.post((folder / IT_URL).read_text(encoding="utf-8"), content=export.read_bytes())
-    settings = json.loads((folder / SETTINGS).read_text(encoding="utf-8"))["Values"]
     with storage(settings) as account:
         account.get_blob_client(EXPORTS, name).upload_blob(export.read_bytes(), overwrite=True)
     console.print(f"dropped {name}")
+
+
+def fetch(console: Console, folder: Path) -> None:
+    """Copy what HR and the operator would find in storage (reports, quarantined rows) to the served folder.
+
+    Raises:
+        OSError: nothing is being served.
+    """
+    with storage(_served(folder)) as account:
+        for container in (REPORTS, QUARANTINE):
+            client = account.get_container_client(container)
+            for name in client.list_blob_names():
+                path = folder / container / name
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_bytes(client.download_blob(name).readall())
+                console.print(Text(str(path)), soft_wrap=True)
+
+
+def _served(folder: Path) -> dict[str, str]:
+    if not (folder / SETTINGS).is_file():
+        raise FileNotFoundError("nothing is being served; start it with make serve")
+    values: dict[str, str] = json.loads((folder / SETTINGS).read_text(encoding="utf-8"))["Values"]
+    return values
 
 
 def _refuse_taken_ports(ports: Mapping[str, int]) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import orjson
 import pytest
 
+from connector.errors import StateChanged
 from tests.flows.world import (
     CONNECTION,
     MINUTE,
@@ -424,6 +425,75 @@ async def test_an_older_export_is_not_taken_after_a_newer_one(world: World):
     await world.drop("b.csv", [ADA, BEN | {"JobTitle": "Old news"}, CYD])
     world.wait(MINUTE)
     await world.drop("a.csv", [ADA, BEN | {"JobTitle": "News"}, CYD])
+    await world.settle()
+
+    assert world.title("ben@contoso.com") == "News"
+
+
+async def test_hr_may_overwrite_one_file_every_night(world: World):
+    """Exports need no names of their own: each version of one blob is an export."""
+    for title in ("Engineer I", "Engineer II", "Engineer III"):
+        report = await world.night([ADA, BEN | {"JobTitle": title}, CYD], name="people.csv")
+        assert report["updated"] == 1
+
+    assert world.title("ben@contoso.com") == "Engineer III"
+    assert await world.tick() is None
+
+
+async def test_an_export_may_lie_in_a_folder(world: World):
+    """Folders in the container are part of the name, also of the quarantine file's."""
+    report = await world.night([ADA, BEN | {"HireDate": "x"}, CYD], name="2026/03/people.csv")
+
+    assert report["export"]["name"] == "2026/03/people.csv"
+    assert report["quarantine"] == f"{CONNECTION}/2026/03/people.csv.{report['run']}.rejected.csv"
+
+
+async def test_an_export_that_is_replaced_while_it_is_read_is_taken_at_the_next_tick(world: World):
+    """The version that was listed is the one that is read, or none; the next tick takes the new one."""
+    await world.drop("people-2.csv", [ADA, BEN | {"JobTitle": "Principal"}, CYD])
+    exports: Any = world.containers.exports
+    exports.fail(exports.requests + 2, error=StateChanged("the blob is another version"))
+
+    first = await world.tick() or {}
+    second = await world.tick() or {}
+
+    assert (first["outcome"], first["error"]["code"]) == ("failed", "not_ready")
+    assert (second["outcome"], second["updated"]) == ("completed", 1)
+
+
+async def test_two_corrections_are_both_applied(world: World):
+    """Partial files are applied one by one, in the order in which they came."""
+    await world.drop("b.csv", [BEN | {"JobTitle": "Principal", "_error_code": ""}])
+    world.wait(MINUTE)
+    await world.drop("a.csv", [BEN | {"JobTitle": "Chief", "_error_code": ""}])
+    world.wait(MINUTE)
+    await world.drop("c.csv", [CYD | {"JobTitle": "Chief", "_error_code": ""}])
+
+    reports = await world.settle()
+
+    assert [report["export"]["name"] for report in reports] == ["b.csv", "a.csv", "c.csv"]
+    assert world.title("ben@contoso.com") == "Chief"
+    assert world.title("cyd@contoso.com") == "Chief"
+    assert world.holds("E1", "E2", "E3")
+
+
+async def test_a_complete_export_outdates_the_corrections_before_it(world: World):
+    """What a correction said holds until the next complete export, which says all there is to say."""
+    await world.drop("a.csv", [BEN | {"JobTitle": "Chief", "_error_code": ""}])
+    await world.tick()
+
+    report = await world.night(STAFF)
+
+    assert report["updated"] == 1
+    assert world.title("ben@contoso.com") == "Engineer"
+
+
+async def test_a_correction_older_than_the_last_export_is_ignored(world: World):
+    """A partial file that was there before the complete one is history."""
+    await world.drop("a.csv", [BEN | {"JobTitle": "Old news", "_error_code": ""}])
+    world.wait(MINUTE)
+    await world.drop("b.csv", [ADA, BEN | {"JobTitle": "News"}, CYD])
+
     await world.settle()
 
     assert world.title("ben@contoso.com") == "News"

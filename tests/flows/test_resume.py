@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from connector.core.due import Request
 from connector.errors import LeaseLost, NotReady
 from tests.flows.world import CONNECTION, DAY, KILLED, Row, World, a_person, a_world, item_of, people
 from tests.tenant.graph.faults import Kill
@@ -106,6 +107,47 @@ async def test_no_slice_sends_anything_twice():
 
     assert len(reports) > 3
     assert writes_of(world, 0) == len(world.graph.items) == 60
+
+
+async def test_each_slice_renders_what_was_planned():
+    """Managers outside the pilot, without account, in bad rows or in grace: resumed, everything is as it was planned.
+
+    A run that did not render as planned would be superseded; this one keeps its name to the end.
+    """
+    world = await a_world(LEAVER_GRACE_EXPORTS=3)
+    bosses = [a_person(f"B{number}") for number in range(6)]
+    await world.night(bosses)
+    rows = [
+        bosses[0] | {"UserPrincipalName": "b0.new@contoso.com"},  # renamed
+        bosses[1] | {"UserPrincipalName": "b1.gone@contoso.com"},  # without an account by now
+        bosses[2] | {"HireDate": "soon"},  # a bad row
+        bosses[3] | {"Status": "Left"},
+        bosses[5],  # and B4 is absent
+        a_person("B6"),  # a joiner who was never asked for before
+        *(a_person(f"R{number}", manager=f"B{number}") for number in range(8)),  # B7 is nobody's key
+    ]
+    world.follow([rows[0], *rows[4:]])
+    upns = ",".join(row["UserPrincipalName"] for row in rows if row["EmployeeId"].startswith("R"))
+    world.decide(PILOT=upns, SLICE_SECONDS=1, MAX_CONCURRENCY=1)
+    world.graph.latency = 0.7
+    await world.drop("people.csv", rows)
+
+    reports = await world.settle()
+
+    assert len(reports) >= 4
+    assert len({report["run"] for report in reports}) == 1
+    assert (reports[-1]["outcome"], reports[-1]["created"], reports[-1]["deleted"]) == ("completed", 8, 1)
+    managers = [world.manager(f"r{number}@contoso.com") for number in range(8)]
+    assert managers == [
+        "b0.new@contoso.com",
+        "b1@contoso.com",
+        "b2@contoso.com",
+        None,
+        "b4@contoso.com",
+        "b5@contoso.com",
+        "b6@contoso.com",
+        None,
+    ]
 
 
 async def test_a_newer_export_supersedes_an_unfinished_run():
@@ -388,6 +430,19 @@ async def test_a_connection_set_up_anew_is_filled_anew():
     assert world.title("e1@contoso.com") == "Director"
 
 
+async def test_an_unfinished_run_of_a_former_connection_is_void():
+    """A run that died before a teardown is ended after the new setup; everyone is sent, and nobody is deleted."""
+    world = await an_unfinished_run()
+    await world.teardown()
+    await world.setup()
+
+    reports = await world.settle()
+
+    assert (reports[-1]["outcome"], reports[-1]["created"], reports[-1]["deleted"]) == ("completed", 3, 0)
+    assert world.holds("E1", "E2", "E5")
+    assert await is_at_rest(world)
+
+
 async def test_during_a_teardown_no_tick_works():
     """A connection that is about to go takes no items."""
     world = await before()
@@ -427,6 +482,25 @@ async def test_a_ledger_that_is_restored_is_used():
 
     assert reports[-1]["outcome"] == "completed"
     assert world.holds("E1", "E2", "E4", "E5")
+
+
+REBUILD = Request("cli", full=True, rebuild=True)
+
+
+async def test_a_lost_ledger_is_begun_anew_on_request():
+    """Sync --full --rebuild: everyone in the export is sent, and a new ledger knows them; nobody is deleted."""
+    world = await before()
+    await world.containers.state.delete(next(name for name in world.blobs("state") if "/ledger/" in name))
+    await world.tick()
+
+    ticked = await world.application().tick(trigger="cli", request=REBUILD)
+
+    assert ticked.report is not None
+    assert ticked.report.outcome == "completed"
+    assert world.sent("E1", "E2", "E5")
+    assert world.holds("E1", "E2", "E3", "E4", "E5")
+    assert set((await world.ledger()).entries) == {"E1", "E2", "E5"}
+    assert await world.tick() is None
 
 
 async def an_unfinished_run() -> World:

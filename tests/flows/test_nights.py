@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import random
 from typing import Any
 
 import orjson
@@ -21,6 +22,7 @@ from tests.flows.world import (
     item_of,
     people,
 )
+from tests.tenant.graph.faults import Dropped, Failed, Refused, Throttled
 
 ADA = a_person(
     "E1", "ada@contoso.com", name="Ada Lovelace", title="Director", Skills="Chess;Maths", FavoriteColor="red"
@@ -731,3 +733,82 @@ async def test_many_nights_agree_with_the_last_export():
 
     assert world.graph.items == twin.graph.items
     assert set(world.graph.items) == {item_of(row["EmployeeId"]) for row in rows}
+
+
+# --- any life -------------------------------------------------------------------------------------------------------
+
+
+def _the_next_night(rows: list[Row], dice: random.Random, night: int) -> list[Row]:
+    """Return what HR exports next: some join, some leave by word or by absence, some move, marry or change places."""
+    keys = [row["EmployeeId"] for row in rows]
+    changed: list[Row] = []
+    for row in rows:
+        match dice.randrange(12):
+            case 0:
+                continue
+            case 1:
+                changed.append(row | {"JobTitle": f"Grade {night}"})
+            case 2:
+                changed.append(row | {"ManagerId": dice.choice([*keys, "nobody", ""])})
+            case 3:
+                changed.append(row | {"UserPrincipalName": f"{row['EmployeeId'].lower()}.{night}@contoso.com"})
+            case 4:
+                changed.append(row | {"Status": dice.choice(["Left", "On leave", "Active"])})
+            case 5:
+                changed.append(row | {"PayBand": str(night)})
+            case _:
+                changed.append(row)
+    joiners = [a_person(f"J{night}x{number}", manager=dice.choice(keys)) for number in range(dice.randrange(3))]
+    changed += joiners or [a_person(f"J{night}")]
+    dice.shuffle(changed)
+    return changed
+
+
+def _with_bad_rows(rows: list[Row], dice: random.Random) -> list[Row]:
+    return [row | {"HireDate": "soon"} if dice.randrange(10) == 0 else row for row in rows]
+
+
+@pytest.mark.parametrize("seed", range(8))
+async def test_whatever_hr_does_graph_ends_as_the_last_export_says(seed: int):
+    """After any fortnight Graph holds, byte by byte, what one good export into an empty connection brings.
+
+    There are joiners, movers, leavers, bad rows and late accounts; days are good or bad.
+    """
+    dice = random.Random(seed)  # noqa: S311
+    world = await a_world(LEAVER_GRACE_EXPORTS=seed % 3, MIN_DELETE_ALLOWANCE=1000, MAX_CONCURRENCY=1 + seed % 16)
+    rows = people(12)
+    for night in range(14):
+        rows = _the_next_night(rows, dice, night)
+        world.without_account = {row["UserPrincipalName"] for row in rows if row["EmployeeId"] == f"J{night}"}
+        if dice.randrange(3) == 0:
+            faults = (Failed(503, effect=True), Dropped(effect=True), Throttled(2), Refused(400))
+            world.graph.fault_when(lambda _: True, dice.choice(faults), times=2, after=dice.randrange(6))
+        exported = _with_bad_rows(rows, dice)
+        report = await world.night(exported)
+        _adds_up(report, exported)
+        for _ in range(dice.randrange(3)):
+            await world.tick()
+    world.without_account = set()
+    world.graph.clear_faults()
+
+    for _ in range(4):
+        await world.night(rows)
+    last = await world.night(rows)
+
+    assert (last["outcome"], last["unmatched"]) == ("unchanged", 0)
+    twin = await a_world()
+    twin.graph.users, twin.graph._by_upn = world.graph.users, world.graph._by_upn
+    await twin.night(rows, accounts=False)
+    assert world.graph.items == twin.graph.items
+    assert world.profiles() == twin.profiles()
+
+
+def _adds_up(report: dict[str, Any], rows: list[Row]) -> None:
+    """Check that nobody is lost in the counts."""
+    if report["outcome"] not in {"completed", "unchanged"} or report["failed"]:
+        return
+    accepted = [row for row in rows if not row["HireDate"] or row["Status"] == "Left"]
+    leavers = sum(row["Status"] == "Left" for row in accepted)
+    sent = report["unchanged"] + report["created"] + report["updated"] + report["unmatched"]
+    assert report["people"] == len(accepted) == sent + leavers
+    assert report["rejected"] == len(rows) - len(accepted)

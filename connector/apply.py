@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
     from connector.core.plan import Plan
 
+TRANSFER_WAITS: Final = "transfer_waits"
+"""The outcome of a deletion that was not tried: the account's new item could not be put, so the old one stays."""
+
 IDENTICAL_FAILURES: Final = 20
 """So many 4xx of one kind in a row mean that it is not the items (design §3.13)."""
 FAILED_PERCENT: Final = 5
@@ -44,8 +47,10 @@ class Items(Protocol):
 class Journal(Protocol):
     """Where announcements and outcomes are kept."""
 
-    async def record(self, *, announced: Sequence[int], outcomes: Mapping[int, str]) -> None:
-        """Append one block, durably."""
+    async def record(
+        self, *, announced: Sequence[int], outcomes: Mapping[int, str], withdrawn: Sequence[int] = ()
+    ) -> None:
+        """Append one block, durably. ``withdrawn`` were announced, and have certainly had no effect."""
         ...
 
 
@@ -82,7 +87,9 @@ async def apply(
     upserts = [index for index in left if isinstance(plan.actions[index], Upsert)]
     deletes = [index for index in left if isinstance(plan.actions[index], Delete)]
     work = _Work(plan, items, journal, before, concurrency, stopping, progress)
-    work.failed = sum(outcome != "" for outcome in before.outcomes.values())
+    failed = [plan.actions[index] for index, outcome in before.outcomes.items() if outcome]
+    work.failed = len(failed)
+    work.without_item = {action.after.user_id for action in failed if isinstance(action, Upsert)}
     # A transferred account has its new item before the old one goes, so the two phases do not overlap.
     for phase in (bodies(upserts), ((index, None) for index in deletes)):
         if not await work.carry_out(phase):
@@ -109,6 +116,8 @@ class _Work:
     out_of_time: bool = False
     queue: deque[tuple[int, bytes | None]] = field(default_factory=deque)
     unrecorded: dict[int, str] = field(default_factory=dict)
+    denied: list[int] = field(default_factory=list)
+    without_item: set[str] = field(default_factory=set)
     open: int = 0
     running: int = 0
     streak: Counter[str] = field(default_factory=Counter)
@@ -138,8 +147,11 @@ class _Work:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
             raise
-        if self.unrecorded:
-            await self._record(())
+        withdrawn = [*self.denied, *(index for index, _ in self.queue)]
+        if self.unrecorded or withdrawn:
+            self.queue.clear()
+            self.announced.difference_update(withdrawn)
+            await self._record((), withdrawn)
         return exhausted and not self._must_stop()
 
     def _raise_what_broke(self) -> None:
@@ -167,10 +179,10 @@ class _Work:
         self.announced.update(index for index, _ in taken)
         return len(taken) < room
 
-    async def _record(self, announced: Sequence[int]) -> None:
+    async def _record(self, announced: Sequence[int], withdrawn: Sequence[int] = ()) -> None:
         outcomes, self.unrecorded = self.unrecorded, {}
-        await self.journal.record(announced=announced, outcomes=outcomes)
-        self.open -= len(outcomes)
+        await self.journal.record(announced=announced, outcomes=outcomes, withdrawn=withdrawn)
+        self.open -= len(outcomes) + len(withdrawn)
 
     def _start(self, tasks: set[asyncio.Task[None]], changed: asyncio.Event) -> None:
         while self.queue and self.running < self.concurrency and not self._must_stop():
@@ -198,9 +210,13 @@ class _Work:
             match action:
                 case Upsert(after=after):
                     await self.items.put(after.item_id, body or b"")
+                case Delete(entry=entry, reason="transferred") if entry.user_id in self.without_item:
+                    self._settle(index, TRANSFER_WAITS, None)
+                    return
                 case Delete(entry=entry):
                     await self.items.delete(entry.item_id)
         except GraphDenied:
+            self.denied.append(index)
             raise
         except GraphUnavailable as error:
             if error.code == OUT_OF_TIME:
@@ -219,6 +235,8 @@ class _Work:
             return
         action = self.plan.actions[index]
         item = action.after.item_id if isinstance(action, Upsert) else action.entry.item_id
+        if isinstance(action, Upsert):
+            self.without_item.add(action.after.user_id)
         emit("item.failed", item=item, status=error.status, code=error.code, request_id=error.request_id)
         self.failed += 1
         kind = f"{error.status} {error.code}"

@@ -14,7 +14,7 @@ from uuid import uuid4
 
 from connector.core import setup
 from connector.core.setup import Observed, Registration, Review, SetupView, Wanted
-from connector.errors import Conflict, GraphRejected, GraphUnavailable, NotReady, StateChanged, StoreError
+from connector.errors import Conflict, GraphRejected, GraphUnavailable, NotReady, StateChanged
 from connector.events import emit
 from connector.graph.connections import Connections
 from connector.graph.pace import OUT_OF_TIME
@@ -67,7 +67,7 @@ def registration_blob(connection_id: str) -> str:
 async def read_registration(state: Container, connection_id: str) -> Registration | None:
     """Return what is remembered about the connection; None before the first setup and after a teardown."""
     blob = await state.read(registration_blob(connection_id))
-    return None if blob is None else _parse(blob.data)
+    return None if blob is None else Registration.from_json(blob.data)
 
 
 @dataclass(frozen=True, slots=True)
@@ -277,7 +277,7 @@ class Provision:
 
     async def _recall(self) -> _Memory:
         blob = await self._state.read(self._blob)
-        return _Memory(None, None) if blob is None else _Memory(_parse(blob.data), blob.info.etag)
+        return _Memory(None, None) if blob is None else _Memory(Registration.from_json(blob.data), blob.info.etag)
 
     async def _write(self, memory: _Memory, registration: Registration | None) -> _Memory:
         """Store what has changed, provided that nobody else has meanwhile."""
@@ -324,13 +324,3 @@ def _not_shown(view: SetupView, action: setup.Action) -> SetupView:
     at = next(place for place, step in enumerate(view.steps) if step.state != "done")
     late = replace(view.steps[at], state="in progress", detail="asked for; Microsoft Graph does not show it yet")
     return SetupView("in progress", (*view.steps[:at], late, *view.steps[at + 1 :]), retry_after=15)
-
-
-def _parse(data: bytes) -> Registration:
-    try:
-        return Registration.from_json(data)
-    except (ValueError, TypeError, AttributeError) as error:
-        raise StoreError(
-            "connection.json in the state container cannot be read. Delete it: setup then adopts the connection anew,"
-            " and everyone is sent again"
-        ) from error

@@ -65,6 +65,7 @@ if TYPE_CHECKING:
     from connector.core.due import Dropped, Work
     from connector.core.guards import Verdict
     from connector.core.head import Head
+    from connector.core.ledger import Entry
     from connector.core.mapping import Mapping as ColumnMapping
     from connector.core.mapping import Person
     from connector.core.report import Outcome
@@ -153,6 +154,7 @@ class Standing:
     mapping: ColumnMapping
     trigger: str
     stop_at: float
+    newest: ExportMark | None = None
     ingest: Ingest | None = None
     stack: AsyncExitStack = field(default_factory=AsyncExitStack)
 
@@ -226,7 +228,7 @@ class Run:
             except (LeaseLost, StateChanged):
                 raise
             except ConnectorError as error:
-                return await self._fail(report, chosen.fresh if chosen else None, error)
+                return await self._fail(report, error)
 
     def _report(self, run: str, work: Work) -> Report:
         return Report(
@@ -333,9 +335,14 @@ class Run:
             matched = sum(person.key in matching.known for person in wanted)
             verdicts.append(guards.match_rate(len(wanted), matched, min_percent=self._settings.min_match_percent))
             self._stop_if_tripped(verdicts)
-            references = resolve_references(
-                reading.population.people, ledger.entries, matching.known, others=reading.population.rejected
-            )
+            # Who is deleted does not depend on what is rendered, but the reverse: they are nobody's manager any more.
+            draft = make_plan(reading.population, ledger, matching, {}, {}, rules)
+            verdicts.append(guards.rekeyed(draft, ledger))
+            self._stop_if_tripped(verdicts, draft)
+            verdicts.append(self._deletion_verdict(draft, ledger))
+            holding = verdicts[-1].tripped
+            gone = frozenset[str]() if holding else _deleted(draft)
+            references = _references(reading.population, ledger, matching.known, gone)
             report = _with_warnings(report, {code: len(keys) for code, keys in references.warnings.items()})
             sources = sift(reading.population, ledger, matching, references, rules)
             rendered = await offload(
@@ -343,24 +350,24 @@ class Run:
                 lambda: self._digests(chosen.files, reading.population, sources, matching.known, references),
             )
             plan = make_plan(reading.population, ledger, matching, sources, rendered, rules)
-            verdicts.append(guards.rekeyed(plan, ledger))
-            self._stop_if_tripped(verdicts, plan)
         except _Refusal as refusal:
             report = replace(report, guards=tuple(map(asdict, verdicts)))
             return await self._refuse(
                 report, chosen, work, code=refusal.code, message=refusal.message, actions=refusal.actions
             )
-        limit = guards.DeletionLimit(
-            self._settings.max_delete_percent, self._settings.max_delete_count, self._settings.min_delete_allowance
-        )
-        verdict = guards.deletions(plan, ledger, self._at.head.deletions, limit, self._now)
-        plan = hold(plan) if verdict.tripped else plan
-        report = replace(report, guards=tuple(map(asdict, (*verdicts, verdict))))
+        plan = hold(plan) if holding else plan
+        report = replace(report, guards=tuple(map(asdict, verdicts)))
         if plan.held:
             export = chosen.marks[-1].sha256
             report = replace(report, plan=plan_digest(plan.held, export=export, mapping=mapping.digest))
         report = await self._quarantine(report, chosen, reading)
         return await self._carry_out(work, Planned(report, chosen, ledger, plan, matching.known, references))
+
+    def _deletion_verdict(self, plan: Plan, ledger: Ledger) -> Verdict:
+        limit = guards.DeletionLimit(
+            self._settings.max_delete_percent, self._settings.max_delete_count, self._settings.min_delete_allowance
+        )
+        return guards.deletions(plan, ledger, self._at.head.deletions, limit, self._now)
 
     def _stop_if_tripped(self, verdicts: Sequence[Verdict], plan: Plan | None = None) -> None:
         for verdict in verdicts:
@@ -458,7 +465,14 @@ class Run:
             "fresh": chosen.fresh is not None,
         }
         await self._state.save_plan(run, plan, facts)
-        mark = RunMark(run, (self._at.head.epoch,), chosen.fresh, self._at.circumstances, work.full)
+        mark = RunMark(
+            id=run,
+            epochs=(self._at.head.epoch,),
+            export=chosen.fresh,
+            circumstances=self._at.circumstances,
+            incarnation=self._at.registration.incarnation,
+            full=work.full,
+        )
         await self._commit(replace(self._at.head, run=mark, incarnation=self._at.registration.incarnation))
         return await self._apply(planned, Progress())
 
@@ -484,7 +498,9 @@ class Run:
             return await self._settle(planned, applied.progress)
         report = self._finished(planned.report, "partial", planned.plan, applied.progress)
         await self._publish(report)
-        await self._commit(replace(self._at.head, pace=ingest.pace.learned, last_run=report.run))
+        head, mark = self._at.head, self._at.head.run
+        run = mark and replace(mark, graph=dict(report.graph))
+        await self._commit(replace(head, run=run, pace=ingest.pace.learned, last_run=report.run))
         return await self._end(report)
 
     def _requests(self, planned: Planned, indices: Sequence[int]) -> Iterator[tuple[int, bytes]]:
@@ -511,11 +527,12 @@ class Run:
             before = await self._state.progress(mark.id, mark.epochs)
             report = load_report(facts["report"])
             report = replace(report, slices=len(mark.epochs) + 1, trigger=self._at.trigger)
+            report = replace(report, graph=mark.graph or report.graph)
             ledger = await self._ledger()
         except StoreError as error:
-            return await self._fail(report, mark.export, error)
+            return await self._fail(report, error)
         if not self._may_resume(mark, work):
-            await self._supersede(report, ledger, plan, before)
+            await self._supersede(mark, report, ledger, plan, before)
             return None
         emit("sync.started", run=mark.id, trigger=self._at.trigger, reasons=work.reasons)
         epochs = (*mark.epochs, self._at.head.epoch)
@@ -528,28 +545,29 @@ class Run:
                 chosen = Input(marks, tuple(files), fresh, facts["complete"], _size(Path(folder)))
                 people = (await self._read(chosen)).population
                 known = _known_by(plan, ledger)
-                references = resolve_references(people.people, ledger.entries, known, others=people.rejected)
+                references = _references(people, ledger, known, _deleted(plan))
                 return await self._apply(Planned(report, chosen, ledger, plan, known, references), before)
             except (_PlanOutdated, _CopyMissing):
-                await self._supersede(report, ledger, plan, await self._state.progress(mark.id, epochs))
+                await self._supersede(mark, report, ledger, plan, await self._state.progress(mark.id, epochs))
                 return None
             except (LeaseLost, StateChanged):
                 raise
             except ConnectorError as error:
-                return await self._fail(report, mark.export, error)
+                return await self._fail(report, error)
 
     def _may_resume(self, mark: RunMark, work: Work) -> bool:
         """A run goes on only where it would still do the same (design §3.11)."""
         same = mark.circumstances == self._at.circumstances and (mark.full or not work.full)
+        same = same and mark.incarnation == self._at.registration.incarnation
         newer = any(
             (dropped.modified, dropped.name) > (mark.export.modified, mark.export.name) if mark.export else True
             for dropped in work.candidates
         )
-        return same and not newer and self._at.head.incarnation == self._at.registration.incarnation
+        return same and not newer
 
-    async def _supersede(self, report: Report, ledger: Ledger, plan: Plan, progress: Progress) -> None:
+    async def _supersede(self, mark: RunMark, report: Report, ledger: Ledger, plan: Plan, progress: Progress) -> None:
         """Fold what an unfinished run did and end it; the ledger of another incarnation stays as it is, void."""
-        if self._at.head.incarnation == self._at.registration.incarnation:
+        if mark.incarnation == self._at.registration.incarnation:
             ledger = fold(ledger, plan, progress, now=self._now, whole=False)
             await self._state.save_ledger(ledger)
         report = self._finished(report, "superseded", plan, progress)
@@ -631,6 +649,7 @@ class Run:
     ) -> Report:
         """End a run whose export cannot be used: nothing is done, the ledger stays, and HR hears why."""
         refused = chosen.fresh if chosen else work.candidates[-1].mark() if work.candidates else None
+        refused = refused or self._at.head.applied
         digest = refused.sha256 if refused else ""
         report = replace(
             report,
@@ -639,16 +658,24 @@ class Run:
             plan=plan_digest(actions, export=digest, mapping=self._at.mapping.digest),
             export=report.export or ({"name": refused.name, "etag": refused.etag} if refused else None),
             finished=self._finish_time(),
-            graph=self._graph_numbers(),
+            graph=self._graph_numbers(report),
         )
         await self._publish(report)
-        head = replace(self._at.head, circumstances=self._at.circumstances, last_run=report.run)
-        if refused is None:
-            head = head.failed(None, now=self._now)  # an old export under a new mapping: not again at every tick
-        else:
-            refusal = Refused(refused.name, refused.etag, self._at.circumstances, code)
-            head = replace(head, refused=(*head.refused, refusal)[-KEPT_REFUSALS:], failures=0, retry_at=0)
-        await self._commit(head)
+        refusals = self._at.head.refused
+        if refused is not None:
+            refusals = (*refusals, Refused(refused.name, refused.etag, self._at.circumstances, code))[-KEPT_REFUSALS:]
+        await self._commit(
+            replace(
+                self._at.head,
+                refused=refusals,
+                circumstances=self._at.circumstances,
+                incarnation=self._at.registration.incarnation,
+                connection_etag=self._at.connection_etag,
+                last_run=report.run,
+                failures=0,
+                retry_at=0,
+            )
+        )
         return await self._end(report)
 
     async def _stop(self, planned: Planned, progress: Progress, error: ConnectorError) -> Report:
@@ -658,7 +685,7 @@ class Run:
         ledger = fold(planned.ledger, planned.plan, progress, now=self._now, whole=False)
         await self._state.save_ledger(ledger)
         await self._publish(report)
-        head = self._at.head.failed(planned.chosen.fresh, now=self._now)
+        head = self._failed_head()
         await self._commit(
             replace(
                 head,
@@ -674,30 +701,45 @@ class Run:
         await self._tidy()
         return await self._end(report)
 
-    async def _fail(self, report: Report, export: ExportMark | None, error: ConnectorError) -> Report:
+    async def _fail(self, report: Report, error: ConnectorError) -> Report:
         """End an invocation that could not go on. A run whose plan is stored stays unfinished and is resumed later."""
         report = replace(report, error={"code": error.code, "message": error.message})
         outcome: Outcome = "refused" if error.code == LEDGER_MISSING else "failed"
         report = self._finished(report, outcome, None, None)
         await self._publish(report)
-        await self._commit(replace(self._at.head.failed(export, now=self._now), last_run=report.run))
+        await self._commit(replace(self._failed_head(), last_run=report.run))
         return await self._end(report)
+
+    def _failed_head(self) -> Head:
+        """Return the head after a run that could not go on.
+
+        What it was about is no change any more when it is tried again, so that it is tried less and less often.
+        """
+        return replace(
+            self._at.head.failed(self._at.newest, now=self._now),
+            circumstances=self._at.circumstances,
+            incarnation=self._at.registration.incarnation,
+            connection_etag=self._at.connection_etag,
+        )
 
     def _finished(self, report: Report, outcome: Outcome, plan: Plan | None, progress: Progress | None) -> Report:
         counts = report.counts if plan is None else _counted(report.counts, plan, progress or Progress())
         return replace(
-            report, outcome=outcome, counts=counts, finished=self._finish_time(), graph=self._graph_numbers()
+            report, outcome=outcome, counts=counts, finished=self._finish_time(), graph=self._graph_numbers(report)
         )
 
     def _finish_time(self) -> str:
         return moment(self._services.clock.now().timestamp())
 
-    def _graph_numbers(self) -> dict[str, Any]:
-        pace = self._at.ingest.pace if self._at.ingest else None
+    def _graph_numbers(self, report: Report) -> Mapping[str, Any]:
+        """Return the report's numbers, which are those of former slices, with this invocation's added."""
+        if self._at.ingest is None:
+            return report.graph
+        pace, before = self._at.ingest.pace, report.graph
         return {
-            "requests": pace.requests if pace else 0,
-            "throttled": pace.throttled if pace else 0,
-            "seconds": round(pace.seconds, 3) if pace else 0.0,
+            "requests": before["requests"] + pace.requests,
+            "throttled": before["throttled"] + pace.throttled,
+            "seconds": round(before["seconds"] + pace.seconds, 3),
         }
 
     def _deletions(self, report: Report) -> tuple[tuple[int, int], ...]:
@@ -811,6 +853,24 @@ def _known_by(plan: Plan, ledger: Ledger) -> dict[str, Known]:
         for key, entry in entries.items()
         if entry.user_id and entry.state != "unmatched"
     }
+
+
+def _deleted(plan: Plan) -> frozenset[str]:
+    return frozenset(action.entry.key for action in plan.actions if isinstance(action, Delete))
+
+
+def _references(
+    population: Population, ledger: Ledger, known: Mapping[str, Known], gone: Collection[str]
+) -> References:
+    """Resolve references as they will be when this run is over: whoever it deletes is in no ledger then.
+
+    Otherwise the reports of somebody who is deleted tonight would be sent again tomorrow, without a change in HR.
+    """
+    entries: Mapping[str, Entry] = ledger.entries
+    if gone:
+        entries = {key: entry for key, entry in entries.items() if key not in gone}
+        known = {key: account for key, account in known.items() if key not in gone}
+    return resolve_references(population.people, entries, known, others=population.rejected)
 
 
 def _place(population: Population, key: str) -> tuple[int, int]:

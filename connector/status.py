@@ -167,7 +167,7 @@ async def runs(reports: Container, connection_id: str, *, limit: int) -> dict[st
     listing = await reports.list(f"{connection_id}/")
     names = sorted((info.name for info in listing.blobs if info.name.endswith(".json")), reverse=True)
     blobs = [await reports.read(name) for name in names[: min(limit, MOST_RUNS)]]
-    return {"runs": [listed(orjson.loads(blob.data)) for blob in blobs if blob]}
+    return {"runs": [listed(_report(blob.info.name, blob.data)) for blob in blobs if blob]}
 
 
 async def run_report(reports: Container, connection_id: str, run: str) -> Mapping[str, Any]:
@@ -179,5 +179,16 @@ async def run_report(reports: Container, connection_id: str, run: str) -> Mappin
     blob = await reports.read(f"{connection_id}/{run}.json") if _RUN.fullmatch(run) else None
     if blob is None:
         raise NotFound("there is no such run; the list of runs shows those there are")
-    report: Mapping[str, Any] = orjson.loads(blob.data)
-    return report
+    return _report(blob.info.name, blob.data)
+
+
+def _report(name: str, data: bytes) -> Mapping[str, Any]:
+    """Return a stored report; of one that is damaged, that much: it must not hide the others."""
+    run = name.rpartition("/")[2].removesuffix(".json")
+    try:
+        report = orjson.loads(data)
+    except orjson.JSONDecodeError:
+        report = None
+    if isinstance(report, dict):
+        return report
+    return {"run": run, "error": {"code": "report_corrupt", "message": "the stored report cannot be read"}}

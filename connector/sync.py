@@ -15,7 +15,7 @@ import orjson
 from connector.core.contracts import labels
 from connector.core.due import Dropped, Request, Work, settled_exports, unmet_exports, work_due
 from connector.core.ledger import Ledger
-from connector.errors import Busy, ConnectorError, NotReady
+from connector.errors import Busy, ConnectorError, NotReady, StoreError, StoreUnavailable
 from connector.events import emit
 from connector.run import Run, Services, Standing
 
@@ -161,7 +161,7 @@ async def _under_lease(
     requests = [*(await services.state.requests() if look.requests else ()), *([request] if request else ())]
     head = replace(head, epoch=head.epoch + 1)
     if any(each.rebuild for each in requests):
-        head = await _with_empty_ledger(services, head, registration)
+        head = await _begin_anew(services, head, registration)
     etag = await services.state.commit(head, etag=etag, lease=lease)
     report: Report | None = None
     async with AsyncExitStack() as stack:
@@ -178,9 +178,11 @@ async def _under_lease(
             stack=stack,
         )
         while report is None:
+            unmet = unmet_exports(standing.head, seen.settled, circumstances=seen.circumstances)
+            standing.newest = unmet[-1].mark() if unmet else None
             work = work_due(
                 standing.head,
-                unmet_exports(standing.head, seen.settled, circumstances=seen.circumstances),
+                unmet,
                 requests,
                 now=int(now.timestamp()),
                 circumstances=seen.circumstances,
@@ -203,11 +205,27 @@ async def _under_lease(
     return Tick("ran", report)
 
 
-async def _with_empty_ledger(services: Services, head: Head, registration: Registration) -> Head:
-    """Begin a ledger anew that is lost: everyone in the export is sent again, nobody unknown is deleted.
+async def _begin_anew(services: Services, head: Head, registration: Registration) -> Head:
+    """Return the head without what is lost: an empty ledger in place of one that cannot be read, no unfinished run.
 
-    An unfinished run goes with it; what it did cannot be folded into a ledger that is not there.
+    What can be read stays: a ledger that is there is not forgotten by a slip of the operator's.
     """
+    state = services.state
+    run = head.run
+    try:
+        if head.generation:
+            await state.ledger(head.generation)
+        if run is not None:
+            await state.plan(run.id)
+            await state.progress(run.id, run.epochs)
+    except StoreUnavailable:
+        raise
+    except StoreError as error:
+        run = None  # without its plan, or the ledger it was made for, nothing of it can be folded
+        if not error.code.startswith("ledger_"):
+            return replace(head, run=run)
+    else:
+        return head
     ledger = Ledger(
         connection=services.settings.connection_id,
         tenant=services.settings.tenant_id,
@@ -215,8 +233,8 @@ async def _with_empty_ledger(services: Services, head: Head, registration: Regis
         incarnation=registration.incarnation,
         generation=head.generation + 1,
     )
-    await services.state.save_ledger(ledger)
-    return replace(head, generation=ledger.generation, run=None, held=None, held_items=0, people=0)
+    await state.save_ledger(ledger)
+    return replace(head, generation=ledger.generation, run=run, held=None, held_items=0, people=0)
 
 
 def _refuse_other_contract(settings: Settings, registration: Registration) -> None:

@@ -117,10 +117,19 @@ def work_due(
         return None if waiting else Work("resume", ("unfinished run", *changed), tuple(unmet), full, asked)
     if unmet and not (waiting and head.failures and _same_as_failed(head, unmet)):
         return Work("export", ("new export", *changed), tuple(unmet), full, asked)
-    if head.applied is None or waiting:
+    if head.applied is None or waiting or (_is_refused(head, circumstances) and not asked):
         return None
     reasons = (*_wishes(requests), *changed, *_overdue(head, now))
     return Work("again", reasons, (), full, asked) if reasons else None
+
+
+def _is_refused(head: Head, circumstances: str) -> bool:
+    """Tell whether the last applied export cannot be gone through again, as long as nothing changes."""
+    return any(
+        head.applied is not None
+        and (mark.name, mark.etag, mark.circumstances) == (head.applied.name, head.applied.etag, circumstances)
+        for mark in head.refused
+    )
 
 
 def _wishes(requests: Sequence[Request]) -> tuple[str, ...]:

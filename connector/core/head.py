@@ -41,14 +41,17 @@ class Refused:
 class RunMark:
     """The run that has not ended: enough to go on with it, or to fold what it did.
 
-    ``epochs`` name its journals; ``export`` is the new export it applies, None when it goes through old ones again.
+    ``epochs`` name its journals; ``export`` is the new export it applies, None when it goes through old ones again;
+    ``graph`` are the numbers of its former slices.
     """
 
     id: str
     epochs: tuple[int, ...]
     export: ExportMark | None
     circumstances: str
+    incarnation: str
     full: bool = False
+    graph: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 import orjson
 
+from connector.errors import StoreError
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
@@ -93,10 +95,21 @@ class Registration:
 
     @classmethod
     def from_json(cls, data: bytes) -> Registration:
-        """Read ``connection.json``; members of other releases are ignored."""
+        """Read ``connection.json``; members of other releases are ignored.
+
+        Raises:
+            StoreError: ``connection_corrupt``.
+        """
         known = {entry.name for entry in fields(cls)}
-        found = {name: value for name, value in orjson.loads(data).items() if name in known}
-        return cls(**found | {name: tuple(found.get(name) or ()) for name in ("schema", "done")})
+        try:
+            found = {name: value for name, value in orjson.loads(data).items() if name in known}
+            return cls(**found | {name: tuple(found.get(name) or ()) for name in ("schema", "done")})
+        except (ValueError, TypeError, AttributeError) as error:
+            raise StoreError(
+                "connection.json in the state container cannot be read. Delete it: setup then adopts the connection"
+                " anew, and everyone is sent again",
+                code="connection_corrupt",
+            ) from error
 
 
 @dataclass(frozen=True, slots=True)

@@ -228,6 +228,7 @@ class State:
             try:
                 for block in map(orjson.loads, blob.data.splitlines() if blob else ()):
                     announced.update(block.get("a", ()))
+                    announced.difference_update(block.get("w", ()))
                     outcomes.update(dict(block.get("o", ())))
             except (AttributeError, TypeError, ValueError) as error:
                 raise StoreError("a journal of the unfinished run cannot be read", code="journal_corrupt") from error
@@ -295,13 +296,17 @@ class Journal:
         self._name = name
         self._created = False
 
-    async def record(self, *, announced: Sequence[int], outcomes: Mapping[int, str]) -> None:
-        """Append one block: what is about to be sent, and what became of what was sent."""
+    async def record(
+        self, *, announced: Sequence[int], outcomes: Mapping[int, str], withdrawn: Sequence[int] = ()
+    ) -> None:
+        """Append one block: what is about to be sent, what became of what was sent, what was not sent after all."""
         block: dict[str, Any] = {}
         if outcomes:
             block["o"] = list(outcomes.items())
         if announced:
             block["a"] = list(announced)
+        if withdrawn:
+            block["w"] = list(withdrawn)
         await self._container.append(
             self._name, orjson.dumps(block, option=orjson.OPT_APPEND_NEWLINE), create=not self._created
         )

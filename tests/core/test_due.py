@@ -224,7 +224,7 @@ def test_what_is_never_due_never_is():
 
 def test_an_unfinished_run_comes_first():
     """A run that has not ended is taken up, whatever else there is; the new exports decide whether it goes on."""
-    head = replace(APPLIED, run=RunMark("r1", (1,), TUESDAY.mark(), "as always"))
+    head = replace(APPLIED, run=RunMark("r1", (1,), TUESDAY.mark(), "as always", "i1"))
 
     work = due(head, WEDNESDAY, requests=(Request("r"),))
 
@@ -284,7 +284,7 @@ def test_a_change_does_not_wait_for_a_failed_run(changed):
 
 def test_an_unfinished_run_waits_as_well():
     """A run that failed in the middle is taken up when its time has come."""
-    head = replace(FAILED, run=RunMark("r1", (1,), TUESDAY.mark(), "as always"))
+    head = replace(FAILED, run=RunMark("r1", (1,), TUESDAY.mark(), "as always", "i1"))
 
     assert due(head, TUESDAY) is None
     assert due(head, TUESDAY, now=head.retry_at) is not None

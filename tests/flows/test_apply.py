@@ -69,12 +69,15 @@ class MemoryJournal:
     outcomes: dict[int, str] = field(default_factory=dict)
     most_open: int = 0
 
-    async def record(self, *, announced: Sequence[int], outcomes: Mapping[int, str]) -> None:
+    async def record(
+        self, *, announced: Sequence[int], outcomes: Mapping[int, str], withdrawn: Sequence[int] = ()
+    ) -> None:
         await self.clock.sleep(self.seconds)
         self.blocks += 1
         if self.blocks == self.fails_at:
             raise StoreUnavailable("the journal cannot be written")
         self.announced.update(announced)
+        self.announced.difference_update(withdrawn)
         self.outcomes.update(outcomes)
         self.most_open = max(self.most_open, len(self.announced - set(self.outcomes)))
 
@@ -407,7 +410,7 @@ async def test_a_denial_stops_the_run_and_what_was_done_is_recorded():
     assert not applied.finished
     assert len(run.items.order) < 100
     assert 10 not in applied.progress.outcomes
-    assert 10 in applied.progress.announced
+    assert 10 not in applied.progress.announced
     assert run.journal.outcomes == applied.progress.outcomes
     assert set(run.items.items) == {item_of(index) for index in applied.progress.outcomes}
 

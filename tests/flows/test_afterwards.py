@@ -1,0 +1,69 @@
+"""What a night leaves behind: nothing that the next one has to put right, and no item that was only announced."""
+
+from __future__ import annotations
+
+from tests.flows.world import a_person, a_world, item_of
+from tests.tenant import INGEST_CLIENT_ID
+from tests.tenant.graph.faults import Refused
+
+
+async def test_the_reports_of_somebody_deleted_for_absence_are_sent_that_night():
+    """When a manager is deleted, the reports lose them in the same run, and the next unchanged night sends nothing."""
+    world = await a_world(LEAVER_GRACE_EXPORTS="0")
+    staff = [a_person("E1"), a_person("E2", manager="E1"), a_person("E3")]
+    await world.night(staff)
+
+    night = await world.night(staff[1:])
+    before = len(world.graph.requests)
+    after = await world.night(staff[1:])
+
+    assert (night["deleted"], night["updated"]) == (1, 1)
+    assert night["warnings"]["manager_unknown"] == 1
+    assert world.manager("e2@contoso.com") is None
+    assert after["outcome"] == "unchanged"
+    assert len(world.graph.requests) == before
+
+
+async def test_a_held_manager_stays_the_manager():
+    """As long as the deletion is held, the reports keep their manager."""
+    world = await a_world(LEAVER_GRACE_EXPORTS="0", MIN_DELETE_ALLOWANCE="0")
+    staff = [a_person("E1"), a_person("E2", manager="E1"), a_person("E3")]
+    await world.night(staff)
+
+    night = await world.night(staff[1:])
+
+    assert (night["outcome"], night["held"], night["updated"]) == ("held", 1, 0)
+    assert world.manager("e2@contoso.com") == "e1@contoso.com"
+
+
+async def test_joiners_who_were_denied_are_joiners_still():
+    """A 403 has had no effect: nobody is taken for somebody whose item Graph may hold."""
+    world = await a_world()
+    world.tenant.entra.withdraw(INGEST_CLIENT_ID, "ExternalItem.ReadWrite.OwnedBy")
+    denied = await world.night([a_person("E1"), a_person("E2")])
+    items = (await world.head()).held_items
+    world.tenant.entra.grant(INGEST_CLIENT_ID, "ExternalItem.ReadWrite.OwnedBy")
+
+    report = await world.tick()
+
+    assert denied["outcome"] == "failed"
+    assert items == 0
+    assert report is not None
+    assert (report["created"], report["updated"]) == (2, 0)
+
+
+async def test_a_transferred_account_keeps_its_old_item_until_it_has_the_new_one():
+    """The old key's item goes only when the new key's item is there: nobody is without profile in between."""
+    world = await a_world()
+    await world.night([a_person("E1", "kim@contoso.com", title="Chef"), a_person("E2")])
+    renumbered = [a_person("N1", "kim@contoso.com", title="Chef"), a_person("E2")]
+    world.graph.fault_when(lambda seen: seen.path.endswith(item_of("N1")), Refused(400, "BadRequest", "no"))
+
+    failed = await world.night(renumbered)
+    still_there = item_of("E1") in world.graph.items
+    await world.settle()
+
+    assert failed["failed"] == 2
+    assert still_there
+    assert item_of("E1") not in world.graph.items
+    assert world.title("kim@contoso.com") == "Chef"

@@ -207,6 +207,7 @@ class Run:
         self._settings = services.settings
         self._state = services.state
         self._contract = labels
+        self._reading: ExportMark | None = None
         self._now = int(services.clock.now().timestamp())
 
     # --- a new run --------------------------------------------------------------------------------------------------
@@ -257,6 +258,7 @@ class Run:
 
     async def _fetch(self, dropped: Dropped, folder: Path, number: int) -> tuple[ExportMark, ExportFile]:
         """Download one version of an export, hold it to its manifest, and tell whether it is partial."""
+        self._reading = dropped.mark()
         path = folder / f"dropped-{number}"
         with path.open("wb") as stream:
             try:
@@ -648,8 +650,7 @@ class Run:
         actions: Iterable[Upsert | Delete] = (),
     ) -> Report:
         """End a run whose export cannot be used: nothing is done, the ledger stays, and HR hears why."""
-        refused = chosen.fresh if chosen else work.candidates[-1].mark() if work.candidates else None
-        refused = refused or self._at.head.applied
+        refused = (chosen.fresh if chosen else self._reading) or self._at.head.applied
         digest = refused.sha256 if refused else ""
         report = replace(
             report,
@@ -664,18 +665,16 @@ class Run:
         refusals = self._at.head.refused
         if refused is not None:
             refusals = (*refusals, Refused(refused.name, refused.etag, self._at.circumstances, code))[-KEPT_REFUSALS:]
-        await self._commit(
-            replace(
-                self._at.head,
-                refused=refusals,
+        head = replace(self._at.head, refused=refusals, last_run=report.run, failures=0, retry_at=0)
+        if work.kind == "again":
+            # Only now has what changed been carried as far as it goes: a bad new file leaves it to the last good one.
+            head = replace(
+                head,
                 circumstances=self._at.circumstances,
                 incarnation=self._at.registration.incarnation,
                 connection_etag=self._at.connection_etag,
-                last_run=report.run,
-                failures=0,
-                retry_at=0,
             )
-        )
+        await self._commit(head)
         return await self._end(report)
 
     async def _stop(self, planned: Planned, progress: Progress, error: ConnectorError) -> Report:

@@ -410,6 +410,20 @@ async def test_too_many_rejected_rows_refuse_the_export():
     assert world.requests == []
 
 
+async def test_a_stricter_limit_judges_the_last_export_once():
+    """The last export, judged again under stricter settings, is refused in one report, not at every tick."""
+    world = await a_company(20)
+    await world.night([row | {"HireDate": "1/2/21"} if index < 4 else row for index, row in enumerate(people(20))])
+    world.decide(MAX_REJECT_PERCENT=10)
+
+    report = await world.tick() or {}
+    later = [await world.tick() for _ in range(100)]
+
+    assert (report["outcome"], report["error"]["code"]) == ("refused", "too_many_rejected")
+    assert later == [None] * 100
+    assert len(world.graph.items) == 20
+
+
 @pytest.mark.parametrize(("rows", "bad"), [(20, 4), (19, 19)])
 async def test_fewer_rejected_rows_do_not(rows: int, bad: int):
     """At the limit, or in a small file, bad rows are only left aside."""

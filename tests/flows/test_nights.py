@@ -479,6 +479,21 @@ async def test_two_corrections_are_both_applied(world: World):
     assert world.holds("E1", "E2", "E3")
 
 
+async def test_a_bad_file_does_not_take_a_good_correction_with_it(world: World):
+    """Of two files at one tick the one that is wrong is refused, by its name; the correction is applied."""
+    await world.drop("a.csv", [ADA, BEN, CYD | {"JobTitle": "Chief"}])
+    await world.promise("a.csv", sha256="0" * 64)
+    world.wait(MINUTE)
+    await world.drop("b.csv", [BEN | {"JobTitle": "Chief", "_error_code": ""}])
+
+    first, second = await world.settle()
+
+    assert (first["outcome"], first["export"]["name"]) == ("refused", "a.csv")
+    assert (second["outcome"], second["export"]["name"]) == ("completed", "b.csv")
+    assert world.title("ben@contoso.com") == "Chief"
+    assert world.title("cyd@contoso.com") == "Analyst"
+
+
 async def test_a_complete_export_outdates_the_corrections_before_it(world: World):
     """What a correction said holds until the next complete export, which says all there is to say."""
     await world.drop("a.csv", [BEN | {"JobTitle": "Chief", "_error_code": ""}])
@@ -666,6 +681,19 @@ async def test_a_wider_pilot_is_planned_at_once():
     report = await world.tick() or {}
 
     assert report["created"] == 1
+    assert world.holds("E1", "E2")
+
+
+async def test_a_bad_file_does_not_swallow_a_decision():
+    """A changed PILOT is planned from the last good export although the newest file is refused."""
+    world = await a_world(PILOT="ada@contoso.com")
+    await world.night(STAFF)
+    world.decide(PILOT="ada@contoso.com,ben@contoso.com")
+    await world.drop("people-2.csv", b"")
+
+    reports = await world.settle()
+
+    assert [report["outcome"] for report in reports] == ["refused", "completed"]
     assert world.holds("E1", "E2")
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from connector.core.due import Request
 from connector.errors import LeaseLost, NotReady
-from tests.flows.world import CONNECTION, DAY, KILLED, Row, World, a_person, a_world, item_of, people
+from tests.flows.world import CONNECTION, DAY, KILLED, TICK, Row, World, a_person, a_world, item_of, people
 from tests.tenant.graph.faults import Kill
 
 if TYPE_CHECKING:
@@ -387,10 +387,10 @@ async def test_a_wish_is_kept_while_another_process_works():
 
 async def test_a_process_that_loses_its_lease_stops():
     """Somebody else has the lease by now: no further write begins, and nothing is committed."""
-    world = await a_world(MAX_CONCURRENCY=2)
+    world = await a_world()
     world.graph.latency = 5
-    world.follow(people(100))
-    await world.drop("people.csv", people(100))
+    world.follow(people(300))
+    await world.drop("people.csv", people(300))
     heads: list[bytes] = []
     world.wait(300)
 
@@ -400,16 +400,18 @@ async def test_a_process_that_loses_its_lease_stops():
         await world.containers.state.acquire_lease(HEAD, seconds=60)
         heads.append(world.blobs("state")[HEAD])
 
+    begun = world.clock.monotonic()
     other = asyncio.create_task(another_takes_over())
     with pytest.raises(LeaseLost):
         await world.tick(after=0)
     await other
 
     assert world.blobs("state")[HEAD] == heads[0]
-    assert len(world.graph.items) < 40
+    items = world.graph.connections[CONNECTION].items.values()
+    assert max(item.put_at for item in items) - begun <= 45  # the next renewal tells
     world.graph.latency = 0
     await world.settle()
-    assert len(world.graph.items) == 100
+    assert len(world.graph.items) == 300
 
 
 # --- whose ledger is it? --------------------------------------------------------------------------------------------
@@ -441,6 +443,19 @@ async def test_an_unfinished_run_of_a_former_connection_is_void():
     assert (reports[-1]["outcome"], reports[-1]["created"], reports[-1]["deleted"]) == ("completed", 3, 0)
     assert world.holds("E1", "E2", "E5")
     assert await is_at_rest(world)
+
+
+async def test_a_bad_file_does_not_keep_a_new_connection_empty():
+    """The first file after a new setup is refused: the last good export fills the connection."""
+    world = await a_world()
+    await world.night(FIRST)
+    await world.teardown()
+    await world.setup()
+    await world.drop("next.csv", b"")
+
+    await world.settle()
+
+    assert world.holds("E1", "E2", "E3", "E4")
 
 
 async def test_during_a_teardown_no_tick_works():
@@ -501,6 +516,18 @@ async def test_a_lost_ledger_is_begun_anew_on_request():
     assert world.holds("E1", "E2", "E3", "E4", "E5")
     assert set((await world.ledger()).entries) == {"E1", "E2", "E5"}
     assert await world.tick() is None
+
+
+async def test_a_ledger_that_is_there_is_not_begun_anew():
+    """A rebuild without need sends everyone, and forgets nobody: whoever is absent is deleted as ever."""
+    world = await before()
+    world.wait(TICK)
+
+    await world.application().tick(trigger="cli", request=REBUILD)
+    await world.settle()
+
+    assert world.holds("E1", "E2", "E4", "E5")
+    assert set((await world.ledger()).entries) == {"E1", "E2", "E4", "E5"}
 
 
 async def an_unfinished_run() -> World:

@@ -25,7 +25,6 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 
-from connector.core.contracts import labels
 from connector.core.report import dump_report
 from connector.errors import CredentialError
 from connector.graph.client import open_graph
@@ -132,8 +131,8 @@ def packed(name: str, data: bytes) -> bytes:
 
 
 def item_of(key: str) -> str:
-    """Return the id of a person's item."""
-    return labels.item_id(CONNECTION, key)
+    """Return the id of a person's item, as interface §9 makes it."""
+    return "u" + hashlib.sha256(f"{CONNECTION}/{key}".encode()).hexdigest()[:40]
 
 
 @dataclass(slots=True)

@@ -169,10 +169,30 @@ FAULTS: Final[Mapping[str, Fault]] = {
         "Restore head.json in the state container from its versions.",
     ),
     "ledger_missing": Fault("the connector's memory is missing", "Operator", "Do what the message says."),
+    "plan_corrupt": Fault(
+        "the stored plan of an unfinished run cannot be read",
+        "Operator",
+        "Restore it in the state container from its versions, or run: sync --full --rebuild.",
+    ),
+    "journal_corrupt": Fault(
+        "the journal of an unfinished run cannot be read",
+        "Operator",
+        "Restore it in the state container from its versions, or run: sync --full --rebuild.",
+    ),
+    "connection_corrupt": Fault(
+        "what setup remembers of the connection cannot be read",
+        "Operator",
+        "Delete connection.json in the state container and run setup: everyone is sent again.",
+    ),
+    "internal": Fault(
+        "the connector made a mistake",
+        "Operator",
+        "Report it with the place that the message names; the next tick tries again.",
+    ),
     "ledger_corrupt": Fault(
         "the connector's memory cannot be read",
         "Operator",
-        "Restore the ledger in the state container from its versions.",
+        "Restore the ledger in the state container from its versions, or run: sync --full --rebuild.",
     ),
     "ledger_format": Fault(
         "the connector's memory belongs to another release",

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from connector.core.head import ExportMark, Head, dump_head
 from tests.host.world import (
     FIRST_NIGHT,
     SECOND_NIGHT,
@@ -26,7 +27,7 @@ from tests.host.world import (
     schemas_are_registered,
 )
 from tests.tenant import INGEST_CLIENT_ID
-from tests.tenant.contoso import REPORTS, ROOT, contoso
+from tests.tenant.contoso import ROOT, STATE, contoso
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -542,16 +543,17 @@ def test_what_cannot_be_reached_is_told_in_a_sentence(unset: dict[str, str]) -> 
 
 def test_a_mistake_of_ours_is_told_without_what_it_was_about(world: Contoso, unset: dict[str, str]) -> None:
     """Exit code 1, its kind and its place; only ``--verbose`` shows the traceback, whose text may hold anything."""
+    strange = ExportMark("people.csv", "etag", "Ada Lovelace")  # type: ignore[arg-type]
     with world.storage() as account:
-        name = f"{unset['CONNECTION_ID']}/20261123T020004Z-1a2b.json"
-        account.get_blob_client(REPORTS, name).upload_blob(b'{"damaged": "Ada Lovelace')
+        name = f"{unset['CONNECTION_ID']}/head.json"
+        account.get_blob_client(STATE, name).upload_blob(dump_head(Head(applied=strange)))
 
-    told = command(unset, "runs")
-    as_json = command(unset, "runs", "--json")
-    verbose = command(unset, "runs", "--verbose")
+    told = command(unset, "status")
+    as_json = command(unset, "status", "--json")
+    verbose = command(unset, "status", "--verbose")
 
     assert (told.code, told.out, as_json.code, verbose.code) == (FAILED, "", FAILED, FAILED)
-    assert re.fullmatch(r"internal error: JSONDecodeError at [\w.]+:\d+ .*\n", told.err)
+    assert re.fullmatch(r"internal error: TypeError at [\w.]+:\d+ .*\n", told.err)
     assert as_json.json()["error"]["code"] == "internal"
     assert "Traceback" in verbose.err
 

@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from connector.core.head import ExportMark, Head, dump_head
 from connector.settings import Settings
 from tests.host.world import FIRST_NIGHT, SECOND_NIGHT, FunctionApp, drop, environment, fresh, schemas_are_registered
 from tests.tenant import ADMIN_CLIENT_ID, INGEST_CLIENT_ID
-from tests.tenant.contoso import REPORTS, ROOT, STATE, contoso
+from tests.tenant.contoso import ROOT, STATE, contoso
 from tests.tenant.graph.faults import Refused
 
 if TYPE_CHECKING:
@@ -590,22 +591,21 @@ def test_a_mistake_of_ours_is_told_without_what_it_was_about(
     app: FunctionApp, world: Contoso, unset: dict[str, str]
 ) -> None:
     """500 without a body; the host logs what was raised, so that says where, and nothing of the data."""
+    strange = ExportMark("people.csv", "etag", "Ada Lovelace")  # type: ignore[arg-type]
     with world.storage() as account:
-        name = f"{unset['CONNECTION_ID']}/20261123T020004Z-1a2b.json"
-        account.get_blob_client(REPORTS, name).upload_blob(b'{"damaged": "Ada Lovelace')
-        name = f"{unset['CONNECTION_ID']}/connection.json"
-        account.get_blob_client(STATE, name).upload_blob(b'{"damaged": "Ada Lovelace')
+        for name, data in (("head.json", dump_head(Head(applied=strange))), ("connection.json", b"{}")):
+            account.get_blob_client(STATE, f"{unset['CONNECTION_ID']}/{name}").upload_blob(data)
 
     drop(world, unset, FIRST_NIGHT)
 
-    answer = app.get("runs")
+    answer = app.get("status")
     error = app.fire("sync_people")
 
     assert (answer.status_code, answer.content) == (500, b"")
     assert error is not None
     assert error["type"] == "InternalError"
-    assert error["message"].startswith("internal error: JSONDecodeError at ")
-    assert "InternalError: internal error: JSONDecodeError at " in app.log.read_text()
+    assert error["message"].startswith("internal error: TypeError at ")
+    assert "InternalError: internal error: TypeError at " in app.log.read_text()
     assert "Lovelace" not in app.log.read_text()
 
 

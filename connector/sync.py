@@ -90,8 +90,8 @@ async def _tick(services: Services, trigger: str, request: Request | None, *, st
         return Tick("not_ready")
     head, _ = await services.state.head()
     seen = await look_around(services)
-    _tell_if_stale(services, head)
     if _work(services, head, seen, look, request, known=head.incarnation) is None and not look.requests:
+        _tell_if_stale(services, head)
         emit("sync.tick", trigger=trigger, work=None)
         return Tick("idle")
     try:
@@ -199,6 +199,7 @@ async def _under_lease(
             # Setup wrote connection.json anew without changing whose it is: remember that we have seen it.
             known = replace(standing.head, connection_etag=look.connection, incarnation=registration.incarnation)
             standing.etag = await services.state.commit(known, etag=standing.etag, lease=lease)
+    _tell_if_stale(services, standing.head)  # as it is after the run: an export that was taken is not stale any more
     if report is None:
         emit("sync.tick", trigger=trigger, work=None)
         return Tick("idle")

@@ -138,8 +138,11 @@ class Application:
     # --- setup ------------------------------------------------------------------------------------------------------
 
     async def setup(self) -> SetupView:
-        """Do the next missing steps of setup."""
+        """Do the next missing steps of setup; containers that are missing are made, where we may."""
+        containers = self._edges.containers
         async with self._provision() as provision:
+            for container in (containers.exports, containers.state, containers.reports, containers.quarantine):
+                await container.ensure()
             return await provision.advance()
 
     async def setup_view(self) -> SetupView:

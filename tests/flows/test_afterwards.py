@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from tests.flows.world import a_person, a_world, item_of
+import logging
+
+from connector.wiring import Containers
+from tests.flows.world import DAY, World, a_person, a_world, item_of
+from tests.storage.memory import MemoryContainer
 from tests.tenant import INGEST_CLIENT_ID
 from tests.tenant.graph.faults import Refused
 
@@ -67,3 +71,30 @@ async def test_a_transferred_account_keeps_its_old_item_until_it_has_the_new_one
     assert still_there
     assert item_of("E1") not in world.graph.items
     assert world.title("kim@contoso.com") == "Chef"
+
+
+async def test_setup_makes_the_containers_that_are_missing():
+    """A fresh storage account has no containers; setup makes them, and the first export finds its place."""
+    world = World()
+    world.containers = Containers(*(MemoryContainer(world.clock, exists=False) for _ in range(4)))
+
+    await world.setup()
+    report = await world.night([a_person("E1")])
+
+    assert report["created"] == 1
+
+
+async def test_an_export_that_comes_late_is_not_stale_any_more_once_it_is_taken(caplog):
+    """While no export comes, each tick says that the last one is stale; the tick that takes a new one does not."""
+    world = await a_world()
+    await world.night([a_person("E1")])
+    caplog.set_level(logging.INFO, "connector")
+    world.wait(DAY * 2)
+    await world.tick()
+    told = [record.message for record in caplog.records if "sync.stale" in record.message]
+    caplog.clear()
+
+    await world.night([a_person("E1")])
+
+    assert len(told) == 1
+    assert not [record.message for record in caplog.records if "sync.stale" in record.message]

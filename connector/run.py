@@ -11,7 +11,7 @@ kills this process, the next one knows what may have happened (design §3.10).
 from __future__ import annotations
 
 import hashlib
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -571,10 +571,10 @@ class Run:
         """Fold what an unfinished run did and end it; the ledger of another incarnation stays as it is, void."""
         if mark.incarnation == self._at.registration.incarnation:
             ledger = fold(ledger, plan, progress, now=self._now, whole=False)
-            await self._state.save_ledger(ledger)
+            ledger = await self._state.save_ledger(ledger)
         report = self._finished(report, "superseded", plan, progress)
         await self._publish(report)
-        await self._commit(
+        await self._conclude(
             replace(
                 self._at.head,
                 run=None,
@@ -583,7 +583,6 @@ class Run:
                 last_run=report.run,
             )
         )
-        await self._tidy()
         await self._end(report)
 
     # --- ending -----------------------------------------------------------------------------------------------------
@@ -595,7 +594,7 @@ class Run:
         report = self._finished(planned.report, outcome, plan, progress)
         if plan.actions or plan.changes or plan.forgotten or not self._at.head.generation:
             ledger = fold(ledger, plan, progress, now=self._now, whole=True)
-            await self._state.save_ledger(ledger)
+            ledger = await self._state.save_ledger(ledger)
         head = self._at.head
         if chosen.fresh is not None:
             applied, partials = (
@@ -607,7 +606,7 @@ class Run:
         quiet = told and not plan.actions and set(report.reasons) <= LOOKS_ONLY
         if not quiet:
             await self._publish(report)
-        await self._commit(
+        await self._conclude(
             replace(
                 head,
                 incarnation=self._at.registration.incarnation,
@@ -633,7 +632,6 @@ class Run:
                 last_run=head.last_run if quiet else report.run,
             )
         )
-        await self._tidy()
         if quiet:
             emit("sync.tick", **report.numbers())
             return report
@@ -682,10 +680,10 @@ class Run:
         report = replace(planned.report, error={"code": error.code, "message": error.message})
         report = self._finished(report, "failed", planned.plan, progress)
         ledger = fold(planned.ledger, planned.plan, progress, now=self._now, whole=False)
-        await self._state.save_ledger(ledger)
+        ledger = await self._state.save_ledger(ledger)
         await self._publish(report)
         head = self._failed_head()
-        await self._commit(
+        await self._conclude(
             replace(
                 head,
                 run=None,
@@ -697,7 +695,6 @@ class Run:
                 last_run=report.run,
             )
         )
-        await self._tidy()
         return await self._end(report)
 
     async def _fail(self, report: Report, error: ConnectorError) -> Report:
@@ -750,6 +747,16 @@ class Run:
         self._at.etag = await self._state.commit(head, etag=self._at.etag, lease=self._at.lease)
         self._at.head = head
 
+    async def _conclude(self, head: Head) -> None:
+        """Commit the head that ends a run, and delete what it does not refer to any more.
+
+        What cannot be deleted now stays for the next time: never a hole, and no reason to call the run a failure.
+        """
+        leftovers = await self._state.leftovers(head)
+        await self._commit(head)
+        with suppress(StoreError):
+            await self._state.forget(leftovers)
+
     async def _publish(self, report: Report) -> None:
         """Store the report, before the head moves on: what was done is told even if this process dies now."""
         name = f"{report.connection}/{report.run}.json"
@@ -760,15 +767,9 @@ class Run:
         emit(f"sync.{report.outcome}", **report.numbers())  # type: ignore[arg-type]
         page = self._services.page(report.body())
         name = f"{report.connection}/{report.run}.html"
-        await self._services.reports.write(name, page, content_type="text/html; charset=utf-8")
+        with suppress(StoreError):
+            await self._services.reports.write(name, page, content_type="text/html; charset=utf-8")
         return report
-
-    async def _tidy(self) -> None:
-        """Delete what the head does not refer to. A crash before this leaves blobs for the next time, never a hole."""
-        unfinished = self._at.head.run
-        await self._state.forget_runs(unfinished.id if unfinished else None)
-        marks = (self._at.head.applied, *self._at.head.partials)
-        await self._state.forget_copies(mark.copy for mark in marks if mark)
 
     async def _keep_copies(self, chosen: Input, run: str) -> Input:
         """Keep our own copy of a new export, so that what it says can be read again whatever HR does with the file."""

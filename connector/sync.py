@@ -234,7 +234,7 @@ async def _begin_anew(services: Services, head: Head, registration: Registration
         incarnation=registration.incarnation,
         generation=head.generation + 1,
     )
-    await state.save_ledger(ledger)
+    ledger = await state.save_ledger(ledger)
     return replace(head, generation=ledger.generation, run=run, held=None, held_items=0, people=0)
 
 

@@ -15,11 +15,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import gzip
 import io
 import zlib
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, BinaryIO, Final
 
 import orjson
@@ -54,6 +55,7 @@ _PACKED: Final = 4
 
 JSON: Final = "application/json"
 KEPT_LEDGERS: Final = 3
+"""Generations that stay, the present one among them, for whoever must look back."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,17 +180,20 @@ class State:
             )
         return await offload(len(blob.data) * _PACKED, lambda: load_ledger(blob.data))
 
-    async def save_ledger(self, ledger: Ledger) -> None:
-        """Store a new generation; older ones than the last three go."""
-        data = await offload(len(ledger.entries) * _ENTRY, lambda: dump_ledger(ledger))
-        name = self._ledger_name(ledger.generation)
-        try:
-            await self.container.write(name, data, if_none_match=True)
-        except StateChanged:
-            # A run that died between ledger and head left it there. Nothing refers to it: head is the only truth.
-            await self.container.write(name, data)
-        if ledger.generation > KEPT_LEDGERS:
-            await self.container.delete(self._ledger_name(ledger.generation - KEPT_LEDGERS))
+    async def save_ledger(self, ledger: Ledger) -> Ledger:
+        """Store a ledger as a new generation and return it, under the number it got.
+
+        A number that is taken belongs to a run that died before its head did, or to one that has taken over from us
+        meanwhile. The latter's is what head.json names, so nothing is ever written over: the next number is ours.
+        """
+        while True:
+            data = await offload(len(ledger.entries) * _ENTRY, functools.partial(dump_ledger, ledger))
+            try:
+                await self.container.write(self._ledger_name(ledger.generation), data, if_none_match=True)
+            except StateChanged:
+                ledger = replace(ledger, generation=ledger.generation + 1)
+            else:
+                return ledger
 
     def _ledger_name(self, generation: int) -> str:
         return f"{self._root}/ledger/{generation:08d}.jsonl.gz"
@@ -234,12 +239,6 @@ class State:
                 raise StoreError("a journal of the unfinished run cannot be read", code="journal_corrupt") from error
         return Progress(frozenset(announced), outcomes)
 
-    async def forget_runs(self, kept: str | None) -> None:
-        """Delete plans and journals of every run but that one: folded ones, and those that died before they began."""
-        for info in (await self.container.list(f"{self._root}/runs/")).blobs:
-            if kept is None or not info.name.startswith(f"{self._root}/runs/{kept}/"):
-                await self.container.delete(info.name)
-
     # --- copies of exports ------------------------------------------------------------------------------------------
 
     async def save_copy(self, run: str, name: str, stream: BinaryIO) -> str:
@@ -248,12 +247,36 @@ class State:
         await self.container.upload_from(copy, stream)
         return copy
 
-    async def forget_copies(self, kept: Iterable[str]) -> None:
-        """Delete every copy but those."""
-        keep = set(kept)
-        for info in (await self.container.list(f"{self._root}/exports/")).blobs:
-            if info.name not in keep:
-                await self.container.delete(info.name)
+    # --- what is left over ------------------------------------------------------------------------------------------
+
+    async def leftovers(self, head: Head) -> list[str]:
+        """Return what a head does not refer to: older ledgers than the last ones, copies, plans and journals.
+
+        Asked for before the head is committed: the commit proves that the lease was ours until then, so none of these
+        names can be of a run that takes over later.
+        """
+        copies = {mark.copy for mark in (head.applied, *head.partials) if mark}
+        unfinished = f"{self._root}/runs/{head.run.id}/" if head.run else None
+        first_ledger = self._ledger_name(max(0, head.generation - KEPT_LEDGERS + 1))
+
+        def is_left(name: str) -> bool:
+            match name.removeprefix(f"{self._root}/").partition("/")[0]:
+                case "ledger":
+                    return name < first_ledger
+                case "runs":
+                    return unfinished is None or not name.startswith(unfinished)
+                case "exports":
+                    return name not in copies
+                case _:
+                    return False
+
+        listing = await self.container.list(f"{self._root}/")
+        return [info.name for info in listing.blobs if is_left(info.name)]
+
+    async def forget(self, names: Iterable[str]) -> None:
+        """Delete blobs of ours."""
+        for name in names:
+            await self.container.delete(name)
 
     # --- requests ---------------------------------------------------------------------------------------------------
 

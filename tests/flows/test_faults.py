@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import Any
 
+import orjson
 import pytest
 
 from connector.errors import StoreError, StoreUnavailable
@@ -417,3 +418,23 @@ class _Varied:
     def reply(self, served: Any) -> Any:
         """Return the next refusal."""
         return Refused(400, next(self._codes)).reply(served)
+
+
+@pytest.mark.parametrize("container", ["state", "reports"])
+async def test_what_comes_after_the_run_does_not_fail_it(container: str):
+    """Tidying up and the page for people come last: when storage refuses them, what was done stays told as it was."""
+    world = await a_world()
+    await world.night(STAFF)
+    blobs = getattr(world.containers, container)
+    before = blobs.requests
+    await world.night([row | {"JobTitle": "Clerk II"} for row in STAFF])
+    last = blobs.requests - before
+    blobs.fail(blobs.requests + last - (container == "state"))  # state's very last request lets go of the lease
+
+    report = await world.night(CHANGED)
+
+    assert (report["outcome"], report["updated"]) == ("completed", 30)
+    stored = orjson.loads(world.blobs("reports")[f"contosohr/{report['run']}.json"])
+    assert (stored["outcome"], stored["updated"]) == ("completed", 30)
+    assert (await world.head()).failures == 0
+    assert await world.tick() is None

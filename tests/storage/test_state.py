@@ -11,7 +11,7 @@ import orjson
 import pytest
 
 from connector.core.due import Request
-from connector.core.head import Head, dump_head
+from connector.core.head import ExportMark, Head, RunMark, dump_head
 from connector.core.ledger import dump_ledger
 from connector.core.plan import Progress, hold
 from connector.core.setup import Registration
@@ -269,22 +269,26 @@ async def test_a_ledger_is_found_by_its_generation(state: State):
 
 
 async def test_the_last_generations_are_kept(state: State, container: MemoryContainer):
-    """A few generations stay for whoever must look back; older ones go."""
+    """A few generations stay for whoever must look back; older ones are left over once head names a newer one."""
     for generation in range(1, 7):
         await state.save_ledger(a_ledger(generation=generation))
+
+    await state.forget(await state.leftovers(Head(generation=6)))
 
     kept = [name for name in container.contents if "/ledger/" in name]
     assert kept == [f"contosohr/ledger/{generation:08d}.jsonl.gz" for generation in (4, 5, 6)]
 
 
-async def test_a_generation_that_no_head_names_is_written_over(state: State):
-    """A run that died between ledger and head leaves a generation behind; the next run's takes its place."""
-    await state.save_ledger(a_ledger(an_entry("E1")))
-    mine = a_ledger(an_entry("E2"))
+async def test_no_generation_is_written_over(state: State):
+    """A number that is taken may by now be what head names: a run that comes late leaves it alone."""
+    theirs, mine = a_ledger(an_entry("E1")), a_ledger(an_entry("E2"))
+    await state.save_ledger(theirs)
 
-    await state.save_ledger(mine)
+    saved = await state.save_ledger(mine)
 
-    assert await state.ledger(1) == mine
+    assert saved.generation == 2
+    assert await state.ledger(1) == theirs
+    assert await state.ledger(2) == saved
 
 
 async def test_a_missing_ledger_is_refused(state: State):
@@ -411,17 +415,25 @@ async def test_a_broken_journal_is_refused(state: State, container: MemoryContai
     assert raised.value.code == "journal_corrupt"
 
 
-async def test_a_run_that_is_over_is_forgotten(state: State, container: MemoryContainer):
+async def test_a_run_that_is_over_is_left_over(state: State, container: MemoryContainer):
     """Plans and journals go, but for those of the run that is still under way."""
     for run in ("r1", "r2"):
         await state.save_plan(run, a_plan(), {})
         await state.journal(run, 1).record(announced=[0], outcomes={})
 
-    await state.forget_runs("r2")
+    await state.forget(await state.leftovers(Head(run=RunMark("r2", (1,), None, "", ""))))
     assert {name.split("/")[2] for name in container.contents} == {"r2"}
 
-    await state.forget_runs(None)
+    await state.forget(await state.leftovers(Head()))
     assert container.contents == {}
+
+
+async def test_only_what_a_head_can_refer_to_is_ever_left_over(state: State, container: MemoryContainer):
+    """Head itself, requests and what setup remembers are nobody's to tidy away; nor is another connection's state."""
+    for name in ("contosohr/head.json", "contosohr/connection.json", "contosohr/requests/1.json", "other/runs/r1/plan"):
+        await container.write(name, b"{}")
+
+    assert await state.leftovers(Head()) == []
 
 
 # --- copies of exports -----------------------------------------------------------------------------------------------
@@ -433,7 +445,7 @@ async def test_a_copy_keeps_what_the_export_said(state: State, container: Memory
     second = await state.save_copy("r2", "daily/people.csv", io.BytesIO(b"two"))
     assert first == "contosohr/exports/r1/people.csv"
 
-    await state.forget_copies([second])
+    await state.forget(await state.leftovers(Head(applied=ExportMark("people.csv", "", 0, copy=second))))
 
     assert container.contents == {second: b"two"}
 

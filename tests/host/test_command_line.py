@@ -378,7 +378,7 @@ def test_status_is_told_in_lines(app: FunctionApp, world: Contoso, ready: dict[s
     lines = [line.rstrip() for line in told.out.splitlines()]
     assert (told.code, told.err) == (DONE, "")
     assert lines[0] == f"connection     {ready['CONNECTION_ID']}: ready"
-    assert lines[1] == "ledger         24 people, 23 items in Graph"
+    assert lines[1] == "ledger         23 people, 23 items in Graph"
     assert lines[2].startswith("last export    people.csv, ")
     assert lines[3] == "next tick      nothing due"
     assert lines[-1] == f"run            {run}: completed"

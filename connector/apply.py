@@ -147,9 +147,11 @@ class _Work:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
             raise
-        withdrawn = [*self.denied, *(index for index, _ in self.queue)]
+        # What an earlier slice announced, too, may have taken effect then: that doubt is not ours to withdraw.
+        untouched = (*self.denied, *(index for index, _ in self.queue))
+        withdrawn = [index for index in untouched if index not in self.before.announced]
+        self.queue.clear()
         if self.unrecorded or withdrawn:
-            self.queue.clear()
             self.announced.difference_update(withdrawn)
             await self._record((), withdrawn)
         return exhausted and not self._must_stop()
@@ -215,8 +217,9 @@ class _Work:
                     return
                 case Delete(entry=entry):
                     await self.items.delete(entry.item_id)
-        except GraphDenied:
-            self.denied.append(index)
+        except GraphDenied as error:
+            if not error.in_doubt:
+                self.denied.append(index)
             raise
         except GraphUnavailable as error:
             if error.code == OUT_OF_TIME:
@@ -224,7 +227,8 @@ class _Work:
                 return
             self._settle(index, IN_DOUBT, error)
         except GraphRejected as error:
-            self._settle(index, error.code, error)
+            in_doubt = error.in_doubt or index in self.before.announced
+            self._settle(index, IN_DOUBT if in_doubt else error.code, error)
         else:
             self._settle(index, "", None)
 

@@ -127,14 +127,26 @@ class StoreUnavailable(StoreError):
 
 
 class GraphError(ConnectorError):
-    """Microsoft Graph said no. ``status`` is the HTTP status (0: no answer), ``request_id`` Graph's own."""
+    """Microsoft Graph said no. ``status`` is the HTTP status (0: no answer), ``request_id`` Graph's own.
+
+    ``in_doubt``: an earlier attempt of the request got no final answer, so it may have taken effect all the same.
+    """
 
     code = "graph"
 
-    def __init__(self, message: str, *, status: int, code: str = "graph", request_id: str | None = None) -> None:
+    def __init__(
+        self,
+        message: str,
+        *,
+        status: int,
+        code: str = "graph",
+        request_id: str | None = None,
+        in_doubt: bool = False,
+    ) -> None:
         super().__init__(message, code=code)
         self.status = status
         self.request_id = request_id
+        self.in_doubt = in_doubt
 
 
 class GraphDenied(GraphError):

@@ -10,7 +10,7 @@ import asyncio
 import base64
 import binascii
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final, Literal, Protocol, runtime_checkable
 from urllib.parse import urlsplit
 from uuid import uuid4
@@ -150,7 +150,8 @@ class GraphClient:
         """
         answer = await self.pace.run(attempt, repeat=repeat, before=before, rated=rated)
         if answer.status == 401:
-            answer = await self.pace.run(attempt, repeat=repeat, before=before, rated=rated)
+            again = await self.pace.run(attempt, repeat=repeat, before=before, rated=rated)
+            answer = replace(again, in_doubt=again.in_doubt or answer.in_doubt)
         if 200 <= answer.status < 300 or answer.status in expected:
             return answer
         if answer.status in {401, 403}:
@@ -222,6 +223,7 @@ class GraphClient:
             status=answer.status,
             code=_error(answer)[0] or "denied",
             request_id=answer.request_id,
+            in_doubt=answer.in_doubt,
         )
 
 
@@ -339,6 +341,7 @@ def _rejected(answer: Answer, purpose: Purpose) -> GraphRejected:
         status=answer.status,
         code=code or "rejected",
         request_id=answer.request_id,
+        in_doubt=answer.in_doubt,
     )
 
 

@@ -19,7 +19,7 @@ import asyncio
 import math
 from collections import deque
 from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from random import random as _system_random
@@ -46,11 +46,15 @@ _TRANSIENT = frozenset({0, 408, 423, 500, 502, 503, 504, 507, 509})
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What came back: HTTP status (0: no answer at all), headers with lower-case names, undecoded body."""
+    """What came back: HTTP status (0: no answer at all), headers with lower-case names, undecoded body.
+
+    ``in_doubt``: an attempt before this one failed without saying whether it took effect.
+    """
 
     status: int
     headers: Mapping[str, str] = field(default_factory=dict)
     body: bytes = b""
+    in_doubt: bool = False
 
     @property
     def request_id(self) -> str | None:
@@ -168,7 +172,7 @@ class Pace:
                     continue
                 if answer.status not in _TRANSIENT:
                     self._succeed()
-                    return answer
+                    return replace(answer, in_doubt=True) if tries else answer
                 tries += 1
                 if not repeat or tries >= _TRIES:
                     raise _unavailable(answer, f"failed {tries} times" if repeat else "failed")

@@ -335,6 +335,25 @@ async def test_an_item_graph_never_answered_for_is_in_doubt():
     assert run.journal.outcomes[2] == IN_DOUBT
 
 
+async def test_a_refusal_after_an_attempt_without_answer_is_a_doubt():
+    """Graph refused the second attempt; the first may have taken effect all the same."""
+    refused = GraphRejected("Graph refused the item", status=409, code="conflict", in_doubt=True)
+    run = a_run(a_plan(4), errors={2: refused})
+
+    await run.apply()
+
+    assert run.journal.outcomes[2] == IN_DOUBT
+
+
+async def test_a_refusal_of_what_an_earlier_slice_announced_is_a_doubt():
+    """Nobody knows what became of it then, and that it is refused now tells nothing."""
+    run = a_run(a_plan(4), errors={2: rejected(), 3: rejected()})
+
+    await run.apply(before=Progress(frozenset({2}), {}))
+
+    assert run.journal.outcomes == {0: "", 1: "", 2: IN_DOUBT, 3: "invalidRequest"}
+
+
 async def test_too_many_identical_refusals_in_a_row_stop_the_run():
     """When every item fails alike it is not the items: it stops, and what was not begun is not begun."""
     run = a_run(a_plan(200), errors={index: rejected() for index in range(200)})
@@ -413,6 +432,30 @@ async def test_a_denial_stops_the_run_and_what_was_done_is_recorded():
     assert 10 not in applied.progress.announced
     assert run.journal.outcomes == applied.progress.outcomes
     assert set(run.items.items) == {item_of(index) for index in applied.progress.outcomes}
+
+
+async def test_a_denial_after_an_attempt_without_answer_stays_announced():
+    """The identity lost its role between two attempts: the first of them may have taken effect."""
+    lost_role = GraphDenied("the ingest identity may not write items", status=403, in_doubt=True)
+    run = a_run(a_plan(100), errors={10: lost_role})
+
+    applied = await run.apply(concurrency=4)
+
+    assert applied.stopped is lost_role
+    assert 10 in run.journal.announced - set(run.journal.outcomes)
+    assert 10 in applied.progress.announced
+
+
+async def test_the_doubt_of_an_earlier_slice_is_not_withdrawn():
+    """What is announced once more and not sent after all is in doubt as before, denied or out of time."""
+    before = Progress(frozenset({2, 3, 5}), {})
+    run = a_run(a_plan(20), errors={2: denied()})
+    run.journal.announced = {2, 3, 5}
+
+    await run.apply(before=before, concurrency=3)
+
+    assert {2, 3, 5} <= run.journal.announced | set(run.journal.outcomes)
+    assert 2 in run.journal.announced - set(run.journal.outcomes)
 
 
 async def test_a_denied_upsert_lets_no_deletion_begin():

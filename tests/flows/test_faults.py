@@ -164,6 +164,21 @@ async def test_somebody_in_doubt_who_leaves_is_deleted():
     assert item_of("P7") not in world.graph.items
 
 
+@pytest.mark.parametrize("refusal", [Refused(403, "Forbidden"), Refused(409, "Conflict")], ids=str)
+async def test_somebody_whose_item_was_refused_only_after_a_lost_answer_is_deleted_when_they_leave(refusal: Fault):
+    """The first attempt took effect, its answer was lost, the second was refused: Graph holds an item all the same."""
+    world = await a_world(MAX_CONCURRENCY=1)
+    world.graph.fault_when(is_put_of("P7"), Dropped(effect=True), times=1)
+    world.graph.fault_when(is_put_of("P7"), refusal, times=None)
+    await world.night(STAFF)
+    world.graph.clear_faults()
+    assert item_of("P7") in world.graph.items
+
+    await world.night([row | ({"Status": "Left"} if row["EmployeeId"] == "P7" else {}) for row in STAFF])
+
+    assert item_of("P7") not in world.graph.items
+
+
 async def test_an_item_that_is_gone_already_counts_as_deleted():
     """A 404 for a deletion is what was wanted."""
     world = await a_world()

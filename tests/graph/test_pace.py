@@ -222,7 +222,18 @@ async def test_throttling_does_not_use_up_the_tries():
 
     answer = await a_pace(clock).run(attempt, repeat=True)
 
-    assert answer is OK
+    assert answer.status == OK.status
+
+
+@pytest.mark.parametrize(("before", "in_doubt"), [([], False), ([THROTTLED], False), ([BROKEN], True)])
+async def test_an_answer_tells_whether_an_earlier_attempt_may_have_taken_effect(before, in_doubt):
+    """A 429 did nothing; a 5xx may have."""
+    clock = VirtualClock()
+    attempt, _ = script(clock, [*before, OK])
+
+    answer = await a_pace(clock).run(attempt, repeat=True)
+
+    assert answer.in_doubt is in_doubt
 
 
 async def test_endless_throttling_ends():

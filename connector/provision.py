@@ -202,8 +202,10 @@ class Provision:
             case setup.CreateConnection(body):
                 # A new incarnation is noted before there is one: whatever happens to the answer, no ledger outlives it.
                 fresh = setup.begin(self._wanted, now=observed.now, incarnation=str(uuid4()))
-                await self._write(memory, fresh)
-                await _unless_there(self._connections.create(body))
+                noted = await self._write(memory, fresh)
+                if not await _unless_there(self._connections.create(body)) and memory.registration is not None:
+                    # Graph only did not show it: it is the one we knew, and its ledger knows whom to delete from it.
+                    await self._write(noted, memory.registration)
             case setup.AuthorizeApps(body):
                 await self._connections.update(self._wanted.connection_id, body)
             case setup.RegisterSchema(body):
@@ -304,13 +306,15 @@ class Provision:
 _CREATES: Final = (setup.CreateConnection, setup.CreateSource, setup.WritePriority)
 
 
-async def _unless_there(create: Coroutine[Any, Any, None]) -> None:
-    """Create, or learn that it is there already (409), perhaps by an earlier call whose answer got lost."""
+async def _unless_there(create: Coroutine[Any, Any, None]) -> bool:
+    """Create; return False when it is there already (409), perhaps by an earlier call whose answer got lost."""
     try:
         await create
     except GraphRejected as refusal:
         if refusal.status != 409:
             raise
+        return False
+    return True
 
 
 def _not_shown(view: SetupView, action: setup.Action) -> SetupView:

@@ -401,6 +401,19 @@ async def test_a_fitting_connection_is_adopted():
     assert ("POST", "/external/connections") not in writes(world)[2:]
 
 
+async def test_a_connection_that_graph_does_not_show_for_a_moment_keeps_its_incarnation():
+    """A 404 from a replica that lags, answered by a 409 to the create: a new incarnation would void the ledger."""
+    world = World()
+    first = await world.set_up()
+    shown = "/external/connections/contosohr"
+    world.graph.fault_when(lambda seen: seen.method == "GET" and seen.path.endswith(shown), Refused(404), times=1)
+
+    view = await world.setup()
+
+    assert view.state == "ready"
+    assert await world.remembered() == first
+
+
 async def test_lost_state_makes_a_new_incarnation():
     """When connection.json is lost, setup adopts the connection under a new incarnation."""
     world = World()

@@ -302,7 +302,11 @@ def _unchanged(tally: _Tally, person: Person, entry: Entry | None, matching: Mat
 
 def _not_there(tally: _Tally, population: Population, ledger: Ledger, matching: Matching, rules: Rules) -> None:
     """Deal with those the ledger knows and the export does not accept: rejected rows, and the absent."""
-    taken = {matching.known[key].id for key in population.people if key in matching.known}
+    taken = {
+        matching.known[key].id
+        for key, person in population.people.items()
+        if key in matching.known and rules.in_pilot(person)  # whoever is outside has no new item in the old one's place
+    }
     for key, entry in ledger.entries.items():
         if key in population.people:
             continue

@@ -477,6 +477,18 @@ async def test_an_account_under_a_new_key_is_transferred():
     assert world.title("cyd@contoso.com") == "Analyst"
 
 
+async def test_outside_the_pilot_nothing_is_transferred():
+    """A manager outside the pilot gets another key: the new one is not sent, so the old item stays."""
+    world = await a_world()
+    await world.night([a_person("E1", "ada@contoso.com"), a_person("E2", "ben@contoso.com", manager="E1")])
+    world.decide(PILOT="ben@contoso.com")
+
+    report = await world.night([a_person("N1", "ada@contoso.com"), a_person("E2", "ben@contoso.com", manager="N1")])
+
+    assert (report["deleted"], report["transferred"], report["grace"]) == (0, 0, 1)
+    assert world.holds("E1", "E2")
+
+
 async def test_a_transfer_is_no_leaver():
     """Transfers do not count against the deletion limit."""
     world = await a_company(10, MIN_DELETE_ALLOWANCE=0, MAX_DELETE_PERCENT=0)

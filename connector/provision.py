@@ -92,6 +92,7 @@ class Provision:
 
     async def view(self) -> SetupView:
         """Return how far setup is, changing nothing."""
+        self._be_patient()
         observed = await self._observe(await self._recall())
         return setup.review(observed, self._wanted).view
 
@@ -110,6 +111,7 @@ class Provision:
         Raises:
             NotReady: there is no connection with its schema yet.
         """
+        self._be_patient()
         wanted = replace(self._wanted, priority_first=priority_first)
         observed = await self._observe(await self._recall())
         steps = {step.name: step for step in setup.review(observed, wanted).view.steps}
@@ -126,7 +128,7 @@ class Provision:
         Raises:
             Conflict: the connection is not one of ours.
         """
-        self._pace.give_up_at = self._clock.monotonic() + _PATIENCE
+        self._be_patient()
         memory = await self._recall()
         observed = await self._observe(memory, everything=True)
         self._refuse_foreign(observed)
@@ -149,8 +151,12 @@ class Provision:
             await self._state.delete(self._blob)
         return view
 
-    async def _reconcile(self, wanted: Wanted) -> SetupView:
+    def _be_patient(self) -> None:
+        """From now on, wait for Graph as long as one call may."""
         self._pace.give_up_at = self._clock.monotonic() + _PATIENCE
+
+    async def _reconcile(self, wanted: Wanted) -> SetupView:
+        self._be_patient()
         last: setup.Action | None = None
         failures = 0
         for _ in range(_ROUNDS):

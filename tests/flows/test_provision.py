@@ -649,6 +649,20 @@ async def test_throttling_is_waited_for_within_reason():
     assert (await world.set_up()).settled is not None
 
 
+@pytest.mark.parametrize("call", [World.look, World.register])
+async def test_no_call_waits_longer_for_graph_than_a_request_lasts(call):
+    """An HTTP function is cut off after 230 seconds, whichever it is: a longer pause is an error at once."""
+    world = World()
+    await world.set_up()
+    world.graph.throttle(1, retry_after=300)
+    begun = world.tenant.clock.monotonic()
+
+    with pytest.raises(GraphError, match="longer than this invocation"):
+        await call(world)
+
+    assert world.tenant.clock.monotonic() - begun < 100
+
+
 async def test_wherever_it_is_killed_the_next_calls_finish():
     """Killed at any request to Graph, before or after its effect, setup ends ready and nothing is there twice."""
     requests = World(schema_seconds=20)

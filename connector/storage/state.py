@@ -138,7 +138,7 @@ class State:
         Raises:
             Busy: another run holds it.
         """
-        with contextlib.suppress(StateChanged):
+        with contextlib.suppress(StateChanged, LeaseLost):  # it is there, or even leased: storage may say either
             await self.container.write(self._head_name, dump_head(Head()), if_none_match=True, content_type=JSON)
         sent = clock.monotonic()
         lease_id = await self.container.acquire_lease(self._head_name, seconds=LEASE_SECONDS)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import gzip
 import io
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import orjson
 import pytest
@@ -196,6 +196,22 @@ async def test_the_deadline_counts_from_when_a_renewal_was_sent(clock: VirtualCl
 
         await clock.sleep(2)  # the next renewal is under way, the last one was answered a good while after it was sent
         assert not may_write(lease)
+
+
+async def test_a_leased_head_may_be_refused_for_its_lease(clock: VirtualClock):
+    """Storage judges a conditional write by the condition or by the lease first; either way another run is at work."""
+
+    class LeaseFirst(MemoryContainer):
+        async def write(self, name: str, data: bytes, **conditions: Any) -> str:
+            if conditions.get("if_none_match") and name in self.contents:
+                raise LeaseLost("there is a lease, and none was given")
+            return await super().write(name, data, **conditions)
+
+    state = State(LeaseFirst(clock), "contosohr")
+    async with state.lease(clock):
+        with pytest.raises(Busy):
+            async with state.lease(clock):
+                pass
 
 
 async def test_a_stolen_lease_stops_the_run(state: State, container: MemoryContainer, clock: VirtualClock):

@@ -134,10 +134,6 @@ class Identities:
         """
         return await self.credential(identity).state()
 
-    async def secret_expires(self, identity: Identity) -> datetime | None:
-        """Return when one identity's secret expires; None when the vault does not say. Raises as the method above."""
-        return (await self.credential_state(identity)).expires
-
     async def close(self) -> None:
         """Close every connection."""
         for credential in self._credentials.values():

@@ -64,12 +64,6 @@ def registration_blob(connection_id: str) -> str:
     return f"{connection_id}/connection.json"
 
 
-async def read_registration(state: Container, connection_id: str) -> Registration | None:
-    """Return what is remembered about the connection; None before the first setup and after a teardown."""
-    blob = await state.read(registration_blob(connection_id))
-    return None if blob is None else Registration.from_json(blob.data)
-
-
 @dataclass(frozen=True, slots=True)
 class _Memory:
     registration: Registration | None

@@ -137,9 +137,6 @@ class References:
     warnings: Mapping[str, Sequence[str]]
 
 
-NOBODY: tuple[Known | None, ...] = ()
-
-
 def resolve_references(
     people: Mapping[str, Person],
     entries: Mapping[str, Entry],

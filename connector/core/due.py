@@ -55,14 +55,13 @@ class Work:
     """What a tick does.
 
     ``candidates`` are the exports not met yet, oldest first; without one, the last applied export
-    is gone through once more. ``reasons`` say why, ``asked`` whether a person wanted it.
+    is gone through once more. ``reasons`` say why.
     """
 
     kind: Literal["resume", "export", "again"]
     reasons: tuple[str, ...]
     candidates: tuple[Dropped, ...] = ()
     full: bool = False
-    asked: bool = False
 
 
 def settled_exports(
@@ -114,13 +113,13 @@ def work_due(
     changed = _changes(head, circumstances, incarnation)
     waiting = head.retry_at > now and not asked and not changed
     if head.run is not None:
-        return None if waiting else Work("resume", ("unfinished run", *changed), tuple(unmet), full, asked)
+        return None if waiting else Work("resume", ("unfinished run", *changed), tuple(unmet), full)
     if unmet and not (waiting and head.failures and _same_as_failed(head, unmet)):
-        return Work("export", ("new export", *changed), tuple(unmet), full, asked)
+        return Work("export", ("new export", *changed), tuple(unmet), full)
     if head.applied is None or waiting or (_is_refused(head, circumstances) and not asked):
         return None
     reasons = (*_wishes(requests), *changed, *_overdue(head, now))
-    return Work("again", reasons, (), full, asked) if reasons else None
+    return Work("again", reasons, (), full) if reasons else None
 
 
 def _is_refused(head: Head, circumstances: str) -> bool:

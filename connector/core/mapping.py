@@ -318,7 +318,6 @@ class BoundMapping:
     """A mapping that knows in which columns of one export its cells stand."""
 
     mapping: Mapping
-    header: tuple[str, ...]
     key: int
     account: int
     status: int
@@ -432,7 +431,6 @@ def bind(mapping: Mapping, header: Sequence[str]) -> BoundMapping:
     mapped = tuple(place(column) for column in mapping.columns)
     return BoundMapping(
         mapping=mapping,
-        header=tuple(header),
         key=place(file.key.column),
         account=place(file.account.column),
         status=place(file.status.column) if file.status else -1,

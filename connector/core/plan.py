@@ -97,16 +97,6 @@ class Plan:
     leavers: int = 0
 
     @property
-    def creates(self) -> int:
-        """How many people Graph has no item of yet."""
-        return sum(isinstance(action, Upsert) and action.created for action in self.actions)
-
-    @property
-    def updates(self) -> int:
-        """How many items are replaced."""
-        return sum(isinstance(action, Upsert) and not action.created for action in self.actions)
-
-    @property
     def deletes(self) -> int:
         """How many items are deleted."""
         return sum(isinstance(action, Delete) for action in self.actions)

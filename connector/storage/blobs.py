@@ -102,14 +102,6 @@ class Container(Protocol):
         """Return a blob as a whole, or None when there is none."""
         ...
 
-    async def read_range(self, name: str, offset: int, length: int, *, if_match: str) -> bytes:
-        """Return up to ``length`` bytes of one version of a blob; fewer, or none, at its end.
-
-        Raises:
-            StateChanged: when the blob is another version by now, or gone.
-        """
-        ...
-
     async def download_to(self, name: str, stream: BinaryIO, *, if_match: str | None = None) -> BlobInfo:
         """Write a blob of any size into ``stream``, piece by piece, all of one version, and say which.
 
@@ -307,26 +299,6 @@ class AzureContainer:
                 return None
             raise
         return Blob(data=data, info=_info(name, len(data), download.properties))
-
-    async def read_range(self, name: str, offset: int, length: int, *, if_match: str) -> bytes:
-        """Return up to ``length`` bytes of one version of a blob; fewer, or none, at its end."""
-        from azure.core import MatchConditions
-
-        with self._translated(writing=False):
-            try:
-                download = await self._blob(name).download_blob(
-                    offset=offset,
-                    length=length,
-                    etag=if_match,
-                    match_condition=MatchConditions.IfNotModified,
-                    max_concurrency=_TRANSFERS,
-                    raw_response_hook=self._count,
-                )
-                return await download.readall()
-            except Exception as error:
-                if getattr(error, "status_code", None) == 416:  # offset is at or behind the end
-                    return b""
-                raise
 
     async def download_to(self, name: str, stream: BinaryIO, *, if_match: str | None = None) -> BlobInfo:
         """Write a blob of any size into ``stream``, piece by piece, all of one version, and say which."""
@@ -598,9 +570,7 @@ def _refusal(error: object, container: str, *, writing: bool) -> StoreError:
     if code in _BUSY:
         return Busy(f"another run holds the lease in container {container}")
     if code == "BlockCountExceedsLimit":
-        return StateChanged(
-            f"an append blob in container {container} holds 50,000 blocks and is full", code="blob_full"
-        )
+        return StateChanged(f"an append blob in container {container} holds 50,000 blocks and is full", code=FULL)
     if code in _CONDITION or status == 412:
         return StateChanged(f"a blob in container {container} is not the version this was based on ({code or status})")
     if code == "ContainerNotFound":

@@ -175,7 +175,7 @@ def test_a_request_goes_through_the_last_export_again(full):
     work = due(APPLIED, requests=(Request("r1"), Request("r2", full=full)))
 
     assert work is not None
-    assert (work.kind, work.full, work.asked, work.candidates) == ("again", full, True, ())
+    assert (work.kind, work.full, work.candidates) == ("again", full, ())
 
 
 def test_a_request_before_any_export_finds_nothing_to_go_through():
@@ -213,7 +213,7 @@ def test_what_is_overdue_goes_through_the_last_export_again(times, reason):
     work = due(head)
 
     assert work is not None
-    assert (work.kind, work.reasons, work.asked) == ("again", (reason,), False)
+    assert (work.kind, work.reasons) == ("again", (reason,))
     assert due(head, now=NOW - 2) is None
 
 

@@ -30,7 +30,7 @@ def known_people(*people, **rules) -> Ledger:
 def adds_up(night: Night) -> bool:
     """Tell whether everybody accepted is counted exactly once (interface, report)."""
     plan = night.plan
-    counted = plan.unchanged + plan.creates + plan.updates + plan.unmatched + plan.outside + plan.leavers
+    counted = plan.unchanged + len(night.upserts) + plan.unmatched + plan.outside + plan.leavers
     return plan.people == counted
 
 

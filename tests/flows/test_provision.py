@@ -15,8 +15,9 @@ import pytest
 from connector.core.setup import ENTRA_SOURCE_ID, Registration, SetupView, Wanted
 from connector.errors import Conflict, ConnectorError, GraphError, NotReady, StoreError
 from connector.graph.items import Items
-from connector.provision import Provision, read_registration, wanted_from
+from connector.provision import Provision, wanted_from
 from connector.settings import Settings
+from connector.storage.state import State
 from tests.graph.opening import an_item, graph_at
 from tests.storage import memory
 from tests.tenant import ADMIN_CLIENT_ID, INGEST_CLIENT_ID, TENANT_ID, Tenant
@@ -92,7 +93,7 @@ class World:
         raise AssertionError("setup does not come to an end")
 
     async def remembered(self) -> Registration:
-        found = await read_registration(self.state, "contosohr")
+        found = await State(self.state, "contosohr").registration()
         assert found is not None
         return found
 

@@ -101,11 +101,6 @@ class MemoryContainer:
             stored = self._blobs.get(name)
             return Blob(data=bytes(stored.data), info=_info(name, stored)) if stored else None
 
-    async def read_range(self, name: str, offset: int, length: int, *, if_match: str) -> bytes:
-        await asyncio.sleep(0)
-        with self._request():
-            return bytes(self._version(name, if_match).data[offset : offset + length])
-
     async def download_to(self, name: str, stream: BinaryIO, *, if_match: str | None = None) -> BlobInfo:
         await asyncio.sleep(0)
         with self._request():

@@ -193,31 +193,6 @@ class TestReading:
         assert [info.name for info in listing.blobs] == [name]
         assert (await container.read(name)) is not None
 
-    @pytest.mark.parametrize(
-        ("offset", "length", "expected"),
-        [(0, 3, b"012"), (3, 4, b"3456"), (8, 100, b"89"), (10, 5, b""), (99, 5, b"")],
-    )
-    async def test_a_range_ends_where_the_blob_ends(
-        self, container: Container, offset: int, length: int, expected: bytes
-    ):
-        """Reading piece by piece needs no arithmetic at the end."""
-        etag = await container.write("people.csv", b"0123456789")
-
-        assert await container.read_range("people.csv", offset, length, if_match=etag) == expected
-
-    async def test_a_range_of_another_version_is_refused(self, container: Container):
-        """HR may replace an export while it is being read."""
-        etag = await container.write("people.csv", b"first")
-        await container.write("people.csv", b"second")
-
-        with pytest.raises(StateChanged):
-            await container.read_range("people.csv", 0, 5, if_match=etag)
-
-    async def test_a_range_of_a_deleted_blob_is_refused(self, container: Container):
-        """HR may also take an export back."""
-        with pytest.raises(StateChanged):
-            await container.read_range("people.csv", 0, 5, if_match=OTHER_VERSION)
-
     async def test_a_download_is_of_the_version_asked_for(self, container: Container):
         """The stream holds the blob, and the answer says which version."""
         etag = await container.write("people.csv", b"some people")

@@ -596,12 +596,10 @@ class Run:
             ledger = fold(ledger, plan, progress, now=self._now, whole=True)
             ledger = await self._state.save_ledger(ledger)
         head = self._at.head
-        if chosen.fresh is not None:
-            applied, partials = (
-                (chosen.fresh, ()) if chosen.complete else (head.applied, (*head.partials, chosen.fresh))
-            )
-        else:
-            applied, partials = head.applied, head.partials
+        if chosen.fresh is not None and chosen.complete:
+            head = replace(head, applied=chosen.fresh, partials=())
+        elif chosen.fresh is not None:
+            head = replace(head, partials=(*head.partials, chosen.fresh))
         told = not plan.held or (head.held is not None and head.held.plan == report.plan)
         quiet = told and not plan.actions and set(report.reasons) <= LOOKS_ONLY
         if not quiet:
@@ -614,8 +612,6 @@ class Run:
                 generation=ledger.generation,
                 held_items=ledger.held,
                 people=len(ledger.entries),
-                applied=applied,
-                partials=partials,
                 run=None,
                 held=Held(report.plan, len(plan.held), report.run) if plan.held and report.plan else None,
                 pace=self._at.ingest.pace.learned if self._at.ingest else head.pace,

@@ -150,11 +150,10 @@ async def _under_lease(
 ) -> Tick:
     head, etag = await services.state.head()
     registration = await services.state.registration()
-    now = services.clock.now()
     if registration is not None and registration.leaving:
         emit("sync.paused", trigger=trigger, waiting_for="teardown")
         return Tick("paused")
-    if registration is None or not registration.ready(now):
+    if registration is None or not registration.ready(services.clock.now()):
         emit("sync.tick", trigger=trigger, waiting_for="setup")
         return Tick("not_ready")
     _refuse_other_contract(services.settings, registration)
@@ -163,7 +162,6 @@ async def _under_lease(
     if any(each.rebuild for each in requests):
         head = await _begin_anew(services, head, registration)
     etag = await services.state.commit(head, etag=etag, lease=lease)
-    report: Report | None = None
     async with AsyncExitStack() as stack:
         standing = Standing(
             head=head,
@@ -177,22 +175,7 @@ async def _under_lease(
             stop_at=stop_at,
             stack=stack,
         )
-        while report is None:
-            unmet = unmet_exports(standing.head, seen.settled, circumstances=seen.circumstances)
-            standing.newest = unmet[-1].mark() if unmet else None
-            work = work_due(
-                standing.head,
-                unmet,
-                requests,
-                now=int(now.timestamp()),
-                circumstances=seen.circumstances,
-                incarnation=registration.incarnation,
-            )
-            if work is None:
-                break
-            run = Run(services, standing)
-            unfinished = standing.head.run
-            report = await (run.resume(unfinished, work) if unfinished else run.start(work))
+        report = await _carry_out(services, standing, seen, requests)
         if report is None or report.outcome not in {"partial", "failed"}:
             await services.state.forget_requests(each for each in requests if each is not request)
         if report is None and standing.head.connection_etag != look.connection:
@@ -204,6 +187,28 @@ async def _under_lease(
         emit("sync.tick", trigger=trigger, work=None)
         return Tick("idle")
     return Tick("ran", report)
+
+
+async def _carry_out(services: Services, standing: Standing, seen: Seen, requests: Sequence[Request]) -> Report | None:
+    """Do what is due and return its report; None when nothing is. A superseded run gives way to the next at once."""
+    while True:
+        unmet = unmet_exports(standing.head, seen.settled, circumstances=seen.circumstances)
+        standing.newest = unmet[-1].mark() if unmet else None
+        work = work_due(
+            standing.head,
+            unmet,
+            requests,
+            now=int(services.clock.now().timestamp()),
+            circumstances=seen.circumstances,
+            incarnation=standing.registration.incarnation,
+        )
+        if work is None:
+            return None
+        run = Run(services, standing)
+        unfinished = standing.head.run
+        report = await (run.resume(unfinished, work) if unfinished else run.start(work))
+        if report is not None:
+            return report
 
 
 async def _begin_anew(services: Services, head: Head, registration: Registration) -> Head:

@@ -461,9 +461,13 @@ async def test_a_copy_keeps_what_the_export_said(state: State, container: Memory
     second = await state.save_copy("r2", "daily/people.csv", io.BytesIO(b"two"))
     assert first == "contosohr/exports/r1/people.csv"
 
-    await state.forget(await state.leftovers(Head(applied=ExportMark("people.csv", "", 0, copy=second))))
+    third = await state.save_copy("r3", "daily/people.csv", io.BytesIO(b"three"))
+    under_way = RunMark("r3", (1,), ExportMark("people.csv", "", 0, copy=third), "", "")
 
-    assert container.contents == {second: b"two"}
+    head = Head(applied=ExportMark("people.csv", "", 0, copy=second), run=under_way)
+    await state.forget(await state.leftovers(head))
+
+    assert container.contents == {second: b"two", third: b"three"}
 
 
 # --- requests --------------------------------------------------------------------------------------------------------

@@ -190,7 +190,7 @@ class GraphClient:
         try:
             async with asyncio.timeout(REQUEST_TIMEOUT):
                 response = await self._native(method, target, body, {**_HEADERS, **(headers or {})})
-        except (httpx.TransportError, TimeoutError):
+        except (httpx.RequestError, TimeoutError):  # no connection, no answer, or one that cannot be decoded
             return Answer(0)
         if response.status_code == 401:
             await self._tokens.refused(response.request.headers.get("authorization", ""))

@@ -289,6 +289,19 @@ def test_an_answer_that_is_no_object_reads_as_nothing(body, expected):
     assert document(Answer(200, {}, body)) == expected
 
 
+async def test_an_answer_that_cannot_be_decoded_is_no_answer():
+    """Half a packed answer tells nothing, as a broken connection does: the request is made again."""
+    answers = [
+        httpx.Response(200, headers={"content-encoding": "gzip"}, stream=httpx.ByteStream(b"not packed")),
+        httpx.Response(200, json={}),
+    ]
+
+    async with graph_with(Credential(), lambda _: answers.pop(0)) as graph:
+        answer = await graph.send("PUT", SOMEWHERE, LOOKING, body=b"{}")
+
+    assert (answer.status, answer.in_doubt, answers) == (200, True, [])
+
+
 async def test_refused_requests_in_the_simulator_carry_a_request_id():
     """Graph's own id of a refused request is in the error, for Microsoft's support."""
     tenant = await with_connection()

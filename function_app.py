@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from connector.core.setup import SetupView
     from connector.errors import ConnectorError
+    from connector.sync import Tick
     from connector.wiring import Application
 
 T = TypeVar("T")
@@ -27,9 +28,22 @@ app = func.FunctionApp(http_auth_level=func.AuthLevel.FUNCTION)
 @app.timer_trigger(schedule="%SYNC_SCHEDULE%", arg_name="timer", run_on_startup=False, use_monitor=True)
 def sync_people(timer: func.TimerRequest) -> None:  # noqa: ARG001 - the binding needs it
     """Do one slice of whatever is due."""
-    from connector.errors import ConnectorError
+    from connector.errors import ConfigurationError, ConnectorError
+    from connector.events import emit
 
-    tick = _run(lambda application: application.tick(trigger="timer"))
+    begun = False
+
+    async def tick_once(application: Application) -> Tick:
+        nonlocal begun
+        begun = True
+        return await application.tick(trigger="timer")
+
+    try:
+        tick = _run(tick_once)
+    except ConfigurationError as error:
+        if not begun:  # a tick tells its own failures; whoever watches the log must hear of this one too
+            emit("sync.failed", trigger="timer", error={"code": error.code, "message": error.message})
+        raise
     if tick.report is not None and tick.report.outcome == "failed" and tick.report.error is not None:
         # The report and the log have it already; the invocation must count as failed too.
         raise ConnectorError(tick.report.error["message"], code=tick.report.error["code"])
@@ -57,8 +71,8 @@ def teardown(req: func.HttpRequest) -> func.HttpResponse:
 @app.route("register", methods=["POST"])
 def register(req: func.HttpRequest) -> func.HttpResponse:
     """Register the profile source and its priority only."""
-    first = req.params.get("priority") == "first"
-    return _answer(lambda application: application.register(priority_first=first), lambda view: _json(view.body()))
+    priority = req.params.get("priority")
+    return _answer(lambda application: application.register(priority), lambda view: _json(view.body()))
 
 
 @app.route("sync", methods=["POST"])

@@ -143,9 +143,7 @@ def register(
     _verbose: Verbose = False,
 ) -> None:
     """Register the profile source and its priority only."""
-    if priority not in {"first", "keep"}:
-        raise errors.BadRequest("--priority: allowed are first and keep")
-    view = _run(lambda application: application.register(priority_first=priority == "first"))
+    view = _run(lambda application: application.register(priority))
     _show(view.body(), _steps(view), as_json=as_json)
 
 

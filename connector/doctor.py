@@ -5,7 +5,7 @@ Every check answers for itself, so one that fails hides no other. Nothing is wri
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any, Final, Literal, Protocol
 
 from connector.errors import ConfigurationError, ConnectorError, CredentialError, StoreError
@@ -106,7 +106,7 @@ async def health(
     admin: GraphClient | None,
     ingest: GraphClient,
     connection_id: str,
-    registration: Registration | None,
+    registration: Registration | StoreError | None,
     containers: Mapping[str, Readable],
     schedule: str | None,
     clock: Clock,
@@ -114,16 +114,22 @@ async def health(
     """Return ``{"status", "checks"}`` of interface §10.
 
     ``admin`` is None where ADMIN_ENABLED is false: its secret is not read then. ``schedule`` is SYNC_SCHEDULE as the
-    host sees it. ``containers`` by the names of their blob containers.
+    host sees it. ``containers`` by the names of their blob containers. ``registration`` is what setup remembers, or
+    why that could not be read.
     """
     for client in (admin, ingest):
         if client is not None:
             client.pace.give_up_at = clock.monotonic() + _PATIENCE
+    # Tokens first: only Entra can tell that the newest version of a secret is wrong, and the vault's check reports it.
+    roles = [await _roles("admin", admin), await _roles("ingest", ingest)]
+    vault = await _vault(secrets, admin_enabled=admin is not None)
     checks = [
         _schedule(schedule),
-        await _vault(secrets, admin_enabled=admin is not None),
-        await _roles("admin", admin),
-        await _roles("ingest", ingest),
+        vault,
+        *(
+            replace(check, advice="see the vault") if check.advice and check.advice in vault.advice else check
+            for check in roles
+        ),
         await _connection(admin, ingest, connection_id, registration, clock),
         await _containers(containers),
     ]
@@ -201,8 +207,14 @@ async def _roles(identity: Identity, client: GraphClient | None) -> Check:
 
 
 async def _connection(
-    admin: GraphClient | None, ingest: GraphClient, connection_id: str, known: Registration | None, clock: Clock
+    admin: GraphClient | None,
+    ingest: GraphClient,
+    connection_id: str,
+    known: Registration | StoreError | None,
+    clock: Clock,
 ) -> Check:
+    if isinstance(known, StoreError):
+        return Check("connection", "unknown", "what setup remembers of it cannot be read", known.message)
     if known is None or not known.ready(clock.now()):
         detail = "setup has not finished" if known else "there is no connection yet"
         return Check("connection", "unknown", detail, "run setup until it answers ready")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import re
 from fnmatch import fnmatchcase
+from importlib.resources import files
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
@@ -214,6 +215,14 @@ def _misspelt(environment: Mapping[str, str], fields: Mapping[str, object]) -> I
             yield f"{name}: no such setting; did you mean {close[0]}?"
 
 
+def mapping_problems(name: str) -> Iterator[str]:
+    """Say when no mapping of that name comes with the package; one in a blob is looked at when it is needed."""
+    folder = files("connector") / "mappings"
+    if re.fullmatch(r"[a-z0-9][a-z0-9-]*", name) and not (folder / f"{name}.toml").is_file():
+        known = sorted(entry.name.removesuffix(".toml") for entry in folder.iterdir() if entry.name.endswith(".toml"))
+        yield f"MAPPING: there is no mapping {name!r}; there are: {', '.join(known)}, or blob:NAME"
+
+
 def _contradictions(values: Mapping[str, Any]) -> Iterator[str]:
     admin, ingest = values.get("admin_client_id"), values.get("ingest_client_id")
     if admin and ingest and admin.casefold() == ingest.casefold():
@@ -227,6 +236,8 @@ def _contradictions(values: Mapping[str, Any]) -> Iterator[str]:
     containers = [values[name] for name in names if values.get(name)]
     if len(set(containers)) != len(containers):
         yield f"{', '.join(name.upper() for name in names)}: must be four different containers"
+    if mapping := values.get("mapping"):
+        yield from mapping_problems(str(mapping))
     connection = values.get("connection_id")
     if connection is not None:
         yield from connection_id_problems(connection)

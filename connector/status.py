@@ -59,10 +59,14 @@ async def status(
     reports: Container,
     secrets: Secrets,
     unmet: Sequence[Dropped],
+    newest: Dropped | None,
     circumstances: str,
     schedule: str | None,
 ) -> dict[str, Any]:
-    """Return the body of ``GET /status`` (interface §3). ``unmet``: exports that wait for the next tick."""
+    """Return the body of ``GET /status`` (interface §3).
+
+    ``unmet``: exports that wait for the next tick; ``newest``: the last one wholly uploaded, whatever became of it.
+    """
     head, _ = await state.head()
     registration = await state.registration()
     now = clock.now()
@@ -78,6 +82,7 @@ async def status(
         "connection": _connection(settings, registration, now),
         "ledger": _ledger(head, registration),
         "last_export": _export(head.applied),
+        "last_seen": _export(newest.mark()) if newest else None,
         "held": {"plan": head.held.plan, "deletions": head.held.deletions, "run": head.held.run} if head.held else None,
         "paused": bool(registration and registration.leaving),
         "stale": head.is_stale(now.timestamp(), hours=settings.stale_after_hours),

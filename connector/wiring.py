@@ -6,6 +6,7 @@ import asyncio
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from importlib.resources import files
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Protocol
 from uuid import uuid4
 
@@ -15,7 +16,7 @@ from connector.core.due import unmet_exports
 from connector.core.mapping import load_mapping
 from connector.errors import BadRequest, ConfigurationError, Forbidden, StoreError
 from connector.run import Ingest, Services
-from connector.settings import Settings
+from connector.settings import Settings, mapping_problems
 from connector.storage.state import State
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from connector.clock import Clock
     from connector.core.due import Request
     from connector.core.mapping import Mapping as ColumnMapping
-    from connector.core.setup import SetupView
+    from connector.core.setup import Registration, SetupView
     from connector.graph.client import GraphClient, Identity
     from connector.graph.pace import Pace
     from connector.identities import CredentialState
@@ -122,6 +123,7 @@ class Application:
             reports=self._edges.containers.reports,
             secrets=self._edges.secrets,
             unmet=unmet_exports(head, seen.settled, circumstances=seen.circumstances),
+            newest=seen.settled[-1] if seen.settled else None,
             circumstances=seen.circumstances,
             schedule=self._schedule,
         )
@@ -150,10 +152,16 @@ class Application:
         async with self._provision() as provision:
             return await provision.view()
 
-    async def register(self, *, priority_first: bool) -> SetupView:
-        """See to profile source and priority only."""
+    async def register(self, priority: str | None = None) -> SetupView:
+        """See to profile source and priority only; ``priority`` "first" moves ours to the top of the list.
+
+        Raises:
+            BadRequest: ``priority`` is neither absent, "keep" nor "first".
+        """
+        if priority not in {None, "keep", "first"}:
+            raise BadRequest("priority: allowed are first and keep")
         async with self._provision() as provision:
-            return await provision.register(priority_first=priority_first)
+            return await provision.register(priority_first=priority == "first")
 
     async def teardown(self, *, confirm: str) -> SetupView:
         """Remove what setup made, as far as it goes now; ``absent`` when all is gone. No tick works meanwhile.
@@ -181,12 +189,12 @@ class Application:
             self._settings.reports_container: self._edges.containers.reports,
             self._settings.quarantine_container: self._edges.containers.quarantine,
         }
-        registration = None
+        registration: Registration | StoreError | None
         try:
             await self._mapping()
             registration = await self._state.registration()
-        except StoreError:
-            pass  # the check of the containers says why
+        except StoreError as error:
+            registration = error
         async with AsyncExitStack() as stack:
             admin = (
                 await stack.enter_async_context(self._edges.graph("admin", self._pace(SETUP_CONCURRENCY)))
@@ -257,18 +265,23 @@ def packaged_mapping(name: str) -> ColumnMapping:
     Raises:
         ConfigurationError: there is none of that name; the message lists those there are.
     """
-    folder = files("connector") / "mappings"
-    file = folder / f"{name}.toml"
-    if not file.is_file():
-        known = sorted(entry.name.removesuffix(".toml") for entry in folder.iterdir() if entry.name.endswith(".toml"))
-        raise ConfigurationError([f"MAPPING: there is no mapping {name!r}; there are: {', '.join(known)}"])
-    return load_mapping(name, file.read_bytes())
+    if problems := list(mapping_problems(name)):
+        raise ConfigurationError(problems)
+    return load_mapping(name, (files("connector") / "mappings" / f"{name}.toml").read_bytes())
 
 
 def _report_page(body: Mapping[str, Any]) -> bytes:
     from connector.pages.report import report_page
 
     return report_page(body)
+
+
+def _authorities(environment: Mapping[str, str]) -> str | None:
+    """Return the file of certificate authorities to trust besides the system's, when the environment names one."""
+    file = environment.get("SSL_CERT_FILE") or None
+    if file and not Path(file).is_file():
+        raise ConfigurationError(["SSL_CERT_FILE: names a file that is not there; remove it, or mend the path"])
+    return file
 
 
 @asynccontextmanager
@@ -287,6 +300,7 @@ async def open_application(
     from connector.storage.blobs import AzureContainer, open_service
 
     settings = Settings.from_env(environment)
+    authorities = _authorities(environment)
     clock = SystemClock()
     async with Identities(settings, environment, clock=clock) as identities, AsyncExitStack() as stack:
         connection_string = settings.hr_storage_connection_string
@@ -295,7 +309,7 @@ async def open_application(
                 connection_string=connection_string.get_secret_value() if connection_string else None,
                 account_url=settings.hr_storage_url,
                 credential=None if connection_string else identities.machine(),
-                ca_bundle=environment.get("SSL_CERT_FILE"),
+                ca_bundle=authorities,
             )
         )
 

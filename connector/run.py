@@ -13,6 +13,7 @@ from __future__ import annotations
 import hashlib
 from contextlib import AsyncExitStack, suppress
 from dataclasses import asdict, dataclass, field, replace
+from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Final, Protocol
@@ -651,7 +652,7 @@ class Run:
             outcome="refused",
             error={"code": code, "message": message},
             plan=plan_digest(actions, export=digest, mapping=self._at.mapping.digest),
-            export=report.export or ({"name": refused.name, "etag": refused.etag} if refused else None),
+            export=report.export or ({**_UNREAD, "name": refused.name, "etag": refused.etag} if refused else None),
             finished=self._finish_time(),
             graph=self._graph_numbers(report),
         )
@@ -697,6 +698,9 @@ class Run:
         """End an invocation that could not go on. A run whose plan is stored stays unfinished and is resumed later."""
         report = replace(report, error={"code": error.code, "message": error.message})
         outcome: Outcome = "refused" if error.code == LEDGER_MISSING else "failed"
+        if outcome == "refused":
+            digest = str((report.export or {}).get("sha256", ""))
+            report = replace(report, plan=plan_digest((), export=digest, mapping=self._at.mapping.digest))
         report = self._finished(report, outcome, None, None)
         await self._publish(report)
         await self._commit(replace(self._failed_head(), last_run=report.run))
@@ -715,10 +719,9 @@ class Run:
         )
 
     def _finished(self, report: Report, outcome: Outcome, plan: Plan | None, progress: Progress | None) -> Report:
-        counts = report.counts if plan is None else _counted(report.counts, plan, progress or Progress())
-        return replace(
-            report, outcome=outcome, counts=counts, finished=self._finish_time(), graph=self._graph_numbers(report)
-        )
+        if plan is not None:
+            report = _with_outcomes(report, plan, progress or Progress())
+        return replace(report, outcome=outcome, finished=self._finish_time(), graph=self._graph_numbers(report))
 
     def _finish_time(self) -> str:
         return moment(self._services.clock.now().timestamp())
@@ -873,9 +876,29 @@ def _place(population: Population, key: str) -> tuple[int, int]:
     return population.files.get(key, 0), population.people[key].row
 
 
+def _with_outcomes(report: Report, plan: Plan, progress: Progress) -> Report:
+    """Return the report with the counts of a plan as far as it got, and with whom they are about."""
+    failed = (
+        (action.after.key if isinstance(action, Upsert) else action.entry.key, outcome)
+        for action, outcome in ((plan.actions[index], outcome) for index, outcome in progress.outcomes.items())
+        if outcome
+    )
+    return replace(
+        report,
+        counts=_counted(report.counts, plan, progress),
+        held_people=_listed((delete.entry.key, delete.reason) for delete in plan.held),
+        missing_people=_listed((key, "absent") for key in plan.missing),
+        failed_people=_listed(failed),
+    )
+
+
+def _listed(people: Iterable[tuple[str, str]]) -> tuple[dict[str, str], ...]:
+    return tuple({"key": key, "reason": reason} for key, reason in islice(people, MAX_LISTED))
+
+
 def _with_matching(report: Report, matching: Matching) -> Report:
-    listed = [{"key": key, "reason": reason} for key, reason in matching.unmatched.items()][:MAX_LISTED]
-    return _with_warnings(replace(report, unmatched_people=tuple(listed)), matching.warnings)
+    listed = _listed(matching.unmatched.items())
+    return _with_warnings(replace(report, unmatched_people=listed), matching.warnings)
 
 
 def _with_warnings(report: Report, warnings: Mapping[str, int]) -> Report:
@@ -886,7 +909,18 @@ def _with_warnings(report: Report, warnings: Mapping[str, int]) -> Report:
 def _export_facts(chosen: Input) -> dict[str, Any]:
     mark = chosen.marks[-1]
     kind = "partial" if mark.partial else "complete"
-    return {"name": mark.name, "etag": mark.etag, "sha256": mark.sha256, "kind": kind, "new": chosen.fresh is not None}
+    return {
+        **_UNREAD,
+        "name": mark.name,
+        "etag": mark.etag,
+        "sha256": mark.sha256,
+        "kind": kind,
+        "new": chosen.fresh is not None,
+    }
+
+
+_UNREAD: Final = {"name": None, "etag": None, "rows": None, "encoding": None, "delimiter": None}
+"""The facts of an export before it has been read: they are in every report, so that programs find them."""
 
 
 def _hold_to_manifest(mark: ExportMark | None, reading: Reading) -> None:

@@ -82,7 +82,7 @@ class Rules:
 class Plan:
     """What a run will do. ``changes`` and ``forgotten`` go into the ledger whatever happens to the actions.
 
-    ``held`` are deletions that wait for a human; ``unmatched`` maps keys to why. The counts are people.
+    ``held`` are deletions that wait for a human, ``missing`` the keys of those in grace. The counts are people.
     """
 
     actions: tuple[Action, ...]
@@ -93,6 +93,7 @@ class Plan:
     unchanged: int = 0
     unmatched: int = 0
     grace: int = 0
+    missing: tuple[str, ...] = ()
     outside: int = 0
     leavers: int = 0
 
@@ -178,7 +179,8 @@ def make_plan(
         people=len(population.people),
         unchanged=tally.unchanged,
         unmatched=tally.unmatched,
-        grace=tally.grace,
+        grace=len(tally.missing),
+        missing=tuple(tally.missing),
         outside=tally.outside,
         leavers=tally.leavers,
     )
@@ -193,7 +195,7 @@ class _Tally:
     forgotten: list[str] = field(default_factory=list)
     unchanged: int = 0
     unmatched: int = 0
-    grace: int = 0
+    missing: list[str] = field(default_factory=list)
     outside: int = 0
     leavers: int = 0
 
@@ -323,7 +325,7 @@ def _absent(tally: _Tally, entry: Entry, rules: Rules, *, further: bool) -> None
     if after.absent > rules.grace:
         tally.deletes.append(Delete(after, "absent"))
     else:
-        tally.grace += 1
+        tally.missing.append(entry.key)
         tally.change(entry, _rested(after, rules))
 
 
@@ -332,7 +334,8 @@ def _without_proof(tally: _Tally, entry: Entry, rules: Rules) -> None:
     if entry.absent > rules.grace:
         tally.unproven.append(Delete(entry, "absent"))
     else:
-        tally.grace += entry.absent > 0
+        if entry.absent:
+            tally.missing.append(entry.key)
         tally.change(entry, _rested(entry, rules))
 
 

@@ -15,6 +15,9 @@ Outcome = Literal["completed", "unchanged", "held", "refused", "partial", "super
 _QUOTES_THE_FILE: Final = frozenset({"missing_column", "duplicate_column"})
 """Errors whose message repeats the header. In a file without one, the first person's row stands in its place."""
 
+LISTS: Final = ("unmatched_people", "missing_people", "held_people", "failed_people")
+"""The members of a report that list people."""
+
 MAX_LISTED: Final = 1000
 """People or rows that a report lists by name of key or row; the counts are always whole."""
 
@@ -50,8 +53,8 @@ class Counts:
 class Report:
     """One run.
 
-    Moments are ISO in UTC. ``unmatched_people`` and ``rows`` hold personal data: the report stays in the
-    HR storage account, and none of it goes into a log.
+    Moments are ISO in UTC. The lists of people (each a key and a reason) and ``rows`` hold personal data: the report
+    stays in the HR storage account, and none of it goes into a log.
     """
 
     run: str
@@ -70,6 +73,9 @@ class Report:
     slices: int = 1
     error: Mapping[str, str] | None = None
     unmatched_people: tuple[Mapping[str, str], ...] = ()
+    missing_people: tuple[Mapping[str, str], ...] = ()
+    held_people: tuple[Mapping[str, str], ...] = ()
+    failed_people: tuple[Mapping[str, str], ...] = ()
     rows: tuple[ListedRow, ...] = ()
     quarantine: str | None = None
 
@@ -98,7 +104,7 @@ class Report:
 def load_report(raw: Mapping[str, Any]) -> Report:
     """Read what ``dataclasses.asdict`` made of a report, as it is stored beside the plan of an unfinished run."""
     rows = tuple(ListedRow(**{**row, "codes": tuple(row["codes"])}) for row in raw["rows"])
-    lists = {name: tuple(raw[name]) for name in ("reasons", "guards", "unmatched_people")}
+    lists = {name: tuple(raw[name]) for name in ("reasons", "guards", *LISTS)}
     return Report(**{**raw, **lists, "counts": Counts(**raw["counts"]), "rows": rows})
 
 
@@ -109,4 +115,4 @@ def dump_report(report: Report) -> bytes:
 
 def listed(body: Mapping[str, Any]) -> dict[str, Any]:
     """Return a stored report without its lists of people and rows: what a list of runs shows."""
-    return {name: value for name, value in body.items() if name not in {"unmatched_people", "rows"}}
+    return {name: value for name, value in body.items() if name not in {"rows", *LISTS}}

@@ -47,6 +47,7 @@ def report_page(body: Mapping[str, Any]) -> bytes:
             "They are not sent. Entra is asked again every day.",
             "people",
         ),
+        lists=list(_lists(report)),
         started=_moment(report.started),
         warnings=list(_warnings(report)),
         guards=list(_guards(report)),
@@ -78,6 +79,9 @@ class _Read:
     graph: Mapping[str, Any]
     rows: tuple[Mapping[str, Any], ...]
     unmatched_people: tuple[Mapping[str, Any], ...]
+    missing_people: tuple[Mapping[str, Any], ...]
+    held_people: tuple[Mapping[str, Any], ...]
+    failed_people: tuple[Mapping[str, Any], ...]
     quarantine: str
     reasons: tuple[str, ...]
     plan: str
@@ -104,6 +108,9 @@ def _read(body: Mapping[str, Any]) -> _Read:
         graph=_mapping(body.get("graph")),
         rows=_mappings(body.get("rows")),
         unmatched_people=_mappings(body.get("unmatched_people")),
+        missing_people=_mappings(body.get("missing_people")),
+        held_people=_mappings(body.get("held_people")),
+        failed_people=_mappings(body.get("failed_people")),
         quarantine=_text(body.get("quarantine")),
         reasons=_texts(body.get("reasons")),
         plan=_text(body.get("plan")),
@@ -294,6 +301,38 @@ def _rows(report: _Read) -> Iterator[dict[str, Any]]:
 def _unmatched(report: _Read) -> Iterator[dict[str, str]]:
     for person in report.unmatched_people:
         yield {"key": _text(person.get("key")), "reason": _word(words.UNMATCHED, person.get("reason"))}
+
+
+def _lists(report: _Read) -> Iterator[dict[str, Any]]:
+    """Yield whom the counts of held, failed and missing people are about."""
+    counts = report.counts
+    for name, title, manner, people, counted in (
+        (
+            "held",
+            "Removals that wait",
+            "Nobody of them is removed before the limit allows it.",
+            report.held_people,
+            counts.held,
+        ),
+        (
+            "failed",
+            "People who could not be sent",
+            "They are tried again by themselves.",
+            report.failed_people,
+            counts.failed,
+        ),
+        ("missing", "People missing from the export", "They are kept for now.", report.missing_people, counts.grace),
+    ):
+        if people:
+            rows = [
+                {"key": _text(each.get("key")), "reason": _word(words.PEOPLE, each.get("reason"))} for each in people
+            ]
+            yield {
+                "name": name,
+                "title": title,
+                "caption": _caption(len(rows), counted, manner, "people"),
+                "people": rows,
+            }
 
 
 def _caption(listed: int, counted: int, manner: str, noun: str) -> str:

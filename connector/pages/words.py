@@ -252,6 +252,15 @@ UNMATCHED: Final[Mapping[str, str]] = {
     "guest": "is a guest",
 }
 
+PEOPLE: Final[Mapping[str, str]] = {
+    "left": "has a status word of those who left",
+    "absent": "is not in the export",
+    "transferred": "the account has another key now",
+    "in_doubt": "Microsoft Graph did not answer; it may have taken effect",
+    "transfer_waits": "the account's new item could not be written, so the old one stays",
+}
+"""Why somebody is held, missing or failed; another word is Graph's own code."""
+
 WARNINGS: Final[Mapping[str, tuple[str, str]]] = {
     "missing_columns": (
         "{n} column of the mapping is not in the export. It is treated as blank.",

@@ -348,6 +348,7 @@ def _dump_plan(plan: Plan, facts: Mapping[str, Any]) -> bytes:
     header = {
         "facts": facts,
         "forgotten": plan.forgotten,
+        "missing": plan.missing,
         "counts": {name: getattr(plan, name) for name in _PLAN_COUNTS},
         "actions": len(plan.actions),
         "changes": len(plan.changes),
@@ -378,6 +379,7 @@ def _read_plan(data: bytes) -> tuple[Plan, dict[str, Any]]:
         actions=tuple(_load_action(row) for row in rows[:actions]),
         changes=tuple(load_entry(row) for row in rows[actions : actions + changes]),
         forgotten=tuple(header["forgotten"]),
+        missing=tuple(header["missing"]),
         held=tuple(action for action in held if isinstance(action, Delete)),
         **header["counts"],
     )

@@ -98,3 +98,32 @@ async def test_an_export_that_comes_late_is_not_stale_any_more_once_it_is_taken(
 
     assert len(told) == 1
     assert not [record.message for record in caplog.records if "sync.stale" in record.message]
+
+
+async def test_the_report_names_whom_it_is_about():
+    """Held, missing and failed people are listed by key with the reason, so that somebody can judge."""
+    world = await a_world(MIN_DELETE_ALLOWANCE="0")
+    staff = [a_person("E1"), a_person("E2"), a_person("E3", title="Chef"), a_person("E4")]
+    await world.night(staff)
+    world.graph.fault_when(lambda seen: seen.path.endswith(item_of("E3")), Refused(400, "BadRequest", "no"))
+
+    report = await world.night([a_person("E1", status="Left"), a_person("E3", title="Baker"), a_person("E4")])
+    listed = await world.application().runs()
+
+    assert report["held_people"] == [{"key": "E1", "reason": "left"}]
+    assert report["missing_people"] == [{"key": "E2", "reason": "absent"}]
+    assert report["failed_people"] == [{"key": "E3", "reason": "BadRequest"}]
+    assert "held_people" not in listed["runs"][0]
+
+
+async def test_a_file_that_cannot_be_read_has_its_facts_too():
+    """Programs find rows, encoding and delimiter in every report; of a file that is no CSV they are null."""
+    world = await a_world()
+    await world.drop("people.csv", b"")
+
+    report = await world.tick()
+
+    assert report is not None
+    assert report["error"]["code"] == "empty_file"
+    assert (report["export"]["rows"], report["export"]["encoding"], report["export"]["delimiter"]) == (None, None, None)
+    assert (report["rows"], report["unmatched_people"]) == ([], [])

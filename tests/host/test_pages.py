@@ -453,3 +453,20 @@ def test_names_only_settings_that_exist():
     named = {name for names in words.GUARD_SETTINGS.values() for name in names}
 
     assert {name.lower() for name in named} <= set(Settings.model_fields)
+
+
+def test_people_are_listed_with_the_reason_in_words():
+    """Whoever is held, missing or failed stands there by key, and why in words; Graph's own codes as they are."""
+    page = page_of(
+        held=1,
+        held_people=[{"key": "C1", "reason": "left"}],
+        failed=2,
+        failed_people=[{"key": "C2", "reason": "in_doubt"}, {"key": "C3", "reason": "BadRequest"}],
+        grace=2000,
+        missing_people=[{"key": "C4", "reason": "absent"}],
+    )
+
+    assert "C1 has a status word of those who left" in page.text
+    assert "C2 Microsoft Graph did not answer; it may have taken effect" in page.text
+    assert "C3 BadRequest" in page.text
+    assert "The first 1 of 2,000 people are listed." in page.text

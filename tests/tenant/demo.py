@@ -276,19 +276,31 @@ def _changes(
             movers.setdefault(_differences(old[employee], fields), []).append(fields[NAME])
     for differences, names in movers.items():
         table.add_row("[yellow]~[/]", ", ".join(names), differences)
+    for mark, name, why in (*_gone(old, new, people), *_left_aside(people, report)):
+        table.add_row(mark, name, why)
+    return table
+
+
+def _gone(
+    old: Mapping[str, Mapping[str, str]], new: Mapping[str, Mapping[str, str]], people: Mapping[str, Any]
+) -> Iterator[tuple[str, str, str]]:
+    """Say who is deleted, and who is missing."""
     for employee, fields in old.items():
         if employee not in new:
             why = "left: " + people[employee]["Status"].lower() if employee in people else "missing once more: gone"
-            table.add_row("[red]-[/]", fields[NAME], why)
+            yield "[red]-[/]", fields[NAME], why
         elif employee not in people:
-            table.add_row("[magenta]?[/]", fields[NAME], "missing: kept until the next export confirms it")
+            yield "[magenta]?[/]", fields[NAME], "missing: kept until the next export confirms it"
+
+
+def _left_aside(people: Mapping[str, Any], report: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
+    """Say who has no account, and which rows are rejected."""
     for person in report["unmatched_people"]:
         name = people[person["key"]]["DisplayName"]
-        table.add_row("[magenta]∅[/]", name, "no account in Entra yet: not sent, looked up again every day")
+        yield "[magenta]∅[/]", name, "no account in Entra yet: not sent, looked up again every day"
     for row in report["rows"]:
         codes = ", ".join(row["codes"])
-        table.add_row("[red]![/]", f"row {row['row']}", f"{codes}: quarantined for HR, the person stays as is")
-    return table
+        yield "[red]![/]", f"row {row['row']}", f"{codes}: quarantined for HR, the person stays as is"
 
 
 def _differences(old: Mapping[str, str], new: Mapping[str, str]) -> str:

@@ -75,6 +75,9 @@ if TYPE_CHECKING:
     from connector.storage.blobs import Container
     from connector.storage.state import Lease, State
 
+LOOKUP_SECONDS: Final = 1800
+"""How long looking up accounts may wait for Graph: within host.json's functionTimeout, whatever SLICE_SECONDS is."""
+
 KEPT_REFUSALS: Final = 20
 
 LEDGER_MISSING: Final = "ledger_missing"
@@ -426,6 +429,7 @@ class Run:
         if self._at.ingest is None:
             opened = self._services.open_ingest(learned=self._at.head.pace, before_write=self._at.lease.check)
             self._at.ingest = await self._at.stack.enter_async_context(opened)
+            self._at.ingest.pace.give_up_at = self._services.clock.monotonic() + LOOKUP_SECONDS
         return self._at.ingest
 
     # --- rendering --------------------------------------------------------------------------------------------------

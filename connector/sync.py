@@ -17,7 +17,7 @@ from connector.core.due import Dropped, Request, Work, settled_exports, unmet_ex
 from connector.core.ledger import Ledger
 from connector.errors import Busy, ConnectorError, NotReady, StoreError, StoreUnavailable
 from connector.events import emit
-from connector.run import Run, Services, Standing
+from connector.run import LEDGER_MISSING, Run, Services, Standing
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -176,7 +176,7 @@ async def _under_lease(
             stack=stack,
         )
         report = await _carry_out(services, standing, seen, requests)
-        if report is None or report.outcome not in {"partial", "failed"}:
+        if report is None or _answers(report, standing.head):
             await services.state.forget_requests(each for each in requests if each is not request)
         if report is None and standing.head.connection_etag != look.connection:
             # Setup wrote connection.json anew without changing whose it is: remember that we have seen it.
@@ -209,6 +209,17 @@ async def _carry_out(services: Services, standing: Standing, seen: Seen, request
         report = await (run.resume(unfinished, work) if unfinished else run.start(work))
         if report is not None:
             return report
+
+
+def _answers(report: Report, head: Head) -> bool:
+    """Tell whether what was asked for has been done, or never can be.
+
+    A new file that is refused is no answer as long as there is an older export to do it with.
+    """
+    if report.outcome == "refused" and report.error is not None:
+        new = bool(report.export and report.export.get("new")) and report.error["code"] != LEDGER_MISSING
+        return not (new and head.applied is not None)
+    return report.outcome not in {"partial", "failed"}
 
 
 async def _begin_anew(services: Services, head: Head, registration: Registration) -> Head:

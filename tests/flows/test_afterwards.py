@@ -127,3 +127,17 @@ async def test_a_file_that_cannot_be_read_has_its_facts_too():
     assert report["error"]["code"] == "empty_file"
     assert (report["export"]["rows"], report["export"]["encoding"], report["export"]["delimiter"]) == (None, None, None)
     assert (report["rows"], report["unmatched_people"]) == ([], [])
+
+
+async def test_a_wish_outlives_a_bad_file():
+    """Asked to send everyone while HR drops a file that cannot be used: that is refused, and everyone is sent."""
+    world = await a_world()
+    await world.night([a_person("E1"), a_person("E2")])
+    await world.application().ask_for_sync(b'{"full": true}')
+    await world.drop("people-2026-03-09.csv", b"")
+
+    reports = await world.settle()
+
+    assert [report["outcome"] for report in reports] == ["refused", "completed"]
+    assert reports[-1]["updated"] == 2
+    assert not [name for name in world.blobs("state") if "/requests/" in name]

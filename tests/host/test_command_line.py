@@ -149,7 +149,7 @@ def test_a_priority_that_makes_no_sense_is_bad_usage(ready: dict[str, str]) -> N
     told = command(ready, "register", "--priority", "last")
 
     assert told.code == USAGE
-    assert told.err == "--priority: allowed are first and keep\n"
+    assert told.err == "priority: allowed are first and keep\n"
 
 
 def test_teardown_removes_what_setup_made(world: Contoso, ready: dict[str, str]) -> None:

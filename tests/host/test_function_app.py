@@ -562,7 +562,36 @@ def test_health_knows_whether_the_mapping_is_there(app: FunctionApp, ready: dict
     (check,) = answer.json()["checks"]
     assert answer.status_code == 503
     assert (check["name"], check["status"]) == ("settings", "failed")
-    assert check["detail"] == "MAPPING: there is no mapping 'nonsense'; there are: default"
+    assert check["detail"] == "MAPPING: there is no mapping 'nonsense'; there are: default, or blob:NAME"
+
+
+def test_health_looks_for_a_mapping_in_a_blob(app: FunctionApp, ready: dict[str, str]) -> None:
+    """A mapping of the operator's own that is not where the setting says is told in the same way."""
+    with app.under({"MAPPING": "blob:ours.toml"}):
+        answer = app.get("health")
+
+    (check,) = answer.json()["checks"]
+    assert answer.status_code == 503
+    assert check["detail"] == "MAPPING: there is no blob ours.toml in connector-state"
+
+
+def test_wrong_settings_are_heard_of_in_the_log(app: FunctionApp, ready: dict[str, str]) -> None:
+    """The timer fails before anything begins; whoever watches the log for events hears of it."""
+    with app.under({"TENANT_ID": None}):
+        error = app.fire("sync_people")
+
+    events = [line for line in app.log.read_text().splitlines() if '"sync.failed"' in line]
+    assert error is not None
+    assert '"configuration"' in events[-1]
+    assert "TENANT_ID" in events[-1]
+
+
+def test_a_priority_that_makes_no_sense_is_bad_input(app: FunctionApp, ready: dict[str, str]) -> None:
+    """400 with what is allowed, instead of a wish that is silently not heard."""
+    answer = app.post("register", params={"priority": "last"})
+
+    assert answer.status_code == 400
+    assert answer.json()["error"]["message"] == "priority: allowed are first and keep"
 
 
 @pytest.mark.parametrize(("method", "route"), sorted(ROUTES - {("GET", "health")}))

@@ -34,10 +34,11 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> tuple[subprocess.Completed
 
 def test_the_demo_comes_out_as_told(told: tuple[subprocess.CompletedProcess[str], Path]) -> None:
     """It checks its own story, so exit code 0 says it all."""
-    done, _ = told
+    done, folder = told
 
     assert done.returncode == 0, done.stdout + done.stderr
     assert "As told." in done.stdout
+    assert (folder / "story.txt").read_text(encoding="utf-8").split() == done.stdout.split()
 
 
 def test_the_demo_leaves_its_reports(told: tuple[subprocess.CompletedProcess[str], Path]) -> None:

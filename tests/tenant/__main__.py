@@ -37,9 +37,9 @@ def main(arguments: list[str] | None = None) -> int:
     fetch = commands.add_parser("fetch", help="copy reports and quarantined rows of a tenant that is being served")
     fetch.add_argument("--folder", type=Path, default=stay_up.FOLDER, help=argparse.SUPPRESS)
     given = parser.parse_args(arguments)
-    terminal = Console()
+    terminal = Console(record=True)
     # In a pipe there is no width to ask for; lines are as wide as most of them need.
-    console = terminal if terminal.is_terminal else Console(width=120)
+    console = terminal if terminal.is_terminal else Console(width=120, record=True)
     signal.signal(signal.SIGTERM, _terminate)
     try:
         return _run(given, console)

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from tests.tenant.contoso import Contoso
     from tests.tenant.functions_host import Answer
 
+STORY: Final = "story.txt"
 LOG: Final = "connector.log"
 """Everything the connector logs, in the demo's folder."""
 
@@ -129,6 +130,7 @@ def demo(console: Console, folder: Path) -> None:
         story.keep_files(folder)
     seconds = time.monotonic() - began
     console.print(f"\n[green]As told.[/] {seconds:.0f} s. Reports, quarantine and log are in [bold]{folder.name}/[/]")
+    (folder / STORY).write_text(console.export_text(), encoding="utf-8")
 
 
 class _Story:

@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING, Any, Final, assert_never
 from uuid import uuid4
 
 from connector.core import setup
+from connector.core.contracts import contract_of
 from connector.core.setup import Observed, Registration, Review, SetupView, Wanted
+from connector.core.sighting import noted, sighting
 from connector.errors import Conflict, GraphRejected, GraphUnavailable, NotReady, StateChanged
 from connector.events import emit
 from connector.graph.connections import Connections
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine
 
     from connector.clock import Clock
+    from connector.core.mapping import Mapping
     from connector.graph.client import GraphClient
     from connector.settings import Settings
     from connector.storage.blobs import Container
@@ -44,8 +47,9 @@ _LOOK_AGAIN: Final = 2.0
 """Seconds between a create of unknown outcome and the look that tells."""
 
 
-def wanted_from(settings: Settings, schema: dict[str, Any]) -> Wanted:
-    """Return what the settings ask for; ``schema`` is the contract's rendering of the mapping."""
+def wanted_from(settings: Settings, mapping: Mapping) -> Wanted:
+    """Return what settings and mapping ask for, under the contract."""
+    contract = contract_of(settings.contract)
     return Wanted(
         tenant_id=settings.tenant_id,
         contract=settings.contract,
@@ -53,9 +57,13 @@ def wanted_from(settings: Settings, schema: dict[str, Any]) -> Wanted:
         name=settings.connection_name,
         description=settings.connection_description,
         app_ids=(settings.admin_client_id, settings.ingest_client_id),
-        schema=schema,
+        schema=contract.schema(mapping),
         source_url=settings.profile_source_url,
         settle=timedelta(seconds=settings.registration_settle_seconds),
+        category=contract.CATEGORY,
+        marks=contract.MARKS,
+        version=contract.VERSION,
+        schema_headers=dict(contract.SCHEMA_HEADERS),
     )
 
 
@@ -180,7 +188,8 @@ class Provision:
         """Observe, remember what was seen, and say what comes next."""
         memory = await self._recall()
         observed = await self._observe(memory)
-        memory = await self._write(memory, setup.remember(observed, wanted, incarnation=str(uuid4())))
+        remembered = setup.remember(observed, wanted, incarnation=str(uuid4()))
+        memory = await self._write(memory, _with_what_was_seen(remembered, observed))
         observed = replace(observed, registration=memory.registration)
         judged = setup.review(observed, wanted)
         return await self._announce(memory, judged.view), observed, judged
@@ -231,7 +240,7 @@ class Provision:
         asked = replace(known, operation=None, operation_at=observed.now.isoformat())
         memory = await self._write(memory, asked)
         try:
-            operation = await self._schemas.register(body)
+            operation = await self._schemas.register(body, self._wanted.schema_headers)
         except GraphRejected as refusal:
             under_way = refusal.status == 409 or refusal.code == "UpdateNotAllowed"
             if under_way and not observed.usable:
@@ -301,6 +310,22 @@ class Provision:
                 f"the connection '{self._wanted.connection_id}' has contentCategory '{category}' and is unknown to us:"
                 " it serves something else and is not removed. Check CONNECTION_ID"
             )
+
+
+def _with_what_was_seen(registration: Registration | None, observed: Observed) -> Registration | None:
+    """Return what to remember with the tenant as it is now, for when nobody may look; see `connector.core.sighting`."""
+    if registration is None or observed.connection is None or not observed.usable:
+        return registration
+    return noted(
+        registration,
+        sighting(
+            observed.connection,
+            observed.source,
+            observed.settings,
+            connection_id=registration.connection_id,
+            now=observed.now,
+        ),
+    )
 
 
 _CREATES: Final = (setup.CreateConnection, setup.CreateSource, setup.WritePriority)

@@ -63,7 +63,7 @@ class Registration:
     registered in Graph. ``ready_since``: the connection takes items. ``registered_at``: profile source and priority
     were first seen in place. ``settled``: items sent from then on reach profiles. ``operation``, ``operation_at``: the
     registration of a schema that is under way. ``leaving``: teardown has begun. ``done``: steps whose being done has
-    been logged.
+    been logged. ``seen``: the tenant as the admin identity last saw it (`connector.core.sighting`).
     """
 
     incarnation: str
@@ -79,6 +79,7 @@ class Registration:
     settled: str | None = None
     leaving: bool = False
     done: tuple[str, ...] = ()
+    seen: Json | None = None
 
     def ready(self, now: datetime) -> bool:
         """Tell whether items may be sent: everything is in place and has settled."""
@@ -492,12 +493,12 @@ def source_urls(setting: Json | None) -> list[str]:
 def place_of(source_id: str, urls: Sequence[str]) -> int | None:
     """Return where a source stands, whatever the version of Graph its URL names; None if it is not there."""
     wanted = source_id.casefold()
-    return next((place for place, url in enumerate(urls) if _source_id(url) == wanted), None)
+    return next((place for place, url in enumerate(urls) if source_in(url) == wanted), None)
 
 
 def without(source_id: str, urls: Sequence[str]) -> list[str]:
     """Return the list without one source, everything else verbatim and in order."""
-    return [url for url in urls if _source_id(url) != source_id.casefold()]
+    return [url for url in urls if source_in(url) != source_id.casefold()]
 
 
 def _source_url(source_id: str) -> str:
@@ -507,7 +508,8 @@ def _source_url(source_id: str) -> str:
 _SOURCE_ID = re.compile(r"profileSources(?:\(\s*(?:sourceId\s*=\s*)?'([^']*)'\s*\)|/([^/?#]+))", re.IGNORECASE)
 
 
-def _source_id(url: str) -> str | None:
+def source_in(url: str) -> str | None:
+    """Return the id of the source that a URL of a priority list names, in lower case; None when it names none."""
     found = _SOURCE_ID.search(url.replace("%27", "'"))
     return None if found is None else (found[1] or found[2] or "").casefold()
 

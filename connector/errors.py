@@ -91,9 +91,13 @@ class ExportError(ConnectorError):
 
 
 class CredentialError(ConnectorError):
-    """The vault or Entra gave no token. The message names the identity and what the operator can do."""
+    """The vault or Entra gave no token. The message names the identity and what the operator can do.
+
+    ``in_doubt``: an earlier attempt of the request that wanted one got no final answer, so it may have taken effect.
+    """
 
     code = "credential"
+    in_doubt = False
 
 
 class StoreError(ConnectorError):

@@ -8,7 +8,8 @@ Nothing is asked of anybody before the first token is needed, so an idle tick co
 
 Rotation (https://learn.microsoft.com/azure/key-vault/secrets/overview-secrets): a value is kept for an hour per
 process. When Entra refuses it, the vault is read again at once; when Entra refuses the newest version too (it may need
-minutes to learn of a new secret), the version before it is tried once.
+minutes to learn of a new secret), the version before it is tried once. Tasks that want a token at the same time share
+one question, and its answer: a token, or the reason why there is none.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from connector.errors import ConfigurationError, CredentialError
+from connector.events import emit
 from connector.vault import Identity, Secret, SecretCache, Vault
 
 if TYPE_CHECKING:
@@ -28,12 +30,16 @@ if TYPE_CHECKING:
 
     from azure.core.credentials import AccessToken
     from azure.core.credentials_async import AsyncTokenCredential
+    from azure.core.pipeline.transport import AsyncHttpTransport
 
     from connector.clock import Clock
     from connector.settings import Settings
 
-_TOTAL_SECONDS = 60
-"""Entra gets so long to answer one question, retries included."""
+PATIENCE: Final = 25.0
+"""Seconds until there is a token or a reason why not, vault and retries included.
+
+Less than a request to Graph may take in all: else a vault that hangs would look like a Graph that does not answer.
+"""
 
 # https://learn.microsoft.com/entra/identity-platform/reference-error-codes
 _SECRET_REFUSED = {7000215: "wrong", 7000222: "expired"}
@@ -67,6 +73,8 @@ class Identities:
         environment: IDENTITY_ENDPOINT (a managed identity is there), AZURE_AUTHORITY_HOST and SSL_CERT_FILE are read.
         clock: for the hour that values are kept, and for the days until they expire.
         cache: where values are kept; by default for as long as the process lives.
+        transport: replaces the wire of every Azure client.
+        patience: seconds that vault and Entra get for one token.
     """
 
     def __init__(
@@ -76,10 +84,13 @@ class Identities:
         *,
         clock: Clock,
         cache: SecretCache = _OF_THIS_PROCESS,
+        transport: AsyncHttpTransport[Any, Any] | None = None,
+        patience: float = PATIENCE,
     ) -> None:
         self._settings = settings
         self._environment = environment
-        self._clock = clock
+        self._transport = transport
+        self._patience = patience
         self._machine: AsyncTokenCredential | None = None
         self._vault = Vault(settings.key_vault_url, self.machine, self.options, cache, clock)
         self._credentials: dict[Identity, GraphCredential] = {}
@@ -93,12 +104,14 @@ class Identities:
         """
         options: dict[str, Any] = {
             "connection_timeout": 5,
-            "read_timeout": 15,
+            "read_timeout": 7,
             "retry_total": 2,
             "retry_backoff_factor": 0.4,
         }
         if ca_bundle := self._environment.get("SSL_CERT_FILE"):
             options["connection_verify"] = ca_bundle
+        if self._transport is not None:
+            options["transport"] = self._transport
         return options
 
     def machine(self) -> AsyncTokenCredential:
@@ -122,7 +135,9 @@ class Identities:
             def build(secret: Secret) -> AsyncTokenCredential:
                 return credential_for(self._settings, identity, secret, self._environment, self.options)
 
-            self._credentials[identity] = GraphCredential(self._settings, identity, self._vault, build)
+            self._credentials[identity] = GraphCredential(
+                self._settings, identity, self._vault, build, patience=self._patience
+            )
         return self._credentials[identity]
 
     async def credential_state(self, identity: Identity) -> CredentialState:
@@ -196,15 +211,22 @@ class GraphCredential:
         identity: Identity,
         vault: Vault,
         build: Callable[[Secret], AsyncTokenCredential],
+        *,
+        patience: float = PATIENCE,
     ) -> None:
         self.identity = identity
         self._settings = settings
         self._name = _secret_name(settings, identity)
         self._vault = vault
         self._build = build
+        self._patience = patience
         self._using: Secret | None = None
         self._inner: AsyncTokenCredential | None = None
         self._lock = asyncio.Lock()
+        self._failures = 0
+        self._failure = ""
+        self._claims_met: str | None = None
+        self._told = False
 
     async def get_token(
         self,
@@ -216,28 +238,32 @@ class GraphCredential:
     ) -> AccessToken:
         """Return a token, asking the vault and Entra only as far as needed.
 
+        ``claims`` are Graph's challenge (https://learn.microsoft.com/entra/identity-platform/claims-challenge): the
+        token is a new one, unless the same challenge has been met since.
+
         Raises:
             CredentialError: naming the identity, its secret, Entra's code and what the operator can do.
         """
-        from azure.core.credentials import AccessToken
-
-        request = {"claims": claims, "tenant_id": tenant_id, "enable_cae": enable_cae, **options}
-        refused: list[tuple[Secret, _Refusal]] = []
-        # Sixteen tasks that find no token ask for one, once.
-        async with self._lock, aclosing(self._candidates()) as candidates:
-            async for secret in candidates:
-                answer = await self._ask(secret, scopes, request)
-                if isinstance(answer, AccessToken):
-                    return answer
-                refused.append((secret, answer))
-                if answer.code not in _SECRET_REFUSED:
-                    break
-                self._vault.forget(self._name)
-        raise CredentialError(_entra_sentence(self._settings, self.identity, refused))
+        failures = self._failures
+        # Sixteen tasks that find no token ask for one, once; and when there is none, none of the others asks again.
+        async with self._lock:
+            if failures != self._failures:
+                raise CredentialError(self._failure)
+            new = claims is not None and claims != self._claims_met
+            request = {"claims": claims if new else None, "tenant_id": tenant_id, "enable_cae": enable_cae, **options}
+            try:
+                token = await self._renew(scopes, request)
+            except CredentialError as error:
+                self._failures, self._failure = failures + 1, error.message
+                raise
+            self._claims_met = claims if new else self._claims_met
+            self._tell_if_expiring()
+            return token
 
     async def forget_token(self) -> None:
         """Drop the token that Graph has refused; the next one is asked of Entra."""
         async with self._lock:
+            self._claims_met = None
             await self._close_inner()
 
     async def state(self) -> CredentialState:
@@ -246,12 +272,14 @@ class GraphCredential:
         Raises:
             CredentialError: when the vault does not give it.
         """
-        secret = self._using or self._vault.kept(self._name) or await self._vault.newest(self.identity, self._name)
+        secret = self._using or self._vault.kept(self._name)
+        if secret is None:
+            secret = await self._vault.newest(self.identity, self._name, until=self._deadline())
         return CredentialState(
             identity=self.identity,
             secret=self._name,
             expires=secret.expires,
-            expiring=self._vault.is_expiring(secret),
+            expiring=self._vault.days_left(secret) is not None,
             previous=secret.previous,
         )
 
@@ -267,20 +295,48 @@ class GraphCredential:
         """Close the connection to Entra."""
         await self.close()
 
-    async def _candidates(self) -> AsyncGenerator[Secret, None]:
+    async def _renew(self, scopes: tuple[str, ...], request: Mapping[str, Any]) -> AccessToken:
+        """Return a token by whichever secret Entra takes."""
+        from azure.core.credentials import AccessToken
+
+        until = self._deadline()
+        refused: list[tuple[Secret, _Refusal]] = []
+        try:
+            async with aclosing(self._candidates(until)) as candidates:
+                async for secret in candidates:
+                    answer = await self._ask(secret, scopes, request, until)
+                    if isinstance(answer, AccessToken):
+                        return answer
+                    refused.append((secret, answer))
+                    if not answer.is_about_the_secret:
+                        break
+                    self._vault.forget(self._name)
+        except CredentialError as error:
+            if not refused:
+                raise
+            found = _entra_sentence(self._settings, self.identity, refused)
+            raise CredentialError(f"{found}. The vault gave no other one: {error.message}") from None
+        raise CredentialError(_entra_sentence(self._settings, self.identity, refused))
+
+    def _deadline(self) -> float:
+        return asyncio.get_running_loop().time() + self._patience
+
+    async def _candidates(self, until: float) -> AsyncGenerator[Secret, None]:
         """Offer the secret at hand, then the newest in the vault, then the one before it; none twice."""
         at_hand = self._using or self._vault.kept(self._name)
         if at_hand is not None:
             yield at_hand
-        newest = await self._vault.newest(self.identity, self._name)
+        newest = await self._vault.newest(self.identity, self._name, until=until)
         tried = {newest.version} if at_hand is None else {newest.version, at_hand.version}
         if at_hand is None or newest.version != at_hand.version:
             yield newest
-        previous = await self._vault.before(newest, self.identity)
+        previous = await self._vault.before(newest, self.identity, until=until)
         if previous is not None and previous.version not in tried:
             yield previous
 
-    async def _ask(self, secret: Secret, scopes: tuple[str, ...], request: Mapping[str, Any]) -> AccessToken | _Refusal:
+    async def _ask(
+        self, secret: Secret, scopes: tuple[str, ...], request: Mapping[str, Any], until: float
+    ) -> AccessToken | _Refusal:
         """Return Entra's token for this secret, or why there is none.
 
         A refusal is a value: azure-identity's exception holds its request, and that one the secret.
@@ -291,16 +347,33 @@ class GraphCredential:
             await self._close_inner()
             self._using, self._inner = secret, self._build(secret)
         try:
-            async with asyncio.timeout(_TOTAL_SECONDS):
+            async with asyncio.timeout_at(until):
                 return await self._inner.get_token(*scopes, **request)
         except AzureError as error:
             code = re.search(r"AADSTS(\d+)", str(error))
-            refusal = _Refusal(int(code[1]) if code else None, type(error).__name__)
+            status = getattr(error, "status_code", None)
+            refusal = _Refusal(int(code[1]) if code else None, status, type(error).__name__)
         except TimeoutError:
-            refusal = _Refusal(None, "TimeoutError")
+            refusal = _Refusal(None, None, "TimeoutError")
         await self._close_inner()
-        self._using = None
+        if refusal.is_about_the_secret:
+            self._using = None
         return refusal
+
+    def _tell_if_expiring(self) -> None:
+        """Say once, with the first token, that the secret in use does not live long any more."""
+        if self._told or self._using is None:
+            return
+        self._told = True
+        days = self._vault.days_left(self._using)
+        if days is not None:
+            emit(
+                "credential.expiring",
+                identity=self.identity,
+                secret=self._name,
+                expires=self._using.expires,
+                days=days,
+            )
 
     async def _close_inner(self) -> None:
         inner, self._inner = self._inner, None
@@ -310,10 +383,21 @@ class GraphCredential:
 
 @dataclass(frozen=True, slots=True)
 class _Refusal:
-    """Why Entra gave no token: the number behind AADSTS, or what happened instead of an answer."""
+    """Why Entra gave no token: the number behind AADSTS, the HTTP status, or what happened instead of an answer."""
 
     code: int | None
+    status: int | None
     happened: str
+
+    @property
+    def is_about_the_secret(self) -> bool:
+        """Tell whether another secret may help."""
+        return self.code in _SECRET_REFUSED
+
+    @property
+    def will_pass(self) -> bool:
+        """Tell whether it is Entra that has trouble, not we."""
+        return self.code is None or self.status == 429 or (self.status is not None and self.status >= 500)
 
 
 def _client_id(settings: Settings, identity: Identity) -> str:
@@ -326,12 +410,14 @@ def _secret_name(settings: Settings, identity: Identity) -> str:
 
 def _entra_sentence(settings: Settings, identity: Identity, refused: list[tuple[Secret, _Refusal]]) -> str:
     """Say what the operator can do when Entra gives no token."""
-    code, happened = refused[-1][1].code, refused[-1][1].happened
-    name = _secret_name(settings, identity)
-    if code is None:
+    last = refused[-1][1]
+    code, name = last.code, _secret_name(settings, identity)
+    if last.will_pass:
+        found = f"answers HTTP {last.status}" if last.status else "does not answer"
+        detail = f"AADSTS{code}" if code else last.happened
         return (
-            f"Entra does not answer for the {identity} identity ({happened}): check that this machine reaches"
-            " login.microsoftonline.com (or AZURE_AUTHORITY_HOST)"
+            f"Entra {found} for the {identity} identity ({detail}), and is asked again at the next try. If this lasts,"
+            " check that this machine reaches login.microsoftonline.com (or AZURE_AUTHORITY_HOST)"
         )
     if code in _SECRET_REFUSED:
         found = ", ".join(f"AADSTS{refusal.code}" for _, refusal in refused)

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 from urllib.parse import urlsplit
 
 from connector.errors import CredentialError
-from connector.events import emit
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -32,9 +31,6 @@ KEPT_SECONDS: Final = 3600
 
 EXPIRING: Final = timedelta(days=21)
 """A secret that expires sooner is reported: time enough to make a new one, with holidays in between."""
-
-_TOTAL_SECONDS = 60
-"""The vault gets so long to answer one question, retries included."""
 
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 
@@ -101,41 +97,43 @@ class Vault:
         """Read the secret anew next time."""
         self._cache.drop(self._url, name)
 
-    def is_expiring(self, secret: Secret) -> bool:
-        """Tell whether a secret has less than 21 days to live."""
-        return secret.expires is not None and secret.expires - self._clock.now() < EXPIRING
+    def days_left(self, secret: Secret) -> int | None:
+        """Return the whole days that a secret still lives, when they are fewer than 21; else None."""
+        if secret.expires is None or secret.expires - self._clock.now() >= EXPIRING:
+            return None
+        return (secret.expires - self._clock.now()) // timedelta(days=1)
 
-    async def newest(self, identity: Identity, name: str) -> Secret:
-        """Read the newest enabled version of a secret.
+    async def newest(self, identity: Identity, name: str, *, until: float) -> Secret:
+        """Read the newest enabled version of a secret; ``until`` (the loop's time) the vault may take.
 
         Raises:
             CredentialError: the vault does not answer, does not have it, or does not give it to us.
         """
         with self._translated(identity, name):
-            async with asyncio.timeout(_TOTAL_SECONDS):
+            async with asyncio.timeout_at(until):
                 found = await self._newest_version(name)
         if found is None or not found.value:
             raise CredentialError(
                 f"secret {name} ({identity} identity) in the key vault {self._host} has no enabled version with a"
                 " value: enable one, or add a new version"
             )
-        return self._noted(identity, found, previous=False)
+        return self._noted(found, previous=False)
 
-    async def before(self, secret: Secret, identity: Identity) -> Secret | None:
+    async def before(self, secret: Secret, identity: Identity, *, until: float) -> Secret | None:
         """Read the newest enabled version that is older than this one; None when there is none.
 
         Raises:
             CredentialError: as ``newest``.
         """
         with self._translated(identity, secret.name):
-            async with asyncio.timeout(_TOTAL_SECONDS):
+            async with asyncio.timeout_at(until):
                 versions = await self._enabled_versions(secret.name)
                 if secret.version in versions:
                     versions = versions[versions.index(secret.version) + 1 :]
                 if not versions:
                     return None
                 found = await self._client().get_secret(secret.name, versions[0])
-        return self._noted(identity, found, previous=True)
+        return self._noted(found, previous=True)
 
     async def close(self) -> None:
         """Close the connection to the vault."""
@@ -180,8 +178,8 @@ class Vault:
         ]
         return [version for _, version in sorted(found, reverse=True)]
 
-    def _noted(self, identity: Identity, found: KeyVaultSecret, *, previous: bool) -> Secret:
-        """Keep what was read, and say so when it does not live long any more."""
+    def _noted(self, found: KeyVaultSecret, *, previous: bool) -> Secret:
+        """Keep what was read."""
         secret = Secret(
             name=str(found.name),
             version=str(found.properties.version),
@@ -191,9 +189,6 @@ class Vault:
             previous=previous,
         )
         self.keep(secret)
-        if self.is_expiring(secret) and secret.expires is not None:
-            days = (secret.expires - self._clock.now()) // timedelta(days=1)
-            emit("credential.expiring", identity=identity, secret=secret.name, expires=secret.expires, days=days)
         return secret
 
     @property
@@ -231,6 +226,11 @@ def _sentence(error: Exception, host: str, identity: Identity, name: str) -> str
         return (
             f"the key vault {host} does not give us {wanted}: our identity needs the role Key Vault Secrets User on it"
             " (a new assignment takes up to 10 minutes), and the vault's network rules must admit this app"
+        )
+    if status is not None and (status == 429 or status >= 500):
+        return (
+            f"the key vault {host} answers {status}, so there is no {wanted} at present; it is asked again at the next"
+            " try. If this lasts, look at the vault's metrics and at Azure's service health"
         )
     found = f"answers {status}" if status is not None else f"does not answer ({type(error).__name__})"
     return (

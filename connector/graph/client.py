@@ -17,8 +17,8 @@ from uuid import uuid4
 
 import orjson
 
-from connector.errors import GraphDenied, GraphRejected
-from connector.graph.pace import Answer, Pace
+from connector.errors import CredentialError, GraphDenied, GraphRejected
+from connector.graph.pace import Answer, Pace, is_final
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping
@@ -97,6 +97,10 @@ class Purpose:
     quotable: bool = False
 
 
+def _as_it_is(answer: Answer) -> Answer:
+    return answer
+
+
 class GraphClient:
     """Sends requests as one identity, at the common pace. Opened by :func:`open_graph`."""
 
@@ -148,6 +152,7 @@ class GraphClient:
 
         ``rated``: see :meth:`connector.graph.pace.Pace.run`.
         """
+        attempt = _doubting(attempt)
         answer = await self.pace.run(attempt, repeat=repeat, before=before, rated=rated)
         if answer.status == 401:
             again = await self.pace.run(attempt, repeat=repeat, before=before, rated=rated)
@@ -182,9 +187,19 @@ class GraphClient:
         return self._tokens.roles
 
     async def attempt(
-        self, method: str, target: Target, *, body: bytes | None = None, headers: Mapping[str, str] | None = None
+        self,
+        method: str,
+        target: Target,
+        *,
+        body: bytes | None = None,
+        headers: Mapping[str, str] | None = None,
+        read: Callable[[Answer], Answer] = _as_it_is,
     ) -> Answer:
-        """Make one request now and judge nothing: for what :meth:`run` calls at its pace. No answer is status 0."""
+        """Make one request now and judge nothing: for what :meth:`run` calls at its pace. No answer is status 0.
+
+        ``read`` returns the answer that counts, such as the one within a batch. When that is a 401, the token that this
+        request was sent with is dropped.
+        """
         import httpx
 
         try:
@@ -192,9 +207,10 @@ class GraphClient:
                 response = await self._native(method, target, body, {**_HEADERS, **(headers or {})})
         except (httpx.RequestError, TimeoutError):  # no connection, no answer, or one that cannot be decoded
             return Answer(0)
-        if response.status_code == 401:
+        answer = read(Answer(response.status_code, response.headers, response.content))
+        if answer.status == 401:
             await self._tokens.refused(response.request.headers.get("authorization", ""))
-        return Answer(response.status_code, response.headers, response.content)
+        return answer
 
     async def _native(
         self, method: str, target: Target, body: bytes | None, headers: Mapping[str, str]
@@ -272,6 +288,23 @@ async def open_graph(
         adapter = GraphRequestAdapter(provider, client=client)
         adapter.base_url = base_url.rstrip("/")
         yield GraphClient(GraphServiceClient(request_adapter=adapter), tokens, identity=identity, pace=pace)
+
+
+def _doubting(attempt: Callable[[], Awaitable[Answer]]) -> Callable[[], Awaitable[Answer]]:
+    """Return the same attempt; where there is no token for it, the error tells whether an earlier one is in doubt."""
+    in_doubt = False
+
+    async def once() -> Answer:
+        nonlocal in_doubt
+        try:
+            answer = await attempt()
+        except CredentialError as error:
+            error.in_doubt = in_doubt
+            raise
+        in_doubt = in_doubt or not is_final(answer)
+        return answer
+
+    return once
 
 
 class _Tokens:

@@ -62,6 +62,11 @@ class Answer:
         return self.headers.get("request-id")
 
 
+def is_final(answer: Answer) -> bool:
+    """Tell whether an answer says what became of its request; a 5xx or none at all leaves it open."""
+    return answer.status not in _TRANSIENT
+
+
 def retry_after(headers: Mapping[str, str], *, now: datetime) -> float | None:
     """Return the seconds Graph asks to wait, or None if it does not say.
 
@@ -170,7 +175,7 @@ class Pace:
                     if throttles >= _THROTTLES:
                         raise _unavailable(answer, f"throttled the same request {throttles} times")
                     continue
-                if answer.status not in _TRANSIENT:
+                if is_final(answer):
                     self._succeed()
                     return replace(answer, in_doubt=True) if tries else answer
                 tries += 1

@@ -96,12 +96,11 @@ class _Batch:
     async def attempt(self) -> Answer:
         """Return 200 when every part has its answer, else the answer of the part that has most to say."""
         body = orjson.dumps({"requests": [_part(number, names) for number, names in self._open.items()]})
-        answer = await self._client.attempt("POST", _BATCH, body=body, headers=_POLITE)
-        if answer.status != 200:
-            return answer
-        return self._harvest(answer)
+        return await self._client.attempt("POST", _BATCH, body=body, headers=_POLITE, read=self._harvest)
 
     def _harvest(self, outer: Answer) -> Answer:
+        if outer.status != 200:
+            return outer
         answered = {str(part.get("id")): part for part in document(outer).get("responses", ())}
         left: list[Answer] = []
         for number, names in list(self._open.items()):

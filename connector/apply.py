@@ -13,17 +13,22 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import TYPE_CHECKING, Final, Protocol
 
-from connector.core.plan import IN_DOUBT, Delete, Progress, Upsert
-from connector.errors import ConnectorError, GraphDenied, GraphError, GraphRejected, GraphUnavailable, StoreError
+from connector.core.plan import IN_DOUBT, TRANSFER_WAITS, Delete, Progress, Upsert
+from connector.errors import (
+    ConnectorError,
+    CredentialError,
+    GraphDenied,
+    GraphError,
+    GraphRejected,
+    GraphUnavailable,
+    StoreError,
+)
 from connector.events import emit
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from connector.core.plan import Plan
-
-TRANSFER_WAITS: Final = "transfer_waits"
-"""The outcome of a deletion that was not tried: the account's new item could not be put, so the old one stays."""
 
 IDENTICAL_FAILURES: Final = 20
 """So many 4xx of one kind in a row mean that it is not the items (design §3.13)."""
@@ -73,12 +78,13 @@ async def apply(
     concurrency: int,
     stopping: Callable[[], bool],
     progress: Callable[[int, int], None] | None = None,
+    logged_as: Callable[[str], str] = str,
 ) -> Applied:
     """Carry out what is left of a plan: all upserts, then all deletions.
 
     ``before`` is what earlier slices did, ``stopping`` tells when no further work is taken, ``bodies`` yields the
     given upserts with what to send, in the plan's order, made as they are asked for. ``progress`` is told (done,
-    of all).
+    of all). ``logged_as`` returns what an item id is called in the log.
 
     Raises:
         StoreError: the journal could not be written, or the lease is lost: nothing more may be done.
@@ -86,10 +92,12 @@ async def apply(
     left = sorted(before.remaining(plan))
     upserts = [index for index in left if isinstance(plan.actions[index], Upsert)]
     deletes = [index for index in left if isinstance(plan.actions[index], Delete)]
-    work = _Work(plan, items, journal, before, concurrency, stopping, progress)
+    work = _Work(plan, items, journal, before, concurrency, stopping, progress, logged_as)
     failed = [plan.actions[index] for index, outcome in before.outcomes.items() if outcome]
     work.failed = len(failed)
     work.without_item = {action.after.user_id for action in failed if isinstance(action, Upsert)}
+    for index, outcome in before.outcomes.items():
+        work.note_put(index, outcome)
     # A transferred account has its new item before the old one goes, so the two phases do not overlap.
     for phase in (bodies(upserts), ((index, None) for index in deletes)):
         if not await work.carry_out(phase):
@@ -109,6 +117,7 @@ class _Work:
     concurrency: int
     stopping: Callable[[], bool]
     tell: Callable[[int, int], None] | None
+    logged_as: Callable[[str], str]
     announced: set[int] = field(default_factory=set)
     outcomes: dict[int, str] = field(default_factory=dict)
     stopped: ConnectorError | None = None
@@ -118,6 +127,7 @@ class _Work:
     unrecorded: dict[int, str] = field(default_factory=dict)
     denied: list[int] = field(default_factory=list)
     without_item: set[str] = field(default_factory=set)
+    put: dict[str, str] = field(default_factory=dict)
     open: int = 0
     running: int = 0
     streak: Counter[str] = field(default_factory=Counter)
@@ -208,16 +218,16 @@ class _Work:
 
     async def _do(self, index: int, body: bytes | None) -> None:
         action = self.plan.actions[index]
+        if isinstance(action, Delete) and (outcome := self._without_request(action)) is not None:
+            self._settle(index, outcome, None)
+            return
         try:
             match action:
                 case Upsert(after=after):
                     await self.items.put(after.item_id, body or b"")
-                case Delete(entry=entry, reason="transferred") if entry.user_id in self.without_item:
-                    self._settle(index, TRANSFER_WAITS, None)
-                    return
                 case Delete(entry=entry):
                     await self.items.delete(entry.item_id)
-        except GraphDenied as error:
+        except (GraphDenied, CredentialError) as error:
             if not error.in_doubt:
                 self.denied.append(index)
             raise
@@ -232,8 +242,27 @@ class _Work:
         else:
             self._settle(index, "", None)
 
+    def _without_request(self, action: Delete) -> str | None:
+        """Return the outcome of a deletion that must not be sent; None: it may be.
+
+        Where somebody else has the item's id now, their item is in its place, or may be; and an account that was to
+        get another item keeps the old one until it has.
+        """
+        put = self.put.get(action.entry.item_id.casefold())
+        if put is not None:
+            return put and TRANSFER_WAITS
+        waits = action.reason in {"transferred", "renamed"} and action.entry.user_id in self.without_item
+        return TRANSFER_WAITS if waits else None
+
+    def note_put(self, index: int, outcome: str) -> None:
+        """Remember which ids have, or may have, a new item: "" is certain, anything else is in doubt."""
+        action = self.plan.actions[index]
+        if isinstance(action, Upsert) and outcome in {"", IN_DOUBT}:
+            self.put[action.after.item_id.casefold()] = outcome
+
     def _settle(self, index: int, outcome: str, error: GraphError | None) -> None:
         self.outcomes[index] = self.unrecorded[index] = outcome
+        self.note_put(index, outcome)
         if error is None:
             self.streak.clear()
             return
@@ -241,7 +270,9 @@ class _Work:
         item = action.after.item_id if isinstance(action, Upsert) else action.entry.item_id
         if isinstance(action, Upsert):
             self.without_item.add(action.after.user_id)
-        emit("item.failed", item=item, status=error.status, code=error.code, request_id=error.request_id)
+        emit(
+            "item.failed", item=self.logged_as(item), status=error.status, code=error.code, request_id=error.request_id
+        )
         self.failed += 1
         kind = f"{error.status} {error.code}"
         if kind not in self.streak:

@@ -31,12 +31,13 @@ from connector.core.accounts import (
     match_people,
     resolve_references,
 )
-from connector.core.contracts import labels
+from connector.core.contracts import Content, contract_of
 from connector.core.due import LOOKS_ONLY, MANIFEST
 from connector.core.head import ExportMark, Held, Refused, RunMark, moment
 from connector.core.ledger import Ledger, due_times
 from connector.core.plan import (
     Delete,
+    ItemIds,
     Plan,
     Population,
     Progress,
@@ -210,7 +211,7 @@ class Run:
         self._at = standing
         self._settings = services.settings
         self._state = services.state
-        self._contract = labels
+        self._contract = contract_of(services.settings.contract)
         self._reading: ExportMark | None = None
         self._now = int(services.clock.now().timestamp())
 
@@ -314,7 +315,11 @@ class Run:
         return await offload(
             chosen.size,
             lambda: read_population(
-                chosen.files, self._at.mapping, complete=chosen.complete, new=chosen.fresh is not None
+                chosen.files,
+                self._at.mapping,
+                complete=chosen.complete,
+                new=chosen.fresh is not None,
+                item_id=self._item_id if self._contract.IDS_FOLLOW_ACCOUNTS else None,
             ),
         )
 
@@ -335,7 +340,7 @@ class Run:
             verdicts.append(guards.everyone(reading.population, ledger))
         try:
             self._stop_if_tripped(verdicts)
-            rules = self._rules(full=work.full)
+            rules = self._rules(ledger, full=work.full)
             matching, wanted = await self._match(reading.population, ledger, rules)
             report = _with_matching(report, matching)
             matched = sum(person.key in matching.known for person in wanted)
@@ -353,7 +358,7 @@ class Run:
             sources = sift(reading.population, ledger, matching, references, rules)
             rendered = await offload(
                 chosen.size,
-                lambda: self._digests(chosen.files, reading.population, sources, matching.known, references),
+                lambda: self._digests(chosen.files, reading.population, sources, matching.known, references, rules.ids),
             )
             plan = make_plan(reading.population, ledger, matching, sources, rendered, rules)
         except _Refusal as refusal:
@@ -381,7 +386,10 @@ class Run:
                 message = f"{verdict.name}: found {verdict.found}; allowed: {verdict.limit}"
                 raise _Refusal(verdict.code, message, plan.actions if plan else ())
 
-    def _rules(self, *, full: bool) -> Rules:
+    def _item_id(self, key: str, upn: str) -> str:
+        return self._contract.item_id(self._settings.connection_id, key=key, upn=upn)
+
+    def _rules(self, ledger: Ledger, *, full: bool) -> Rules:
         sender = f"{self._at.mapping.digest}/{self._contract.NAME}/{self._contract.RENDERER}".encode()
         return Rules(
             now=self._now,
@@ -389,7 +397,7 @@ class Run:
             resolve_after=int(self._settings.resolve_after_days * 86400),
             sender=sender,
             in_pilot=in_pilot(self._settings.pilot),
-            item_id=lambda key: self._contract.item_id(self._settings.connection_id, key),
+            ids=ItemIds.of_ledger(ledger, self._item_id, following=self._contract.IDS_FOLLOW_ACCOUNTS),
             full=full,
         )
 
@@ -441,22 +449,24 @@ class Run:
         sources: Mapping[str, bytes],
         known: Mapping[str, Known],
         references: References,
+        ids: ItemIds,
     ) -> dict[str, bytes]:
-        wanted = {_place(population, key): key for key in sources}
+        wanted = {_place(population, key): (key, ids.of(key, known[key].upn)) for key in sources}
         return {key: _item_digest(body) for key, body in self._bodies(files, wanted, known, references)}
 
     def _bodies(
         self,
         files: Sequence[ExportFile],
-        wanted: Mapping[tuple[int, int], str],
+        wanted: Mapping[tuple[int, int], tuple[str, str]],
         known: Mapping[str, Known],
         references: References,
     ) -> Iterator[tuple[str, bytes]]:
-        """Yield (key, body of the item) for the wanted (file, row) places, in the files' order."""
+        """Yield (key, body of the item) in the files' order; ``wanted``: (key, item id) by (file, row)."""
         for number, row, cells, bound in rows_of(files, self._at.mapping, wanted.keys()):
-            key = wanted[number, row]
+            key, item_id = wanted[number, row]
             filled = bound.entities(cells, known[key], references.of[key])
-            yield key, self._contract.item(self._contract.item_id(self._settings.connection_id, key), filled)
+            content = Content(item_id, self._settings.connection_id, known[key], self._at.mapping, filled)
+            yield key, self._contract.item(content)
 
     # --- doing ------------------------------------------------------------------------------------------------------
 
@@ -496,6 +506,7 @@ class Run:
             concurrency=self._settings.max_concurrency,
             stopping=lambda: self._services.clock.monotonic() >= self._at.stop_at,
             progress=self._services.progress,
+            logged_as=_digest_of_id if self._contract.IDS_FOLLOW_ACCOUNTS else str,
         )
         if isinstance(applied.stopped, LeaseLost):
             raise applied.stopped
@@ -517,7 +528,7 @@ class Run:
             action = planned.plan.actions[index]
             if isinstance(action, Upsert):
                 upserts[action.after.key] = index, action
-        places = {(action.file, action.row): key for key, (_, action) in upserts.items()}
+        places = {(action.file, action.row): (key, action.after.item_id) for key, (_, action) in upserts.items()}
         for key, body in self._bodies(planned.chosen.files, places, planned.known, planned.references):
             index, action = upserts[key]
             if _item_digest(body) != action.after.item:
@@ -616,7 +627,7 @@ class Run:
                 connection_etag=self._at.connection_etag,
                 generation=ledger.generation,
                 held_items=ledger.held,
-                people=len(ledger.entries),
+                people=ledger.people,
                 run=None,
                 held=Held(report.plan, len(plan.held), report.run) if plan.held and report.plan else None,
                 pace=self._at.ingest.pace.learned if self._at.ingest else head.pace,
@@ -690,7 +701,7 @@ class Run:
                 run=None,
                 generation=ledger.generation,
                 held_items=ledger.held,
-                people=len(ledger.entries),
+                people=ledger.people,
                 incarnation=self._at.registration.incarnation,
                 deletions=self._deletions(report),
                 last_run=report.run,
@@ -819,10 +830,17 @@ class Run:
         return _with_warnings(report, {"missing_columns": missing, "unreadable_keys": reading.population.unreadable})
 
 
+def _digest_of_id(item_id: str) -> str:
+    """Return what the log calls an item whose id is made of somebody's UPN (interface §10)."""
+    return hashlib.sha256(item_id.encode()).hexdigest()[:40]
+
+
 def _counted(counts: Counts, plan: Plan, progress: Progress) -> Counts:
     created = updated = deleted = failed = transferred = 0
     for index, outcome in progress.outcomes.items():
         action = plan.actions[index]
+        if _is_former(action):
+            continue
         if outcome:
             failed += 1
         elif isinstance(action, Upsert):
@@ -882,18 +900,25 @@ def _place(population: Population, key: str) -> tuple[int, int]:
 
 def _with_outcomes(report: Report, plan: Plan, progress: Progress) -> Report:
     """Return the report with the counts of a plan as far as it got, and with whom they are about."""
+    unhappy = [(plan.actions[index], outcome) for index, outcome in progress.outcomes.items() if outcome]
+    kept = sum(_is_former(action) for action, _ in unhappy)
     failed = (
         (action.after.key if isinstance(action, Upsert) else action.entry.key, outcome)
-        for action, outcome in ((plan.actions[index], outcome) for index, outcome in progress.outcomes.items())
-        if outcome
+        for action, outcome in unhappy
+        if not _is_former(action)
     )
     return replace(
-        report,
+        _with_warnings(report, {"former_item_kept": kept}),
         counts=_counted(report.counts, plan, progress),
         held_people=_listed((delete.entry.key, delete.reason) for delete in plan.held),
         missing_people=_listed((key, "absent") for key in plan.missing),
         failed_people=_listed(failed),
     )
+
+
+def _is_former(action: Upsert | Delete) -> bool:
+    """Tell whether an action only clears up after a renaming: the person counts by the new item."""
+    return isinstance(action, Delete) and action.reason == "renamed"
 
 
 def _listed(people: Iterable[tuple[str, str]]) -> tuple[dict[str, str], ...]:

@@ -125,7 +125,7 @@ class Settings(BaseModel):
     connection_name: Annotated[str, Field(min_length=1, max_length=128)] = "Contoso HR"
     connection_description: Annotated[str, Field(min_length=1)] = "People data from the HR system of Contoso"
     profile_source_url: Https
-    contract: Literal["labels"] = "labels"
+    contract: Literal["labels", "preview"] = "labels"
     mapping: Annotated[str, Field(pattern=r"^(blob:.+|[a-z0-9][a-z0-9-]*)$")] = "default"
     hr_storage_url: Https | None = None
     hr_storage_connection_string: SecretStr | None = None
@@ -236,6 +236,8 @@ def _contradictions(values: Mapping[str, Any]) -> Iterator[str]:
     containers = [values[name] for name in names if values.get(name)]
     if len(set(containers)) != len(containers):
         yield f"{', '.join(name.upper() for name in names)}: must be four different containers"
+    if values.get("contract") == "preview" and urlsplit(str(values.get("graph_base_url"))).path.strip("/") != "beta":
+        yield "CONTRACT, GRAPH_BASE_URL: the contract 'preview' is only there under .../beta, not under another version"
     if mapping := values.get("mapping"):
         yield from mapping_problems(str(mapping))
     connection = values.get("connection_id")
@@ -272,7 +274,7 @@ _FORMS = {
     "reports_container": "a container's name: 3 to 63 lower-case letters, digits and single hyphens",
     "quarantine_container": "a container's name: 3 to 63 lower-case letters, digits and single hyphens",
     "graph_credential_mode": "'secret' (this release does not carry out 'certificate' and 'federated' yet)",
-    "contract": "'labels' (this release does not carry out 'preview' yet)",
+    "contract": "'labels' or 'preview'",
     "admin_enabled": "true or false",
 }  # fmt: skip
 

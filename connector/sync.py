@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Literal
 
 import orjson
 
-from connector.core.contracts import labels
+from connector.core.contracts import contract_of
 from connector.core.due import Dropped, Request, Work, settled_exports, unmet_exports, work_due
 from connector.core.ledger import Ledger
 from connector.errors import Busy, ConnectorError, NotReady, StoreError, StoreUnavailable
@@ -120,7 +120,8 @@ async def look_around(services: Services) -> Seen:
 def circumstances(settings: Settings, mapping: Mapping) -> str:
     """Digest whatever decides over items besides the export: settings, mapping, and our own renderer."""
     decisive = {name: getattr(settings, name) for name in _DECISIVE}
-    text = orjson.dumps([decisive, mapping.digest, labels.NAME, labels.RENDERER], option=orjson.OPT_SORT_KEYS)
+    contract = contract_of(settings.contract)
+    text = orjson.dumps([decisive, mapping.digest, contract.NAME, contract.RENDERER], option=orjson.OPT_SORT_KEYS)
     return hashlib.blake2b(text, digest_size=16).hexdigest()
 
 

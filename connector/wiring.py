@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 from uuid import uuid4
 
 from connector import status, sync
-from connector.core.contracts import labels
+from connector.core.contracts import contract_of
 from connector.core.due import unmet_exports
 from connector.core.mapping import load_mapping
 from connector.errors import BadRequest, ConfigurationError, Forbidden, StoreError
@@ -223,8 +223,12 @@ class Application:
                 raise ConfigurationError(
                     [f"MAPPING: there is no blob {name.removeprefix('blob:')} in {self._settings.state_container}"]
                 )
-            return load_mapping(name, blob.data)
-        return packaged_mapping(name)
+            mapping = load_mapping(name, blob.data)
+        else:
+            mapping = packaged_mapping(name)
+        if problems := list(contract_of(self._settings.contract).problems(mapping)):
+            raise ConfigurationError([f"mapping {name}: {problem}" for problem in problems])
+        return mapping
 
     def _pace(self, concurrency: int, *, learned: Mapping[str, float] | None = None) -> Pace:
         from connector.graph.pace import Pace
@@ -242,7 +246,8 @@ class Application:
 
         if not self._settings.admin_enabled:
             raise Forbidden("ADMIN_ENABLED is false: the admin identity is not used; set it to true for setup")
-        wanted = wanted_from(self._settings, labels.schema(await self._mapping()))
+        schema = contract_of(self._settings.contract).schema(await self._mapping())
+        wanted = wanted_from(self._settings, schema)
         async with self._edges.graph("admin", self._pace(SETUP_CONCURRENCY)) as graph:
             yield Provision(graph, self._edges.containers.state, wanted, clock=self._edges.clock)
 

@@ -71,7 +71,7 @@ def match_rate(in_scope: int, matched: int, *, min_percent: float) -> Verdict:
 
 def everyone(population: Population, ledger: Ledger) -> Verdict:
     """Refuse an export that would remove everybody Graph holds, be it at once or after the grace."""
-    held = [entry for entry in ledger.entries.values() if entry.held]
+    held = [entry for entry in ledger.entries.values() if entry.held and not entry.is_former]
     stay = sum(
         key in population.rejected
         or (not population.people[key].leaver if key in population.people else not population.complete)

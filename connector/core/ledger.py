@@ -28,6 +28,9 @@ State = Literal["sent", "doubt", "failed", "unmatched", "outside"]
 """sent: Graph accepted the item. doubt: announced, answer never seen. failed: Graph refused it.
 unmatched: no Entra user. outside: known (others refer to it), not in the pilot."""
 
+_FORMER = "\x1f"
+"""Begins the key of a former item's entry. No person's key does: it counts as blank there and is taken off."""
+
 _RETRY_FIRST_SECONDS = 14 * 60
 """A little less than the fifteen minutes between two ticks, so that the next tick already finds it due."""
 _RETRY_MOST_SECONDS = 24 * 3600
@@ -60,6 +63,15 @@ class Entry:
     code: str = ""
     asked: str = ""
 
+    @property
+    def is_former(self) -> bool:
+        """Tell whether this is no person, but an item that somebody had before their item id changed."""
+        return self.key.startswith(_FORMER)
+
+    def former(self, item_id: str) -> Entry:
+        """Return the entry of the item that this person had under ``item_id``: it is still there, to be deleted."""
+        return Entry(former_key(item_id), item_id, self.upn, self.user_id, state="sent", held=True)
+
     def failed(self, code: str, *, now: int) -> Entry:
         """Return the entry after Graph refused its item: sent again later, and later each time."""
         wait = min(_RETRY_FIRST_SECONDS * 2**self.failures, _RETRY_MOST_SECONDS)
@@ -78,6 +90,11 @@ class Entry:
         return replace(self.failed("in_doubt", now=now), state="doubt", held=True)
 
 
+def former_key(item_id: str) -> str:
+    """Return the key under which a ledger keeps an item whose person has another one now."""
+    return _FORMER + item_id
+
+
 @dataclass(frozen=True, slots=True)
 class Ledger:
     """Entries by person's key, for one incarnation of one connection in one tenant under one contract."""
@@ -93,6 +110,11 @@ class Ledger:
     def held(self) -> int:
         """How many items Graph holds, as far as we know."""
         return sum(entry.held for entry in self.entries.values())
+
+    @property
+    def people(self) -> int:
+        """How many people it knows."""
+        return sum(not entry.is_former for entry in self.entries.values())
 
     def is_of_the_same(self, other: Ledger) -> bool:
         """Tell whether both are the memory of one and the same connection. If not, it is void (design §3.13)."""
@@ -115,7 +137,9 @@ def due_times(ledger: Ledger, *, resolve_after: int, unmatched_after: int) -> Du
     for entry in ledger.entries.values():
         if entry.state in {"failed", "doubt"}:
             failed = _earlier(failed, entry.retry_at)
-        if entry.absent or entry.state == "outside":
+        elif entry.is_former:
+            failed = _earlier(failed, 1)  # the run that put the new item did not get to it
+        if entry.absent or entry.is_former or entry.state == "outside":
             continue
         if entry.state == "unmatched":
             unmatched = _earlier(unmatched, entry.resolved + unmatched_after)

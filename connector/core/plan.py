@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final, Literal
 
 from connector.core.accounts import UNMATCHED_AGAIN_SECONDS
-from connector.core.ledger import Entry, Ledger, settle
+from connector.core.ledger import Entry, Ledger, former_key, settle
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
@@ -25,17 +25,26 @@ DAY: Final = 24 * 3600
 IN_DOUBT: Final = "in_doubt"
 """The outcome of a write that Graph failed to answer for good: it may have taken effect, or not."""
 
-Reason = Literal["left", "absent", "transferred"]
+TRANSFER_WAITS: Final = "transfer_waits"
+"""The outcome of a deletion that was not tried: the account's new item could not be put, so the old one stays."""
+
+Reason = Literal["left", "absent", "transferred", "renamed"]
+"""transferred: the account has an item under another person's key. renamed: under another item id of the same person.
+Neither takes anything away from anybody."""
 
 
 @dataclass(frozen=True, slots=True)
 class Upsert:
-    """Put a person's item. ``after`` is the entry once Graph accepted it; ``file`` and ``row`` lead to the cells."""
+    """Put a person's item. ``after`` is the entry once Graph accepted it; ``file`` and ``row`` lead to the cells.
+
+    ``moved`` is the id of the item that the person has had, where it is another than the new one.
+    """
 
     after: Entry
     row: int
     file: int
     created: bool
+    moved: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +75,34 @@ class Population:
 
 
 @dataclass(frozen=True, slots=True)
+class ItemIds:
+    """Which item is whose. ``made`` makes an id of key and UPN; ``following``: it changes with the UPN.
+
+    An id that Graph has, or may have, keeps the spelling it was put under, whoever has it next: whether Graph tells
+    upper and lower case apart in an item id is not documented, and so it need not matter.
+    """
+
+    made: Callable[[str, str], str]
+    following: bool
+    entries: Mapping[str, Entry]
+    _spelt: Mapping[str, str]
+
+    @classmethod
+    def of_ledger(cls, ledger: Ledger, made: Callable[[str, str], str], *, following: bool) -> ItemIds:
+        """Return the ids of those the ledger knows, and of whoever joins them."""
+        held = (entry.item_id for entry in ledger.entries.values() if entry.held) if following else ()
+        return cls(made, following, ledger.entries, {item_id.casefold(): item_id for item_id in held})
+
+    def of(self, key: str, upn: str) -> str:
+        """Return the id of a person's item."""
+        entry = self.entries.get(key)
+        if entry is not None and not self.following:
+            return entry.item_id
+        made = self.made(key, upn)
+        return self._spelt.get(made.casefold(), made)
+
+
+@dataclass(frozen=True, slots=True)
 class Rules:
     """The run's circumstances. ``now`` in unix seconds; ``sender`` digests the mapping and the contract's renderer."""
 
@@ -74,7 +111,7 @@ class Rules:
     resolve_after: int
     sender: bytes
     in_pilot: Callable[[Person], bool]
-    item_id: Callable[[str], str]
+    ids: ItemIds
     full: bool = False
 
 
@@ -99,8 +136,8 @@ class Plan:
 
     @property
     def deletes(self) -> int:
-        """How many items are deleted."""
-        return sum(isinstance(action, Delete) for action in self.actions)
+        """How many people's items are deleted; the former item of somebody who was renamed is none of them."""
+        return sum(isinstance(action, Delete) and action.reason != "renamed" for action in self.actions)
 
     @property
     def transferred(self) -> int:
@@ -171,6 +208,8 @@ def make_plan(
         else:
             _unchanged(tally, person, entry, matching)
     _not_there(tally, population, ledger, matching, rules)
+    if rules.ids.following:
+        _clear_up(tally, ledger, rules)
     return Plan(
         actions=(*tally.upserts, *tally.deletes),
         changes=tuple(tally.changes),
@@ -219,7 +258,7 @@ def _outside(tally: _Tally, person: Person, entry: Entry | None, matching: Match
     tally.outside += 1
     known = matching.known.get(person.key)
     if known is not None:  # somebody refers to them, so their account was looked up
-        before = entry or Entry(person.key, rules.item_id(person.key), known.upn)
+        before = entry or Entry(person.key, rules.ids.of(person.key, known.upn), known.upn)
         if before.state == "unmatched":
             before = replace(before, state="outside", asked="", code="")
         after = replace(before, upn=known.upn, user_id=known.id, resolved=matching.resolved[person.key])
@@ -239,7 +278,7 @@ def _unmatched(tally: _Tally, person: Person, entry: Entry | None, matching: Mat
 
 
 def _without_account(person: Person, entry: Entry | None, matching: Matching, rules: Rules) -> Entry:
-    before = entry or Entry(person.key, rules.item_id(person.key), person.account)
+    before = entry or Entry(person.key, rules.ids.of(person.key, person.account), person.account)
     return replace(
         before,
         upn=before.upn if before.user_id else person.account,
@@ -264,9 +303,11 @@ def _changed(
     rules: Rules,
 ) -> None:
     known = matching.known[person.key]
+    item_id = rules.ids.of(person.key, known.upn)
+    moved = entry.item_id if entry and entry.held and entry.item_id != item_id else ""
     after = Entry(
         key=person.key,
-        item_id=entry.item_id if entry else rules.item_id(person.key),
+        item_id=item_id,
         upn=known.upn,
         user_id=known.id,
         source=source,
@@ -277,12 +318,12 @@ def _changed(
         resolved=matching.resolved[person.key],
         sent=entry.sent if entry else 0,
     )
-    if entry and entry.held and entry.state == "sent" and entry.item == item and not rules.full:
+    if entry and entry.held and entry.state == "sent" and entry.item == item and not moved and not rules.full:
         tally.unchanged += 1
         tally.change(entry, after)
     else:
         created = entry is None or not entry.held
-        tally.upserts.append(Upsert(after, person.row, population.files.get(person.key, 0), created))
+        tally.upserts.append(Upsert(after, person.row, population.files.get(person.key, 0), created, moved))
 
 
 def _unchanged(tally: _Tally, person: Person, entry: Entry | None, matching: Matching) -> None:
@@ -302,7 +343,9 @@ def _not_there(tally: _Tally, population: Population, ledger: Ledger, matching: 
     for key, entry in ledger.entries.items():
         if key in population.people:
             continue
-        if key in population.rejected:
+        if entry.is_former:
+            tally.deletes.append(Delete(entry, "renamed"))
+        elif key in population.rejected:
             tally.change(entry, _rested(replace(entry, absent=0), rules))
         elif not population.complete:
             tally.change(entry, _rested(entry, rules))
@@ -317,6 +360,37 @@ def _not_there(tally: _Tally, population: Population, ledger: Ledger, matching: 
             _without_proof(tally, entry, rules)
         else:
             _absent(tally, entry, rules, further=population.new)
+
+
+def _clear_up(tally: _Tally, ledger: Ledger, rules: Rules) -> None:
+    """Let those who are renamed leave no item behind, and nobody lose one that was somebody else's before.
+
+    An id that is made of the account may pass from one person to another: who has it now put the item that is there,
+    so that the other's entry is forgotten instead. Who is to get it now may yet fail; `connector.apply` looks then.
+    """
+    leaving = {delete.entry.key for delete in tally.deletes}
+    holders: dict[str, set[str]] = {}
+    for entry in ledger.entries.values():
+        if entry.held and entry.key not in leaving:
+            holders.setdefault(entry.item_id.casefold(), set()).add(entry.key)
+    moving = {upsert.moved.casefold(): upsert.after.key for upsert in tally.upserts if upsert.moved}
+    uncertain = {entry.user_id for entry in ledger.entries.values() if entry.state == "doubt" and not entry.is_former}
+    uncertain -= {upsert.after.user_id for upsert in tally.upserts}
+    deletes, tally.deletes = tally.deletes, []
+    for delete in deletes:
+        entry, item_id = delete.entry, delete.entry.item_id.casefold()
+        others = holders.get(item_id, set())
+        if others and not (entry.is_former and others == {moving.get(item_id)}):
+            tally.forgotten.append(entry.key)
+        elif entry.is_former and entry.user_id in uncertain:  # whether the new item is there is not known yet
+            tally.changes.append(replace(entry, state="failed", retry_at=rules.now + DAY))
+        else:
+            tally.deletes.append(delete)
+    known = {delete.entry.key for delete in deletes}
+    for upsert in tally.upserts:
+        alone = upsert.moved and holders[upsert.moved.casefold()] == {upsert.after.key}
+        if alone and former_key(upsert.moved) not in known:
+            tally.deletes.append(Delete(upsert.after.former(upsert.moved), "renamed"))
 
 
 def _absent(tally: _Tally, entry: Entry, rules: Rules, *, further: bool) -> None:
@@ -355,12 +429,13 @@ def _rested(entry: Entry, rules: Rules) -> Entry:
 def hold(plan: Plan) -> Plan:
     """Return the plan with every deletion held: upserts go on, nobody is deleted (design §3.16).
 
-    The absences stay counted, so that the deletions are due as soon as they are released.
+    The absences stay counted, so that the deletions are due as soon as they are released. Whoever was renamed has a new
+    item, and the former one goes.
     """
-    deletes = [action for action in plan.actions if isinstance(action, Delete)]
+    deletes = [action for action in plan.actions if isinstance(action, Delete) and action.reason != "renamed"]
     return replace(
         plan,
-        actions=tuple(action for action in plan.actions if isinstance(action, Upsert)),
+        actions=tuple(action for action in plan.actions if isinstance(action, Upsert) or action.reason == "renamed"),
         changes=(*plan.changes, *(delete.entry for delete in deletes)),
         held=(*plan.held, *deletes),
     )
@@ -412,19 +487,29 @@ def fold(ledger: Ledger, plan: Plan, progress: Progress, *, now: int, whole: boo
         if outcome is None and index not in progress.announced:
             continue
         match action:
-            case Upsert(after=after):
-                before = ledger.entries.get(after.key)
-                base = (
-                    replace(after, held=before.held, failures=before.failures) if before else replace(after, held=False)
-                )
-                changes.append(replace(after, sent=now) if outcome == "" else _unsettled(base, outcome, now=now))
+            case Upsert():
+                changes += _put(action, ledger.entries.get(action.after.key), outcome, now=now)
+            case Delete(entry=entry) if outcome == "":
+                gone.append(entry.key)
+            case Delete(entry=entry, reason="renamed") if outcome == TRANSFER_WAITS and entry.key not in ledger.entries:
+                pass  # the new item may not be there; if it is, the entry of the old one came with it above
             case Delete(entry=entry):
                 base = entry if whole else ledger.entries.get(entry.key, entry)
-                if outcome == "":
-                    gone.append(entry.key)
-                else:
-                    changes.append(_unsettled(base, outcome, now=now))
+                changes.append(_unsettled(base, outcome, now=now))
     return settle(ledger, changes, gone)
+
+
+def _put(upsert: Upsert, before: Entry | None, outcome: str | None, *, now: int) -> list[Entry]:
+    """Return what a PUT leaves: the person's entry, and that of the item they had before, if it has another id."""
+    after, moved = upsert.after, upsert.moved
+    former = [after.former(moved)] if moved else []
+    if outcome == "":
+        return [replace(after, sent=now), *former]
+    base = replace(after, held=before.held, failures=before.failures) if before else replace(after, held=False)
+    if outcome is None or outcome == IN_DOUBT:
+        return [base.in_doubt(now=now), *former]
+    # It was refused for good: what Graph has is the item of before.
+    return [(replace(base, item_id=moved) if moved else base).failed(outcome, now=now)]
 
 
 def _unsettled(entry: Entry, outcome: str | None, *, now: int) -> Entry:

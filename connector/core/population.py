@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any, Final
 
 from connector.core.accounts import account_key
 from connector.core.export import open_export
@@ -12,10 +13,15 @@ from connector.core.plan import Population
 from connector.errors import ExportError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator, Sequence
+    from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 
     from connector.core.export import Export
     from connector.core.mapping import BoundMapping, Mapping
+
+    MakeId = Callable[[str, str], str]
+
+MAX_ITEM_ID: Final = 128
+"""https://learn.microsoft.com/graph/api/resources/externalconnectors-externalitem"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,8 +45,17 @@ class Reading:
     delimiter: str
 
 
-def read_population(files: Sequence[ExportFile], mapping: Mapping, *, complete: bool, new: bool) -> Reading:
+def read_population(
+    files: Sequence[ExportFile],
+    mapping: Mapping,
+    *,
+    complete: bool,
+    new: bool,
+    item_id: MakeId | None = None,
+) -> Reading:
     """Read files in their order; a later file's row for a person takes the place of an earlier one's.
+
+    ``item_id`` makes an item's id of key and UPN, where two people might get the same one; None where they cannot.
 
     Raises:
         ExportError: the file as a whole cannot be used (interface §8).
@@ -51,7 +66,7 @@ def read_population(files: Sequence[ExportFile], mapping: Mapping, *, complete: 
     unreadable = 0
     last: _Sorted | None = None
     for number, file in enumerate(files):
-        last = _read_file(file, mapping)
+        last = _read_file(file, mapping, item_id)
         for person in last.people:
             people[person.key] = person
             rejected.discard(person.key)
@@ -61,9 +76,16 @@ def read_population(files: Sequence[ExportFile], mapping: Mapping, *, complete: 
         unreadable += sum(not rejection.key for rejection in last.rejections)
     if last is None:
         raise ExportError("there is no export to read", code="empty_file")
+    if len(files) > 1:
+        # Each file may be right by itself, and still contradict another one: HR gets the newest one's rows back.
+        wrong = {person.key: problem for person, problem in _contradictions(people.values(), mapping, item_id)}
+        rows = {person.row: (person.key, wrong[person.key]) for person in last.people if person.key in wrong}
+        last.rejections.extend(_with_cells(files[-1], rows))
+        rejected |= wrong.keys()
+        people = {key: person for key, person in people.items() if key not in wrong}
     return Reading(
         population=Population(people, frozenset(rejected), unreadable, complete, new, where),
-        rejections=tuple(last.rejections),
+        rejections=tuple(sorted(last.rejections, key=lambda rejection: rejection.row)),
         rows=last.rows,
         facts={
             "rows": last.rows,
@@ -115,7 +137,7 @@ class _Sorted:
     rows: int
 
 
-def _read_file(file: ExportFile, mapping: Mapping) -> _Sorted:
+def _read_file(file: ExportFile, mapping: Mapping, item_id: MakeId | None) -> _Sorted:
     people: list[Person] = []
     rejections: list[Rejection] = []
     rows = 0
@@ -129,36 +151,44 @@ def _read_file(file: ExportFile, mapping: Mapping) -> _Sorted:
                 people.append(found)
             else:
                 rejections.append(found)
-        twice = _repeated(people, rejections, mapping)
-        if twice:
-            people = [person for person in people if person.row not in twice]
-            rejections += _with_cells(file, twice)
+        repeated = _repeated(people, rejections, mapping)
+        once = [person for person in people if person.row not in repeated]
+        wrong = {person.row: (person.key, problem) for person, problem in _contradictions(once, mapping, item_id)}
+        if aside := repeated | wrong:
+            people = [person for person in people if person.row not in aside]
+            rejections += _with_cells(file, aside)
     if not rows:
         raise ExportError("the file has a header and no rows", code="empty_file")
-    return _Sorted(export, bound, people, sorted(rejections, key=lambda rejection: rejection.row), rows)
+    return _Sorted(export, bound, people, rejections, rows)
 
 
 def _repeated(people: list[Person], rejections: list[Rejection], mapping: Mapping) -> dict[int, tuple[str, Problem]]:
-    """Return the rows that contradict another one: two for a key, or two active keys for one account.
+    """Return the rows whose key another row has too. Which is right cannot be told, so none is taken (design §3.15)."""
+    keys = Counter(person.key for person in people)
+    keys.update(rejection.key for rejection in rejections if rejection.key)
+    problem = Problem("duplicate_key", f"{mapping.file.key.column} stands in several rows; it may stand in one")
+    return {person.row: (person.key, problem) for person in people if keys[person.key] > 1}
 
-    Which of them is right cannot be told, so none is taken (design §3.15).
-    """
-    keys: dict[str, int] = {}
-    accounts: dict[str, int] = {}
-    for key in (*(person.key for person in people), *(rejection.key for rejection in rejections if rejection.key)):
-        keys[key] = keys.get(key, 0) + 1
-    for person in people:
-        if not person.leaver:
-            accounts[account_key(person.account)] = accounts.get(account_key(person.account), 0) + 1
-    by_key = Problem("duplicate_key", f"{mapping.file.key.column} stands in several rows; it may stand in one")
-    by_account = Problem(
-        "duplicate_account", f"{mapping.file.account.column} belongs to several people who are in scope"
-    )
-    return {
-        person.row: (person.key, by_key if keys[person.key] > 1 else by_account)
-        for person in people
-        if keys[person.key] > 1 or (not person.leaver and accounts[account_key(person.account)] > 1)
-    }
+
+def _contradictions(
+    people: Iterable[Person], mapping: Mapping, item_id: MakeId | None
+) -> Iterator[tuple[Person, Problem]]:
+    """Yield those in scope who cannot all be right: several of one account, or, by ``item_id``, of one item."""
+    in_scope = [person for person in people if not person.leaver]
+    column = mapping.file.account.column
+    accounts = Counter(account_key(person.account) for person in in_scope)
+    by_account = Problem("duplicate_account", f"{column} belongs to several people who are in scope")
+    by_item = Problem("duplicate_key", f"{column} gives the same item id as another person's: only one can have it")
+    too_long = Problem("too_long", f"{column} is too long for an item id, which may have {MAX_ITEM_ID} characters")
+    ids = {person.key: item_id(person.key, person.account).casefold() for person in in_scope} if item_id else {}
+    items = Counter(ids.values())
+    for person in in_scope:
+        if accounts[account_key(person.account)] > 1:
+            yield person, by_account
+        elif items[ids.get(person.key, "")] > 1:
+            yield person, by_item
+        elif len(ids.get(person.key, "")) > MAX_ITEM_ID:
+            yield person, too_long
 
 
 def _with_cells(file: ExportFile, rows: dict[int, tuple[str, Problem]]) -> Iterator[Rejection]:

@@ -14,10 +14,13 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 import orjson
 
+from connector.core.contracts import contract_of
 from connector.errors import StoreError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+
+    from connector.core.contracts import ContractName
 
 Json = dict[str, Any]
 StepName = Literal["connection", "schema", "profile-source", "priority", "settle"]
@@ -30,7 +33,6 @@ ENTRA_SOURCE_ID: Final = "4ce763dd-9214-4eff-af7c-da491cc3782d"
 KIND: Final = "Connector"
 """``kind`` of our profile source. Optional by the documentation, missed by tenants that do not find one."""
 
-_PEOPLE: Final = "people"
 _USABLE: Final = frozenset({"ready", "limitExceeded"})
 _REGISTRATION_LOST: Final = timedelta(minutes=5)
 """How long a registration whose operation we do not know is waited for before it is asked for again. Documented: 5 to
@@ -44,7 +46,7 @@ class Wanted:
     """What the settings and the mapping ask for. ``schema`` is the body of the PATCH."""
 
     tenant_id: str
-    contract: str
+    contract: ContractName
     connection_id: str
     name: str
     description: str
@@ -257,7 +259,7 @@ def remember(observed: Observed, wanted: Wanted, *, incarnation: str) -> Registr
     back in draft though it was ready has been made anew behind our back: its items are gone, so it is a new one too.
     """
     known, connection, now = observed.registration, observed.connection, observed.now.isoformat()
-    if connection is None or connection.get("contentCategory") != _PEOPLE:
+    if connection is None or foreign(observed, wanted) is not None:
         return known
     reborn = known is not None and known.ready_since is not None and connection.get("state") == "draft"
     if known is None or reborn or known.tenant_id != wanted.tenant_id:
@@ -291,19 +293,18 @@ def _connection(observed: Observed, wanted: Wanted) -> _Finding:
     connection, known = observed.connection, observed.registration
     if connection is None:
         return _Finding("missing", "is not there yet", CreateConnection(connection_body(wanted)))
-    category = connection.get("contentCategory")
-    if category != _PEOPLE:
-        return _Finding("failed", _wrong_category(category, wanted, ours=known is not None))
-    if connection.get("state") == "obsolete":
-        return _Finding("failed", "the connection is obsolete: Graph only lets it be deleted; tear it down")
-    if known is None:
-        return _Finding("missing", "exists in Microsoft Graph, but our state does not know it; setup adopts it")
-    if known.contract != wanted.contract:
+    if known is not None and known.contract != wanted.contract:
         return _Finding(
             "failed",
             f"the connection was set up under the contract '{known.contract}', CONTRACT is '{wanted.contract}';"
             " use a new CONNECTION_ID, or tear this one down first",
         )
+    if (what := foreign(observed, wanted)) is not None:
+        return _Finding("failed", _is_foreign(what, wanted, ours=known is not None))
+    if connection.get("state") == "obsolete":
+        return _Finding("failed", "the connection is obsolete: Graph only lets it be deleted; tear it down")
+    if known is None:
+        return _Finding("missing", "exists in Microsoft Graph, but our state does not know it; setup adopts it")
     listed = authorized_apps(connection)
     lacking = [app for app in wanted.app_ids if app.casefold() not in {found.casefold() for found in listed}]
     if lacking:
@@ -311,7 +312,9 @@ def _connection(observed: Observed, wanted: Wanted) -> _Finding:
         return _Finding("in progress", f"does not authorise {', '.join(lacking)} yet", AuthorizeApps(union))
     if connection.get("state") == "limitExceeded":
         return _Finding("done", "is there, for both apps, but Graph reports that its item quota is exhausted")
-    return _Finding("done", f"'{wanted.connection_id}' is there, of category people, for both apps")
+    category = contract_of(wanted.contract).CATEGORY
+    of_people = f"of category {category}, " if category else ""
+    return _Finding("done", f"'{wanted.connection_id}' is there, {of_people}for both apps")
 
 
 def connection_body(wanted: Wanted) -> Json:
@@ -319,18 +322,40 @@ def connection_body(wanted: Wanted) -> Json:
 
     https://learn.microsoft.com/graph/api/externalconnectors-external-post-connections
     """
+    category = contract_of(wanted.contract).CATEGORY
     return {
         "id": wanted.connection_id,
         "name": wanted.name,
         "description": wanted.description,
-        "contentCategory": _PEOPLE,
+        **({"contentCategory": category} if category else {}),
         "configuration": {"authorizedAppIds": list(wanted.app_ids)},
     }
 
 
-def _wrong_category(category: object, wanted: Wanted, *, ours: bool) -> str:
-    found = f"the connection '{wanted.connection_id}' has contentCategory '{category}', it must be 'people'"
-    if ours:
+def foreign(observed: Observed, wanted: Wanted) -> str | None:
+    """Say by what the connection in Graph shows that it is none of people under this contract; None: it is one.
+
+    Where people connections have a content category, by that. The walkthrough's have none, but four properties that
+    no other connection has; one without schema holds nothing yet, and may become anything.
+    """
+    if observed.connection is None:
+        return None
+    contract = contract_of(wanted.contract)
+    category = observed.connection.get("contentCategory")
+    if contract.CATEGORY is not None:
+        if category == contract.CATEGORY:
+            return None
+        return f"has contentCategory '{category}', it must be '{contract.CATEGORY}'"
+    if category not in {None, "uncategorized"}:
+        return f"has contentCategory '{category}', which the contract '{wanted.contract}' does not know"
+    names = {str(entry.get("name")) for entry in (observed.schema or {}).get("properties", ())}
+    lacking = sorted(contract.MARKS - names) if names else ()
+    return f"has a schema without {', '.join(lacking)}" if lacking else None
+
+
+def _is_foreign(what: str, wanted: Wanted, *, ours: bool) -> str:
+    found = f"the connection '{wanted.connection_id}' {what}"
+    if ours and contract_of(wanted.contract).CATEGORY is not None:
         return (
             f"{found}: the tenant ignored what was asked for. Items in it would never reach a profile. Tear it down,"
             " try another GRAPH_BASE_URL (https://graph.microsoft.com/beta), and set up again"
@@ -457,8 +482,8 @@ def _priority(observed: Observed, wanted: Wanted) -> _Finding:
     urls = source_urls(setting)
     place = place_of(wanted.connection_id, urls)
     if place is None:
-        ours = [_source_url(wanted.connection_id)]
-        entra = [] if setting is not None else [_source_url(ENTRA_SOURCE_ID)]
+        ours = [_source_url(wanted.connection_id, wanted)]
+        entra = [] if setting is not None else [_source_url(ENTRA_SOURCE_ID, wanted)]
         return _Finding("missing", "does not list our source yet", _write(setting, [*ours, *urls, *entra]))
     if place > 0 and wanted.priority_first:
         first = [urls[place], *without(wanted.connection_id, urls)]
@@ -501,8 +526,13 @@ def without(source_id: str, urls: Sequence[str]) -> list[str]:
     return [url for url in urls if source_in(url) != source_id.casefold()]
 
 
-def _source_url(source_id: str) -> str:
-    return f"https://graph.microsoft.com/v1.0/admin/people/profileSources(sourceId='{source_id}')"
+def _source_url(source_id: str, wanted: Wanted) -> str:
+    """Return the address by which priority lists name a source; those of both versions mean the same.
+
+    https://learn.microsoft.com/graph/profilepriority-configure-profilepropertysetting
+    """
+    version = contract_of(wanted.contract).VERSION
+    return f"https://graph.microsoft.com/{version}/admin/people/profileSources(sourceId='{source_id}')"
 
 
 _SOURCE_ID = re.compile(r"profileSources(?:\(\s*(?:sourceId\s*=\s*)?'([^']*)'\s*\)|/([^/?#]+))", re.IGNORECASE)
@@ -563,7 +593,7 @@ def removals(observed: Observed, wanted: Wanted) -> tuple[Removal, ...]:
     for setting in observed.settings:
         urls = source_urls(setting)
         if place_of(wanted.connection_id, urls) is not None:
-            left = without(wanted.connection_id, urls) or [_source_url(ENTRA_SOURCE_ID)]
+            left = without(wanted.connection_id, urls) or [_source_url(ENTRA_SOURCE_ID, wanted)]
             steps.append(RemovePriority(str(setting["id"]), {"prioritizedSourceUrls": left}))
     if observed.source is not None:
         steps.append(DeleteSource())

@@ -389,12 +389,12 @@ def _read_plan(data: bytes) -> tuple[Plan, dict[str, Any]]:
 def _dump_action(action: Action) -> list[Any]:
     match action:
         case Upsert():
-            return ["put", dump_entry(action.after), action.row, action.file, action.created]
+            return ["put", dump_entry(action.after), action.row, action.file, action.created, action.moved]
         case Delete():
             return ["delete", dump_entry(action.entry), action.reason]
 
 
 def _load_action(row: list[Any]) -> Action:
     if row[0] == "put":
-        return Upsert(load_entry(row[1]), row[2], row[3], row[4])
+        return Upsert(load_entry(row[1]), *row[2:])
     return Delete(load_entry(row[1]), row[2])

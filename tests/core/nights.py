@@ -8,7 +8,19 @@ from typing import TYPE_CHECKING, Any
 
 from connector.core.accounts import Account, Known, Matching, References, account_key, lookups, match_people
 from connector.core.accounts import resolve_references as resolve
-from connector.core.plan import Delete, Plan, Population, Progress, Rules, Upsert, fold, in_pilot, make_plan, sift
+from connector.core.plan import (
+    Delete,
+    ItemIds,
+    Plan,
+    Population,
+    Progress,
+    Rules,
+    Upsert,
+    fold,
+    in_pilot,
+    make_plan,
+    sift,
+)
 from tests.core.people import DAY, NOW, a_ledger
 
 if TYPE_CHECKING:
@@ -70,12 +82,13 @@ def a_night(  # noqa: PLR0913 - a night has many circumstances; a test names its
     pilot: Sequence[str] = (),
     full: bool = False,
     sender: bytes = b"mapping and renderer",
+    following: bool = False,
     render: Callable[[Person, Known, Sequence[Known | None]], bytes] = everything,
 ) -> Night:
     """Plan one night.
 
     Entra has every account that is asked for, with an id made from the UPN, but for those in ``missing``;
-    ``accounts`` says otherwise for some.
+    ``accounts`` says otherwise for some. ``following``: item ids are UPNs, as under the contract preview.
     """
     before = ledger or a_ledger()
     population = Population({person.key: person for person in people}, frozenset(rejected), unreadable, complete, new)
@@ -85,7 +98,9 @@ def a_night(  # noqa: PLR0913 - a night has many circumstances; a test names its
         resolve_after=7 * DAY,
         sender=sender,
         in_pilot=in_pilot(pilot),
-        item_id=lambda key: f"u{key}",
+        ids=ItemIds.of_ledger(
+            before, (lambda _, upn: upn) if following else (lambda key, _: f"u{key}"), following=following
+        ),
         full=full,
     )
     wanted = [person for person in people if not person.leaver and rules.in_pilot(person)]
@@ -110,13 +125,15 @@ class Tenant:
     items: dict[str, bytes] = field(default_factory=dict)
 
     def take(self, night: Night, indices: Collection[int] | None = None) -> None:
-        """Carry out these actions of a plan, or all of them."""
+        """Carry out these actions of a plan, or all of them; an id that was put just now is not deleted."""
+        put = set()
         for index, action in enumerate(night.plan.actions):
             if indices is not None and index not in indices:
                 continue
             if isinstance(action, Upsert):
                 self.items[action.after.item_id] = action.after.item
-            else:
+                put.add(action.after.item_id.casefold())
+            elif action.entry.item_id.casefold() not in put:
                 self.items.pop(action.entry.item_id, None)
 
 

@@ -11,20 +11,26 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connector.core.contracts import labels
+from connector.core.accounts import Known
+from connector.core.contracts import Content, labels
 from connector.core.mapping import load_mapping
 
 DEFAULT = load_mapping("default", (Path(__file__).parents[2] / "connector" / "mappings" / "default.toml").read_bytes())
 
 
+def item(filled: dict[str, Any]) -> bytes:
+    """Return an item with these properties."""
+    return labels.item(Content("u1", "contosohr", Known("id", "e1@contoso.com"), DEFAULT, filled))
+
+
 def body(**filled: Any) -> dict[str, Any]:
     """Return the JSON of an item with these properties."""
-    return dict(orjson.loads(labels.item("u1", filled)))
+    return dict(orjson.loads(item(filled)))
 
 
 def test_an_item_id_is_the_documented_digest_of_connection_and_key():
     """`u` and 40 hexadecimal digits of the SHA-256 of "connection/key": it does not depend on the UPN."""
-    identifier = labels.item_id("contosohr", "E1")
+    identifier = labels.item_id("contosohr", key="E1", upn="e1@contoso.com")
 
     assert identifier == "u" + hashlib.sha256(b"contosohr/E1").hexdigest()[:40]
     assert len(identifier) == 41
@@ -33,8 +39,8 @@ def test_an_item_id_is_the_documented_digest_of_connection_and_key():
 @given(connection=st.from_regex("[A-Za-z0-9]{3,32}", fullmatch=True), one=st.text(), other=st.text())
 def test_item_ids_are_alphanumeric_and_tell_people_apart(connection, one, other):
     """Whatever the key, Graph accepts the id (alphanumeric, at most 128); different keys have different ids."""
-    first = labels.item_id(connection, one.encode("utf-8", "replace").decode())
-    second = labels.item_id(connection, other.encode("utf-8", "replace").decode())
+    first = labels.item_id(connection, key=one.encode("utf-8", "replace").decode(), upn="")
+    second = labels.item_id(connection, key=other.encode("utf-8", "replace").decode(), upn="")
 
     assert first.isascii()
     assert first.isalnum()
@@ -112,13 +118,13 @@ def test_the_same_content_is_the_same_bytes(filled, data):
             return {key: shuffled(value[key]) for key in data.draw(st.permutations(list(value)))}
         return [shuffled(each) for each in value] if isinstance(value, list) else value
 
-    assert labels.item("u1", shuffled(filled)) == labels.item("u1", filled)
+    assert item(shuffled(filled)) == item(filled)
 
 
 @given(one=_FILLED, other=_FILLED)
 def test_other_content_is_other_bytes(one, other):
     """Bodies are equal only if their content is."""
-    assert (labels.item("u1", one) == labels.item("u1", other)) is (_typed(one) == _typed(other))
+    assert (item(one) == item(other)) is (_typed(one) == _typed(other))
 
 
 def _typed(value: Any) -> Any:

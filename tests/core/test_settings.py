@@ -100,7 +100,7 @@ def test_required_settings_are_missed_by_name(name):
         ("CONNECTION_ID", "SharePoint"),
         ("CONNECTION_NAME", "x" * 129),
         ("PROFILE_SOURCE_URL", "ftp://hr.contoso.com"),
-        ("CONTRACT", "preview"),
+        ("CONTRACT", "beta"),
         ("MAPPING", "../default"),
         ("MAPPING", "blob:"),
         ("HR_STORAGE_URL", "http://127.0.0.1:10000"),

@@ -13,8 +13,10 @@ import orjson
 from connector.core.entities import LABELS
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from collections.abc import Mapping as Dict
 
+    from connector.core.contracts import Content
     from connector.core.mapping import Mapping
 
 NAME: Final = "labels"
@@ -23,17 +25,30 @@ RENDERER: Final = 1
 """Part of every person's source digest: raise it when `item` renders differently, and everyone is rendered again;
 only those whose item really changes are sent (design §3.6)."""
 
+CATEGORY: Final = "people"
+"""https://learn.microsoft.com/graph/api/resources/externalconnectors-externalconnection"""
+
+VERSION: Final = "v1.0"
+SCHEMA_HEADERS: Final[Dict[str, str]] = {}
+MARKS: Final = frozenset[str]()
+IDS_FOLLOW_ACCOUNTS: Final = False
+
 _EVERYONE: Final = [{"type": "everyone", "value": "everyone", "accessType": "grant"}]
 """People data is for the whole organisation; nothing else is accepted.
 https://learn.microsoft.com/microsoft-365-copilot/extensibility/build-connectors-with-people-data"""
 
 
-def item_id(connection_id: str, key: str) -> str:
+def item_id(connection_id: str, *, key: str, upn: str) -> str:  # noqa: ARG001 - the other contract's ids need it
     """Return the id of a person's item: alphanumeric, stable when the UPN changes, not guessable by eye.
 
     https://learn.microsoft.com/graph/api/resources/externalconnectors-externalitem: alphanumeric, at most 128.
     """
     return "u" + hashlib.sha256(f"{connection_id}/{key}".encode()).hexdigest()[:40]
+
+
+def problems(mapping: Mapping) -> Iterator[str]:  # noqa: ARG001 - every mapping that loads is one of labels
+    """Say what of a mapping cannot be had: nothing."""
+    return iter(())
 
 
 def schema(mapping: Mapping) -> dict[str, Any]:
@@ -55,14 +70,14 @@ def schema(mapping: Mapping) -> dict[str, Any]:
     return {"baseType": "microsoft.graph.externalItem", "properties": properties}
 
 
-def item(identifier: str, filled: Dict[str, dict[str, Any] | list[dict[str, Any]] | str]) -> bytes:
+def item(content: Content) -> bytes:
     """Return the body of a person's PUT, byte for byte the same for the same content.
 
     The whole bag of properties is replaced by each PUT, so all of them are sent.
     https://learn.microsoft.com/graph/api/externalconnection-put-items
     """
     properties: dict[str, Any] = {}
-    for name, value in filled.items():
+    for name, value in content.filled.items():
         if isinstance(value, list):
             properties[f"{name}@odata.type"] = "Collection(String)"
             properties[name] = [_json(entity) for entity in value]
@@ -71,7 +86,7 @@ def item(identifier: str, filled: Dict[str, dict[str, Any] | list[dict[str, Any]
         if not text.isascii():
             properties[f"{name}@odata.type"] = "String"
         properties[name] = text
-    body = {"id": identifier, "acl": _EVERYONE, "properties": properties}
+    body = {"id": content.item_id, "acl": _EVERYONE, "properties": properties}
     return orjson.dumps(body, option=orjson.OPT_SORT_KEYS)
 
 

@@ -1,0 +1,112 @@
+"""The contract of Microsoft's first walkthrough (June 2025): fixed property names, JSON arrays in strings, beta only.
+
+It can be given up whole: this module, its line in `connector.core.contracts`, the mapping ``tutorial`` and CONTRACT's
+second value go together.
+https://learn.microsoft.com/microsoft-365-copilot/extensibility/build-connectors-with-people-data (as of 2025-06-09)
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import TYPE_CHECKING, Any, Final
+
+import orjson
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from collections.abc import Mapping as Dict
+
+    from connector.core.contracts import Content
+    from connector.core.mapping import Mapping, PropertyPart
+
+NAME: Final = "preview"
+
+RENDERER: Final = 1
+"""As in the other contract: raise it when `item` renders differently."""
+
+CATEGORY: Final = None
+VERSION: Final = "beta"
+SCHEMA_HEADERS: Final[Dict[str, str]] = {"Prefer": "respond-async"}
+
+MARKS: Final = frozenset({"connectionId", "externalId", "oid", "accounts"})
+"""The properties that every schema of people had to have."""
+
+IDS_FOLLOW_ACCOUNTS: Final = True
+
+_ITSELF: Final = re.compile(rb"[A-Za-z0-9_-]")
+
+_ENTITIES: Final[Dict[str, str]] = {
+    "personAccount": "accounts",
+    "personCurrentPosition": "positions",
+    "personName": "names",
+    "personEmails": "emails",
+    "personPhones": "phones",
+    "personSkills": "skills",
+}
+"""What a property with a label is called here: the profile's own collections.
+https://learn.microsoft.com/graph/api/resources/profile"""
+
+_EVERYONE: Final = [{"accessType": "grant", "type": "everyone", "value": "EVERYONE"}]
+"""The walkthrough: "The ACL must be set exactly as shown"."""
+
+
+def item_id(connection_id: str, *, key: str, upn: str) -> str:  # noqa: ARG001 - the other contract's ids need them
+    """Return the id of a person's item: the UPN, with what Graph does not take in an id written out.
+
+    ``@`` becomes ``_at_``, ``.`` ``_dot_``, and any other byte but letters, digits, ``_`` and ``-`` ``_xHH_``. Two
+    UPNs may share an id; whoever reads an export rejects both then.
+    """
+    written = upn.replace("@", "_at_").replace(".", "_dot_").encode()
+    return "".join(chr(byte) if _ITSELF.match(bytes((byte,))) else f"_x{byte:02X}_" for byte in written)
+
+
+def problems(mapping: Mapping) -> Iterator[str]:
+    """Say which properties of a mapping cannot be had: names that mean something else here, and unknown entities."""
+    taken = {name.casefold() for name in (*MARKS, *_ENTITIES.values())}
+    for part in mapping.file.property:
+        if part.label is None and part.name.casefold() in taken:
+            yield f"property {part.name}: in the contract preview this name is not free for a custom property"
+        if part.label is not None and part.label not in _ENTITIES:
+            yield f"property {part.name}: the contract preview has no name for label {part.label}"
+
+
+def schema(mapping: Mapping) -> dict[str, Any]:
+    """Return the schema: the four properties that must be there, then the mapping's; every one is a string."""
+    parts = [part for part in mapping.file.property if part.label != "personAccount"]
+    core = [{"name": name, "type": "string"} for name in ("connectionId", "externalId", "oid", "accounts")]
+    return {"baseType": "microsoft.graph.externalItem", "properties": [*core, *map(_property, parts)]}
+
+
+def _property(part: PropertyPart) -> dict[str, Any]:
+    if part.label is not None:
+        return {"name": _ENTITIES[part.label], "type": "string"}
+    return {"name": part.name, "type": "string"} | ({"description": part.description} if part.description else {})
+
+
+def item(content: Content) -> bytes:
+    """Return the body of a person's PUT. Entities stand in the order of the mapping, so equal content is equal bytes.
+
+    Their JSON is plain ASCII, as the walkthrough's serialiser writes it, and so needs no type specifier; the text of a
+    custom property may need one: https://learn.microsoft.com/graph/api/externalconnectors-externalconnection-put-items
+    """
+    properties: dict[str, Any] = {
+        "connectionId": content.connection_id,
+        "externalId": content.item_id,
+        "oid": content.account.id,
+    }
+    labels = {part.name: part.label for part in content.mapping.file.property}
+    for name, value in content.filled.items():
+        label = labels[name]
+        if label is not None:
+            properties[_ENTITIES[label]] = _array(value)
+            continue
+        if not str(value).isascii():
+            properties[f"{name}@odata.type"] = "String"
+        properties[name] = value
+    return orjson.dumps({"id": content.item_id, "acl": _EVERYONE, "properties": properties})
+
+
+def _array(value: object) -> str:
+    entities = value if isinstance(value, list) else [value]
+    return json.dumps(entities, separators=(",", ":"))

@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine
 
     from connector.clock import Clock
-    from connector.core.mapping import Mapping
     from connector.graph.client import GraphClient
     from connector.settings import Settings
     from connector.storage.blobs import Container
@@ -47,9 +46,8 @@ _LOOK_AGAIN: Final = 2.0
 """Seconds between a create of unknown outcome and the look that tells."""
 
 
-def wanted_from(settings: Settings, mapping: Mapping) -> Wanted:
-    """Return what settings and mapping ask for, under the contract."""
-    contract = contract_of(settings.contract)
+def wanted_from(settings: Settings, schema: dict[str, Any]) -> Wanted:
+    """Return what the settings ask for; ``schema`` is the contract's rendering of the mapping."""
     return Wanted(
         tenant_id=settings.tenant_id,
         contract=settings.contract,
@@ -57,13 +55,9 @@ def wanted_from(settings: Settings, mapping: Mapping) -> Wanted:
         name=settings.connection_name,
         description=settings.connection_description,
         app_ids=(settings.admin_client_id, settings.ingest_client_id),
-        schema=contract.schema(mapping),
+        schema=schema,
         source_url=settings.profile_source_url,
         settle=timedelta(seconds=settings.registration_settle_seconds),
-        category=contract.CATEGORY,
-        marks=contract.MARKS,
-        version=contract.VERSION,
-        schema_headers=dict(contract.SCHEMA_HEADERS),
     )
 
 
@@ -240,7 +234,7 @@ class Provision:
         asked = replace(known, operation=None, operation_at=observed.now.isoformat())
         memory = await self._write(memory, asked)
         try:
-            operation = await self._schemas.register(body, self._wanted.schema_headers)
+            operation = await self._schemas.register(body, contract_of(self._wanted.contract).SCHEMA_HEADERS)
         except GraphRejected as refusal:
             under_way = refusal.status == 409 or refusal.code == "UpdateNotAllowed"
             if under_way and not observed.usable:
@@ -276,7 +270,7 @@ class Provision:
             registration=known,
             connection=await self._connections.get(self._wanted.connection_id),
         )
-        if observed.connection is not None and not everything:
+        if observed.connection is not None and (known is None or not everything):
             schema = await self._schemas.get()
             under_way = None if known is None else known.operation
             operation = None if under_way is None else await self._schemas.operation(under_way)
@@ -304,11 +298,11 @@ class Provision:
         return _Memory(registration, etag)
 
     def _refuse_foreign(self, observed: Observed) -> None:
-        category = (observed.connection or {}).get("contentCategory")
-        if observed.connection is not None and observed.registration is None and category != "people":
+        foreign = setup.foreign(observed, self._wanted)
+        if foreign is not None and observed.registration is None:
             raise Conflict(
-                f"the connection '{self._wanted.connection_id}' has contentCategory '{category}' and is unknown to us:"
-                " it serves something else and is not removed. Check CONNECTION_ID"
+                f"the connection '{self._wanted.connection_id}' {foreign}, and is unknown to us: it serves something"
+                " else and is not removed. Check CONNECTION_ID"
             )
 
 

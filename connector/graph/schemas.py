@@ -13,6 +13,8 @@ from connector.graph.client import Json, Purpose, document
 from connector.graph.connections import CONNECTION_ROLES
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from connector.graph.client import GraphClient
 
 
@@ -43,9 +45,11 @@ class Schemas:
         found = {} if answer.status == 404 else document(answer)
         return found if found.get("properties") else None
 
-    async def register(self, body: Json) -> str | None:
+    async def register(self, body: Json, headers: Mapping[str, str] | None = None) -> str | None:
         """Ask for this schema; return the id of the operation that registers it, if Graph tells it."""
-        answer = await self._client.send("PATCH", self._connection.schema, self._writing, body=orjson.dumps(body))
+        answer = await self._client.send(
+            "PATCH", self._connection.schema, self._writing, body=orjson.dumps(body), headers=headers
+        )
         location = answer.headers.get("location", "")
         return location.rstrip("/").rpartition("/operations/")[2].strip("'()") or None
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.tenant.contoso import NIGHTS, ROOT, SAMPLES
+from tests.tenant.engines import best_engine
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -38,6 +39,7 @@ def test_the_demo_comes_out_as_told(told: tuple[subprocess.CompletedProcess[str]
 
     assert done.returncode == 0, done.stdout + done.stderr
     assert "As told." in done.stdout
+    assert f"runs through {best_engine().name}" in " ".join(done.stdout.splitlines()[:3])
     assert (folder / "story.txt").read_text(encoding="utf-8").split() == done.stdout.split()
 
 

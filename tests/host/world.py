@@ -115,7 +115,7 @@ class FunctionApp:
         with log.open("wb") as stream:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "tests.host.world"],
-                env=environment(settings),
+                env=environment({}),  # the settings arrive with the app, as in Azure
                 cwd=ROOT,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
@@ -130,6 +130,7 @@ class FunctionApp:
         self.key: str = told["key"]
         self.bindings: dict[str, list[dict[str, Any]]] = told["bindings"]
         self.refused: dict[str, str] = told["refused"]
+        self.engine: str = told["engine"]
         self._client = httpx.Client(base_url=f"{told['url']}/api/admin/", timeout=60, trust_env=False)
 
     def __enter__(self) -> Self:
@@ -195,12 +196,13 @@ def main() -> None:
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(message)s")
     settings = json.loads(sys.stdin.readline())
     with FunctionsHost(ROOT, settings) as host, host.serve(0) as url:
-        _answer({"url": url, "key": host.key, "bindings": host.bindings, "refused": host.errors})
+        told = {"url": url, "key": host.key, "engine": host.engine}
+        _answer({**told, "bindings": host.bindings, "refused": host.errors})
         for line in sys.stdin:
             order = json.loads(line)
             if "fire" in order:
                 error = host.fire(order["fire"]).error
-                _answer({"error": error and {"type": type(error).__name__, "message": str(error)}})
+                _answer({"error": error and {"type": error.kind, "message": error.message}})
             for name, value in order.get("set", {}).items():
                 if value is None:
                     os.environ.pop(name, None)

@@ -12,7 +12,7 @@ from rich.console import Console
 
 from tests.tenant.azurite import AzuriteUnavailable
 from tests.tenant.contoso import ROOT
-from tests.tenant.functions_host import IndexingFailed
+from tests.tenant.engines import IndexingFailed
 
 if TYPE_CHECKING:
     from types import FrameType

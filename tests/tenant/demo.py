@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from tests.tenant.contoso import Contoso
-    from tests.tenant.functions_host import Answer
+    from tests.tenant.engines import Answer
 
 STORY: Final = "story.txt"
 LOG: Final = "connector.log"
@@ -120,6 +120,7 @@ def demo(console: Console, folder: Path) -> None:
     with contoso() as world, FunctionsHost(ROOT, world.settings) as host:
         if host.errors:
             raise StoryFailed(" ".join(host.errors.values()))
+        console.print(f"function_app.py runs through {host.engine}")
         story = _Story(console, world, host)
         world.follow((SAMPLES / NIGHTS[0].sample).read_bytes())
         before = {employee: _lines(world, employee) for employee in SHOWN}

@@ -1,57 +1,36 @@
-"""A local Functions host: indexes ``function_app.py`` and calls its functions the way the real host and worker do.
+"""A local Functions host: takes the functions of ``function_app.py`` and calls them the way the real host does.
 
-It is built from what ``azure-functions`` itself says about an app (``app.get_functions()``), and from the rules of the
-host's source, https://github.com/Azure/azure-functions-host: what it refuses, how it routes, which keys it wants and
-what of a request reaches a function. What it leaves out: storage-backed timer monitoring, proxies, scaling.
+It is built from the rules of the host's source, https://github.com/Azure/azure-functions-host: what it refuses, how it
+routes, which keys it wants and what of a request reaches a function. What it leaves out: storage-backed timer
+monitoring, proxies, scaling. Loading and invoking is its engine's: Microsoft's own worker where that can be had.
 """
 
 from __future__ import annotations
 
 import asyncio
-import importlib
-import inspect
 import json
 import logging
 import os
 import re
 import secrets
 import socket
-import sys
 import threading
-import uuid
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
-from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import parse_qsl, quote, unquote, urlsplit
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, MutableMapping
-    from types import ModuleType
+from tests.tenant.engines import Answer, FunctionFailed, HttpCall, IndexingFailed, best_engine
 
-    import azure.functions
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, MutableMapping
+    from pathlib import Path
+
+    from tests.tenant.engines import Engine, Indexed
 
 logger = logging.getLogger("functions_host")
-
-
-class IndexingFailed(Exception):
-    """The app as a whole does not load: the real host would run with no functions at all."""
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What a caller gets over HTTP. Header names are in lower case."""
-
-    status: int
-    headers: dict[str, str] = field(default_factory=dict)
-    body: bytes = b""
-
-    def json(self) -> Any:
-        """Return the body's JSON."""
-        return json.loads(self.body)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +38,7 @@ class Invocation:
     """One call of a timer function, and how it ended; ``error`` is what it raised."""
 
     function: str
-    error: Exception | None
+    error: FunctionFailed | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +46,6 @@ class HttpFunction:
     """A function with an HTTP trigger; no methods means all of them."""
 
     name: str
-    call: Callable[..., Any]
     parameter: str
     route: str
     methods: frozenset[str]
@@ -80,7 +58,6 @@ class TimerFunction:
     """A function with a timer trigger."""
 
     name: str
-    call: Callable[..., Any]
     parameter: str
     schedule: Schedule
 
@@ -118,8 +95,10 @@ class FunctionsHost:
             names another script than ``function_app.py``.
         key: the host's default function key; made up when absent.
         master_key: what ``POST /admin/functions/NAME`` and functions of level ADMIN want; made up when absent.
+        engine: what loads the app and runs its functions; the best there is, unless given.
 
     Attributes:
+        engine: the words for what runs the functions.
         errors: function name to the host's words about why it was not indexed; the others work all the same.
         bindings: function name to its bindings, as the worker tells them.
 
@@ -134,6 +113,7 @@ class FunctionsHost:
         *,
         key: str | None = None,
         master_key: str | None = None,
+        engine: Engine | None = None,
     ) -> None:
         self.key = key or secrets.token_urlsafe(24)
         self.master_key = master_key or secrets.token_urlsafe(24)
@@ -142,12 +122,11 @@ class FunctionsHost:
         self.http: dict[str, HttpFunction] = {}
         self.timers: dict[str, TimerFunction] = {}
         self.route_prefix = _route_prefix(path)
-        self._settings = dict(settings)
-        self._before = {name: os.environ.get(name) for name in settings}
-        self._pool = ThreadPoolExecutor(thread_name_prefix="function")
-        os.environ.update(self._settings)
+        self._engine = engine or best_engine()
+        self.engine = self._engine.name
+        self._pool = ThreadPoolExecutor(thread_name_prefix="host")
         try:
-            for function in _load(path.resolve() / os.environ.get("PYTHON_SCRIPT_FILE_NAME", "function_app.py")):
+            for function in self._engine.open(path.resolve(), {**os.environ, **settings}):
                 self._index(function)
         except BaseException:
             self.close()
@@ -165,11 +144,7 @@ class FunctionsHost:
     def close(self) -> None:
         """Wait for what runs, and give the environment back as it was."""
         self._pool.shutdown(wait=True)
-        for name, value in self._before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value
+        self._engine.close()
 
     # -- calling ------------------------------------------------------------------------------------------------------
 
@@ -196,7 +171,7 @@ class FunctionsHost:
         return self._pool.submit(self._invoke_timer, self.timers[name], past_due=past_due).result()
 
     def answer(self, method: str, target: str, headers: Mapping[str, str], body: bytes) -> Answer:
-        """Route one request; header names are in lower case. Runs the function in the calling thread."""
+        """Route one request, whose header names are in lower case, and wait for its answer."""
         parts = urlsplit(target)
         query = dict(parse_qsl(parts.query, keep_blank_values=True))
         # https://github.com/Azure/azure-functions-host/blob/dev/src/WebJobs.Script.WebHost/Security/Authentication
@@ -241,36 +216,31 @@ class FunctionsHost:
         route_parameters: Mapping[str, str],
         body: bytes,
     ) -> Answer:
-        import azure.functions
-
-        request = azure.functions.HttpRequest(
-            method,
-            f"http://{headers.get('host', 'localhost')}{target}",
+        call = HttpCall(
+            method=method,
+            url=f"http://{headers.get('host', 'localhost')}{target}",
             headers=headers,
-            params={name: value for name, value in query.items() if value},  # the host drops empty ones
-            route_params=route_parameters,
+            query={name: value for name, value in query.items() if value},  # the host drops empty ones
+            route=route_parameters,
             body=b"" if "chunked" in headers.get("transfer-encoding", "") else body,  # a chunked body does not arrive
         )
         try:
-            returned = _call(function.call, function.name, {function.parameter: request})
-        except Exception:
-            logger.exception("Executed 'Functions.%s' (Failed)", function.name)
+            return self._engine.http(function.name, function.parameter, call)
+        except FunctionFailed as failed:
+            _tell_failure(function.name, failed)
             return Answer(500)
-        return _as_answer(returned)
 
     def _invoke_timer(self, function: TimerFunction, *, past_due: bool) -> Invocation:
-        from azure.functions.timer import TimerRequest
-
         now = datetime.now(UTC)
         following = function.schedule.after(now).isoformat()
         status = {"Last": now.isoformat(), "LastUpdated": now.isoformat(), "Next": following}
-        timer = TimerRequest(past_due=past_due, schedule_status=status, schedule={"AdjustForDST": True})
+        told = {"IsPastDue": past_due, "ScheduleStatus": status, "Schedule": {"AdjustForDST": True}}
         with self._running[function.name]:
             try:
-                _call(function.call, function.name, {function.parameter: timer})
-            except Exception as error:
-                logger.exception("Executed 'Functions.%s' (Failed)", function.name)
-                return Invocation(function.name, error)
+                self._engine.timer(function.name, function.parameter, told)
+            except FunctionFailed as failed:
+                _tell_failure(function.name, failed)
+                return Invocation(function.name, failed)
         return Invocation(function.name, None)
 
     # -- staying up ---------------------------------------------------------------------------------------------------
@@ -358,23 +328,21 @@ class FunctionsHost:
 
     # -- indexing -----------------------------------------------------------------------------------------------------
 
-    def _index(self, function: azure.functions.decorators.function_app.Function) -> None:
-        name = function.get_function_name() or ""
-        call = function.get_user_function()
-        bindings = self.bindings[name] = json.loads(function.get_function_json())["bindings"]
+    def _index(self, function: Indexed) -> None:
+        name, bindings = function.name, function.bindings
+        self.bindings[name] = bindings
         try:
-            _check(name, call, bindings)
+            _check(name, bindings)
             trigger = next(binding for binding in bindings if binding["type"].endswith("Trigger"))
             if trigger["type"] == "httpTrigger":
-                self.http[name] = self._http(name, call, trigger)
+                self.http[name] = self._http(name, trigger)
             else:
-                schedule = Schedule(_resolve(trigger["schedule"]))
-                self.timers[name] = TimerFunction(name, call, trigger["name"], schedule)
+                self.timers[name] = TimerFunction(name, trigger["name"], Schedule(_resolve(trigger["schedule"])))
         except ValueError as error:
             self.errors[name] = f"Error indexing method 'Functions.{name}'. {error}"
             logger.error("%s", self.errors[name])  # noqa: TRY400 - a refusal, not a failure of ours
 
-    def _http(self, name: str, call: Callable[..., Any], trigger: Mapping[str, Any]) -> HttpFunction:
+    def _http(self, name: str, trigger: Mapping[str, Any]) -> HttpFunction:
         route = (trigger.get("route") or name).strip("/")
         if route.lower().startswith(("admin", "runtime")):
             raise ValueError("The specified route conflicts with one or more built in routes.")
@@ -384,34 +352,11 @@ class FunctionsHost:
             if other.route.lower() == route.lower() and overlap:
                 raise ValueError(f"The route specified conflicts with the route defined by function '{other.name}'.")
         level = (trigger.get("authLevel") or "FUNCTION").upper()
-        return HttpFunction(name, call, trigger["name"], route, methods, level, _pattern(self.route_prefix, route))
+        return HttpFunction(name, trigger["name"], route, methods, level, _pattern(self.route_prefix, route))
 
 
-_LOADED: dict[Path, list[azure.functions.decorators.function_app.Function]] = {}
-"""``get_functions()`` answers once per process, so what it said is kept."""
-
-
-def _load(script: Path) -> list[azure.functions.decorators.function_app.Function]:
-    if script not in _LOADED:
-        known = sys.modules.get(script.stem)
-        if known is not None and Path(known.__file__ or "").resolve() != script:
-            del sys.modules[script.stem]  # another app's
-        if str(script.parent) not in sys.path:
-            sys.path.insert(0, str(script.parent))
-        try:
-            _LOADED[script] = _only_app(importlib.import_module(script.stem)).get_functions()
-        except Exception as error:
-            raise IndexingFailed(f"{script.name} does not load: {type(error).__name__}: {error}") from error
-    return _LOADED[script]
-
-
-def _only_app(module: ModuleType) -> azure.functions.FunctionApp:
-    import azure.functions
-
-    apps = [value for value in vars(module).values() if isinstance(value, azure.functions.FunctionApp)]
-    if len(apps) != 1:
-        raise IndexingFailed(f"it must hold one FunctionApp; found {len(apps)}")
-    return apps[0]
+def _tell_failure(function: str, failed: FunctionFailed) -> None:
+    logger.error("Executed 'Functions.%s' (Failed)\n%s", function, failed.stack or failed)
 
 
 def _route_prefix(path: Path) -> str:
@@ -434,19 +379,10 @@ def _resolve(text: str) -> str:
     return re.sub(r"%([^%]+)%", value, text)
 
 
-def _check(name: str, call: Callable[..., Any], bindings: list[dict[str, Any]]) -> None:
-    """Refuse what host and worker refuse: odd names, and bindings and parameters that do not go together."""
+def _check(name: str, bindings: list[dict[str, Any]]) -> None:
+    """Refuse the names that the host refuses, and the triggers that this one does not know."""
     if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_-]{0,127}", name):
         raise ValueError(f"'{name}' is not a valid function name.")
-    declared = set(inspect.signature(call).parameters) - {"context"}
-    bound = {binding["name"] for binding in bindings} - {"$return"}
-    where = "the function definition (function.json or function decorators)"
-    if surplus := declared - bound:
-        words = f"the following parameters are declared in Python but not in {where}: {surplus}"
-        raise ValueError(f"cannot load the {name} function: {words}")
-    if surplus := bound - declared:
-        words = f"the following parameters are declared in {where} but not in Python: {surplus}"
-        raise ValueError(f"cannot load the {name} function: {words}")
     kinds = {binding["type"] for binding in bindings} - {"http"}
     if strange := kinds - {"httpTrigger", "timerTrigger"}:
         raise ValueError(f"the local host knows HTTP and timer triggers, not {', '.join(sorted(strange))}")
@@ -466,27 +402,3 @@ def _pattern(prefix: str, route: str) -> re.Pattern[str]:
         else:
             text += f"/(?P<{parameter[2]}>[^/]+)"
     return re.compile(text + "/?", re.IGNORECASE)
-
-
-def _call(call: Callable[..., Any], name: str, arguments: dict[str, Any]) -> Any:
-    if "context" in inspect.signature(call).parameters:
-        arguments["context"] = SimpleNamespace(invocation_id=str(uuid.uuid4()), function_name=name)
-    returned = call(**arguments)
-    return asyncio.run(returned) if inspect.iscoroutine(returned) else returned
-
-
-def _as_answer(returned: Any) -> Answer:
-    import azure.functions
-
-    if returned is None:
-        return Answer(204)
-    if isinstance(returned, str):
-        return Answer(200, {"content-type": "text/plain; charset=utf-8"}, returned.encode())
-    if not isinstance(returned, azure.functions.HttpResponse):
-        logger.error('unsupported type "%s" for an HTTP response', type(returned).__name__)
-        return Answer(500)
-    headers = {name.lower(): value for name, value in returned.headers.items()}
-    mimetype: str = returned.mimetype
-    suffix = f"; charset={returned.charset}" if mimetype.startswith("text/") else ""
-    headers.setdefault("content-type", mimetype + suffix)
-    return Answer(returned.status_code, headers, returned.get_body())

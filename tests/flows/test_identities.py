@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from connector.errors import ConfigurationError, CredentialError
-from connector.identities import Identities
+from connector.graph.client import REQUEST_TIMEOUT
+from connector.identities import PATIENCE, Identities
 from connector.settings import Settings
 from connector.storage.blobs import AzureContainer, open_service
 from connector.vault import SecretCache
@@ -62,6 +63,8 @@ def served(tenant: Tenant, monkeypatch: pytest.MonkeyPatch) -> Iterator[ServedTe
 class Process:
     """A process in which one invocation after the other opens the identities anew and shares only the values."""
 
+    patience = PATIENCE
+
     def __init__(self, served: ServedTenant, clock: VirtualClock) -> None:
         self._environment = served.environment()
         self._clock = clock
@@ -75,7 +78,9 @@ class Process:
             "HR_STORAGE_URL": "https://hr.blob.core.windows.net",
             **settings,
         }
-        return Identities(Settings.from_env(environment), environment, clock=self._clock, cache=self._cache)
+        return Identities(
+            Settings.from_env(environment), environment, clock=self._clock, cache=self._cache, patience=self.patience
+        )
 
     async def token(self, identity: Identity, **settings: str) -> str:
         """Return the token that one invocation gets."""
@@ -328,6 +333,28 @@ class TestSentences:
         tenant.vault.down(503)
 
         assert "answers 503" in await _refusal(process, "ingest")
+
+    @pytest.mark.parametrize("who", ["vault", "entra"])
+    async def test_whoever_says_nothing_is_named_in_time(self, tenant: Tenant, process: Process, who: str):
+        """Vault and Entra together get less time than a request to Graph, which would be blamed otherwise."""
+        getattr(tenant, who).down(silent=True)
+        process.patience = 0.5
+
+        message = await _refusal(process, "ingest")
+
+        assert message.startswith({"vault": "the key vault localhost does not", "entra": "Entra does not"}[who])
+        assert PATIENCE < REQUEST_TIMEOUT
+
+    async def test_a_reason_is_shared_by_all_who_wait_for_it(self, tenant: Tenant, process: Process):
+        """Sixteen at once ask about a wrong secret once, and all hear why."""
+        _revoke_everything(tenant)
+
+        async with process.invocation() as identities:
+            credential = identities.credential("ingest")
+            answers = await asyncio.gather(*(credential.get_token(GRAPH) for _ in range(16)), return_exceptions=True)
+
+        assert {str(answer)[:45] for answer in answers} == {"Entra refuses secret ingest-client-secret of "}
+        assert apps_asked_for(tenant) == [INGEST_CLIENT_ID]
 
     async def test_a_secret_that_is_not_there(self, process: Process):
         """The setting with its name is told."""

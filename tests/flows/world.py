@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from connector.core.ledger import Ledger
     from connector.graph.client import GraphClient, Identity
     from connector.graph.pace import Pace
+    from connector.identities import Identities
     from tests.tenant.graph.seen import Seen
 
 MINUTE = 60
@@ -161,6 +162,8 @@ class World:
     no_token: str = ""
     """Why neither identity gets a token."""
     tokens: int = 0
+    identities: Callable[[], Identities] | None = None
+    """Opens the genuine identities for one invocation, where a test is about tokens and secrets."""
     tenant: Tenant = field(init=False)
     graph: GraphSimulator = field(init=False)
     containers: Containers = field(init=False)
@@ -291,12 +294,13 @@ class World:
         self._mark, self._parts_mark = len(self.graph.requests), len(self.graph.parts)
         self._tokens_mark, self._blobs_mark = self.tokens, self._blob_requests()
         process = _Process()
+        genuine = self.identities() if self.identities else None
 
         @asynccontextmanager
         async def graph(identity: Identity, pace: Pace) -> AsyncIterator[GraphClient]:
             client_id = ADMIN_CLIENT_ID if identity == "admin" else INGEST_CLIENT_ID
             async with open_graph(
-                _Credential(self, client_id),
+                genuine.credential(identity) if genuine else _Credential(self, client_id),
                 identity=identity,
                 base_url="https://graph.microsoft.com/beta",
                 pace=pace,
@@ -310,7 +314,7 @@ class World:
             reports=_reached_by(process, self.containers.reports),
             quarantine=_reached_by(process, self.containers.quarantine),
         )
-        edges = Edges(clock=self.clock, containers=containers, secrets=self.vault, graph=graph)
+        edges = Edges(clock=self.clock, containers=containers, secrets=genuine or self.vault, graph=graph)
         return Application(Settings.from_env(self.environment), edges, schedule="0 */15 * * * *")
 
     # --- what there is ----------------------------------------------------------------------------------------------

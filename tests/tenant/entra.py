@@ -15,7 +15,7 @@ from urllib.parse import parse_qsl
 
 import orjson
 
-from tests.tenant.wire import InProcess, NoAnswer, Reply, Request, json_reply, serve_asgi
+from tests.tenant.wire import InProcess, Outage, Reply, Request, json_reply, serve_asgi
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -90,7 +90,8 @@ class Entra:
         self.identity_header = secrets.token_hex(16)
         self.requests: list[tuple[str, str, str | None]] = []
         """Every token request: method, path and the client id it was for."""
-        self._down: tuple[bool, int | None] = (False, None)
+        self.outage: Outage | None = None
+        self.machine_outage: Outage | None = None
         self._clock = clock
         self._key = secrets.token_bytes(32)
         self._tokens: dict[str, Token] = {}
@@ -118,9 +119,9 @@ class Entra:
         app = self.apps[client_id]
         app.secrets = [secret for secret in app.secrets if secret.value != value]
 
-    def revoke_tokens(self) -> None:
-        """Make every token issued so far invalid."""
-        self._revoked.update(self._tokens)
+    def revoke_tokens(self, client_id: str | None = None) -> None:
+        """Make every token issued so far invalid, of one app or of all."""
+        self._revoked.update(token for token, said in self._tokens.items() if client_id in (None, said.client_id))
 
     def issue(self, client_id: str, *, audience: str = GRAPH) -> str:
         """Return a token for an app without asking for its secret."""
@@ -190,13 +191,23 @@ class Entra:
             raise EntraRefusal(7000222, text, status=401, error="invalid_client")
         return app
 
-    def down(self, status: int | None = None) -> None:
-        """Take the token service away: connections break, or with a status, every request gets that one."""
-        self._down = (True, status)
+    def down(self, status: int | None = None, **how: Any) -> Outage:
+        """Take the token service away: connections break, or with a status, every request gets that one.
+
+        ``how``: ``times``, ``retry_after`` and ``silent`` of the outage, which is returned. What the machine we run on
+        hands out (:meth:`machine_down`) goes on.
+        """
+        self.outage = Outage(status, **how)
+        return self.outage
+
+    def machine_down(self, status: int | None = None, **how: Any) -> Outage:
+        """Take the managed identity's endpoint away, as :meth:`down`."""
+        self.machine_outage = Outage(status, **how)
+        return self.machine_outage
 
     def up(self) -> None:
-        """Bring the token service back."""
-        self._down = (False, None)
+        """Bring both back."""
+        self.outage = self.machine_outage = None
 
     def credential(self, client_id: str) -> EntraCredential:
         """Return an asynchronous token credential for an app, for tests that are not about secrets."""
@@ -212,12 +223,10 @@ class Entra:
 
     async def answer(self, request: Request) -> Reply:
         """Answer a token request."""
-        is_down, status = self._down
-        if is_down and status is None:
-            raise NoAnswer(reached=False)
-        if status is not None:
-            return json_reply(status, {"error": "temporarily_unavailable"})
         path = request.path.rstrip("/")
+        outage = self.machine_outage if path == "/msi/token" else self.outage
+        if outage is not None and (refused := outage.refuse({"error": "temporarily_unavailable"})):
+            return refused
         if match := re.fullmatch(r"/([^/]+)/oauth2/v2\.0/token", path):
             return self._client_credentials(request, match[1])
         if path == "/msi/token":

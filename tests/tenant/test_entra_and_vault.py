@@ -133,6 +133,25 @@ async def test_entra_goes_down_and_comes_back(tenant, entra):
     assert (busy.status_code, back.status_code) == (503, 200)
 
 
+async def test_an_outage_may_pass_by_itself(tenant, entra):
+    """After so many requests; how many met it is counted."""
+    outage = tenant.entra.down(429, times=2, retry_after=3)
+    answers = [await entra.post(TOKEN_PATH, data=a_grant(tenant)) for _ in range(3)]
+
+    assert [answer.status_code for answer in answers] == [429, 429, 200]
+    assert (answers[0].headers["retry-after"], outage.met) == ("3", 2)
+
+
+async def test_the_machine_may_have_no_token_while_entra_has(tenant, entra):
+    """Who hands out the managed identity's tokens is another service."""
+    tenant.entra.machine_down(500)
+
+    machine = await entra.get("/msi/token?api-version=2019-08-01&resource=https://vault.azure.net")
+    app = await entra.post(TOKEN_PATH, data=a_grant(tenant))
+
+    assert (machine.status_code, app.status_code) == (500, 200)
+
+
 async def test_the_managed_identity_endpoint_wants_its_header(tenant, entra):
     """Another process on the machine gets no token."""
     url = f"/msi/token?api-version=2019-08-01&resource=https://vault.azure.net&client_id={MANAGED_CLIENT_ID}"
@@ -238,6 +257,31 @@ async def test_the_vault_goes_down_and_comes_back(tenant, vault):
     back = await vault.get(f"{SECRET_PATH}?{API}")
 
     assert (busy.status_code, back.status_code) == (503, 200)
+
+
+async def test_a_vault_may_say_nothing_at_all(tenant, vault):
+    """The connection stays open until the client has had enough."""
+    tenant.vault.down(silent=True)
+
+    with pytest.raises(httpx.ReadTimeout):
+        await vault.get(f"{SECRET_PATH}?{API}")
+
+
+async def test_a_deleted_secret_is_not_found(tenant, vault):
+    """Its versions are gone with it."""
+    tenant.vault.remove(ADMIN_SECRET)
+
+    assert (await vault.get(f"{SECRET_PATH}?{API}")).status_code == 404
+
+
+async def test_the_tokens_of_one_app_can_be_revoked(tenant):
+    """The others' stay valid."""
+    admin, ingest = (tenant.entra.issue(app) for app in (ADMIN_CLIENT_ID, INGEST_CLIENT_ID))
+
+    tenant.entra.revoke_tokens(INGEST_CLIENT_ID)
+
+    assert tenant.entra.verify(admin)
+    assert tenant.entra.verify(ingest) is None
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from tests.tenant.entra import VAULT
-from tests.tenant.wire import InProcess, NoAnswer, Reply, Request, json_reply, serve_asgi
+from tests.tenant.wire import InProcess, Outage, Reply, Request, json_reply, serve_asgi
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -45,8 +45,7 @@ class Vault:
     """Where the challenge sends clients for a token; ``serve`` sets it to the local Entra."""
     secrets: dict[str, list[SecretVersion]] = field(default_factory=dict)
     requests: list[tuple[str, str]] = field(default_factory=list)
-    _outage: int | None = None
-    _is_down: bool = False
+    outage: Outage | None = None
 
     def set_secret(self, name: str, value: str, *, expires: datetime | None = None) -> str:
         """Add a version of a secret, the newest from now on, and return the version's id."""
@@ -58,13 +57,21 @@ class Vault:
         """Disable one version of a secret."""
         next(one for one in self.secrets[name] if one.version == version).enabled = False
 
-    def down(self, status: int | None = None) -> None:
-        """Take the vault away: connections break, or with a status, every request gets that one."""
-        self._is_down, self._outage = True, status
+    def remove(self, name: str) -> None:
+        """Delete a secret with all its versions."""
+        del self.secrets[name]
+
+    def down(self, status: int | None = None, **how: Any) -> Outage:
+        """Take the vault away: connections break, or with a status, every request gets that one.
+
+        ``how``: ``times``, ``retry_after`` and ``silent`` of the outage, which is returned.
+        """
+        self.outage = Outage(status, **how)
+        return self.outage
 
     def up(self) -> None:
         """Bring the vault back."""
-        self._is_down = False
+        self.outage = None
 
     def transport(self) -> httpx.AsyncBaseTransport:
         """Return an httpx transport that reaches the vault without sockets."""
@@ -80,10 +87,8 @@ class Vault:
         https://learn.microsoft.com/azure/key-vault/general/authentication-requests-and-responses [certain]
         """
         self.requests.append((request.method, request.path))
-        if self._is_down:
-            if self._outage is None:
-                raise NoAnswer(reached=False)
-            return _error(self._outage, "ServiceUnavailable", "The vault is not available.")
+        if self.outage is not None and (refused := self.outage.refuse(_ERRORS.get(self.outage.status or 0, _AWAY))):
+            return refused
         token = self.entra.verify(request.bearer, audience=VAULT) if request.bearer else None
         if token is None:
             reply = _error(401, "Unauthorized", "AKV10000: Request is missing a Bearer or PoP token.")
@@ -156,6 +161,21 @@ def _properties(request: Request, name: str, version: SecretVersion) -> dict[str
         "attributes": {**attributes, **recovery},
         "tags": {},
     }
+
+
+_AWAY = {"error": {"code": "ServiceUnavailable", "message": "The vault is not available."}}
+_ERRORS: dict[int, dict[str, Any]] = {
+    403: {
+        "error": {
+            "code": "Forbidden",
+            "message": "Client address is not authorized and caller is not a trusted service.",
+            "innererror": {"code": "ForbiddenByFirewall"},
+        }
+    },
+    429: {
+        "error": {"code": "Throttled", "message": "Request was not processed because too many requests were received."}
+    },
+}
 
 
 def _error(status: int, code: str, message: str, *, inner: str | None = None) -> Reply:

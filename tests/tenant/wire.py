@@ -29,6 +29,45 @@ class NoAnswer(Exception):
         self.reached = reached
 
 
+class Silence(NoAnswer):
+    """The connection stays open, and nothing comes, however long the sender waits."""
+
+    def __init__(self) -> None:
+        super().__init__(reached=False)
+
+
+@dataclass(slots=True)
+class Outage:
+    """A service that is away: no connection, silence, or the same status for every request.
+
+    ``times``: so many requests meet it (None: until it is up again); ``met`` counts them.
+    """
+
+    status: int | None = None
+    times: int | None = None
+    retry_after: float | None = None
+    silent: bool = False
+    met: int = 0
+
+    def refuse(self, body: object) -> Reply | None:
+        """Return what a request gets, None when the outage is over.
+
+        Raises:
+            NoAnswer: it gets nothing.
+        """
+        if self.times is not None and self.met >= self.times:
+            return None
+        self.met += 1
+        if self.silent:
+            raise Silence
+        if self.status is None:
+            raise NoAnswer(reached=False)
+        reply = json_reply(self.status, body)
+        if self.retry_after is not None:
+            reply.headers["retry-after"] = f"{self.retry_after:g}"
+        return reply
+
+
 @dataclass(slots=True)
 class Request:
     """One HTTP request. Header names are in lower case; ``path`` is as sent, not yet decoded."""
@@ -95,6 +134,8 @@ class InProcess(httpx.AsyncBaseTransport):
         )
         try:
             reply = await self._receiver.answer(received)
+        except Silence:
+            raise httpx.ReadTimeout("nothing came", request=request) from None
         except NoAnswer as broken:
             if broken.reached:
                 raise httpx.ReadError("the connection broke before the answer", request=request) from None
@@ -123,6 +164,9 @@ async def serve_asgi(receiver: Receiver, scope: Scope, receive: Receive, send: S
     )
     try:
         reply = await receiver.answer(request)
+    except Silence:
+        await receive()  # until the client has had enough
+        return
     except (NoAnswer, Killed):
         # ASGI has no word for hanging up; uvicorn's cycle, to which `receive` is bound, holds the connection.
         receive.__self__.transport.abort()  # type: ignore[attr-defined]

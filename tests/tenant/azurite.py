@@ -60,13 +60,32 @@ class _Node:
     npm: tuple[str, ...]
 
 
+def install(folder: Path = _FOLDER) -> None:
+    """Install what is missing, for whoever starts Azurite later where there is no network.
+
+    Raises:
+        AzuriteUnavailable: it could not be installed.
+    """
+    _installed(folder)
+
+
 @contextmanager
 def azurite(
-    *, port: int = 0, certificate: Path | None = None, key: Path | None = None, folder: Path = _FOLDER
+    *,
+    address: str = "127.0.0.1",
+    port: int = 0,
+    certificate: Path | None = None,
+    key: Path | None = None,
+    account: str = ACCOUNT,
+    account_key: str = KEY,
+    log: Path | None = None,
+    folder: Path = _FOLDER,
 ) -> Iterator[AzuriteServer]:
     """Run Azurite's blob service until the block ends, on a free port unless one is given.
 
     With a certificate and its key it serves HTTPS and takes bearer tokens for ``https://storage.azure.com`` as well.
+    The account is the first label of the host name it is asked under, as in Azure, or else the first part of the path.
+    ``log`` gets a line for each request, with its headers.
 
     Raises:
         AzuriteUnavailable: it could not be installed, or did not say within a minute that it listens.
@@ -74,14 +93,17 @@ def azurite(
     node, script = _installed(folder)
     command = [
         node, "--require", str(_HERE / "ends_with_parent.cjs"), str(script),
-        "--blobHost", "127.0.0.1", "--blobPort", str(port),
+        "--blobHost", address, "--blobPort", str(port),
         "--inMemoryPersistence", "--skipApiVersionCheck", "--disableTelemetry", "--silent",
     ]  # fmt: skip
     if certificate and key:
         command += ["--oauth", "basic", "--cert", str(certificate), "--key", str(key)]
+    if log:
+        command += ["--debug", str(log)]
     process = subprocess.Popen(  # noqa: S603
         command,
         cwd=folder,
+        env={**os.environ, "AZURITE_ACCOUNTS": f"{account}:{account_key}"},
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -90,11 +112,11 @@ def azurite(
     )
     listener = _Listener(process)
     try:
-        url = f"{listener.address(READY_SECONDS)}/{ACCOUNT}"
+        url = f"{listener.address(READY_SECONDS)}/{account}"
         parts = {
             "DefaultEndpointsProtocol": url.partition(":")[0],
-            "AccountName": ACCOUNT,
-            "AccountKey": KEY,
+            "AccountName": account,
+            "AccountKey": account_key,
             "BlobEndpoint": url,
         }
         connection_string = "".join(f"{name}={value};" for name, value in parts.items())

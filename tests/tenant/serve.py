@@ -15,37 +15,44 @@ import trustme
 import uvicorn
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
 
     from tests.tenant import Tenant
 
 
 @dataclass(frozen=True, slots=True)
 class Mount:
-    """One ASGI app to serve: on a port (0: a free one), over TLS or in plain text."""
+    """One ASGI app to serve: on a port (0: a free one), over TLS or in plain text.
+
+    ``name`` is how clients call the machine, which must lead them to ``address``.
+    """
 
     app: Any
     port: int = 0
     tls: bool = True
+    name: str = "localhost"
+    address: str = "127.0.0.1"
 
 
 class Served:
-    """ASGI apps on 127.0.0.1, each on its own port, from ``with`` to its end.
+    """ASGI apps on loopback, each on its own address or port, from ``with`` to its end.
 
-    ``urls`` has each mount's base URL (host name localhost), ``ca_bundle`` the certificate authority's PEM file and
-    ``certificate``/``key`` the server's, for whoever serves something beside.
+    ``urls`` has each mount's base URL, ``ca_bundle`` the certificate authority's PEM file and ``certificate``/``key``
+    the server's, for whoever serves something beside: under localhost, a mount's name, or one of ``names``.
     """
 
-    def __init__(self, mounts: Mapping[str, Mount], *, directory: Path | None = None) -> None:
+    def __init__(
+        self, mounts: Mapping[str, Mount], *, directory: Path | None = None, names: Collection[str] = ()
+    ) -> None:
         self._own_directory = directory is None
         self.directory = directory or Path(tempfile.mkdtemp(prefix="local-tenant-"))
         self.ca_bundle = self.directory / "ca.pem"
         self.certificate = self.directory / "server.pem"
         self.key = self.directory / "server.key"
-        self._write_certificates()
-        self._sockets = {name: _listen(mount.port) for name, mount in mounts.items()}
+        self._write_certificates({*names, *(mount.name for mount in mounts.values())})
+        self._sockets = {name: _listen(mount.address, mount.port) for name, mount in mounts.items()}
         self.urls = {
-            name: f"http{'s' if mount.tls else ''}://localhost:{self._sockets[name].getsockname()[1]}"
+            name: f"http{'s' if mount.tls else ''}://{mount.name}:{self._sockets[name].getsockname()[1]}"
             for name, mount in mounts.items()
         }
         self._servers = {name: self._server(mount) for name, mount in mounts.items()}
@@ -115,10 +122,10 @@ class Served:
         )
         return uvicorn.Server(config)
 
-    def _write_certificates(self) -> None:
+    def _write_certificates(self, names: Collection[str]) -> None:
         self.directory.mkdir(parents=True, exist_ok=True)
         authority = trustme.CA()
-        issued = authority.issue_cert("localhost", "127.0.0.1", "::1")
+        issued = authority.issue_cert("localhost", "127.0.0.1", "::1", *sorted({*names} - {"localhost"}))
         authority.cert_pem.write_to_path(str(self.ca_bundle))
         self.key.write_bytes(issued.private_key_pem.bytes())
         self.key.chmod(0o600)
@@ -166,9 +173,9 @@ class ServedTenant(Served):
         }
 
 
-def _listen(port: int) -> socket.socket:
+def _listen(address: str, port: int) -> socket.socket:
     # The protocol must be named: asyncio switches Nagle's delay (40 ms per answer) off only where it is.
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    listener.bind(("127.0.0.1", port))
+    listener.bind((address, port))
     return listener

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final, Literal
 
 from connector.core.accounts import UNMATCHED_AGAIN_SECONDS
-from connector.core.ledger import Entry, Ledger, former_key, settle
+from connector.core.ledger import Entry, Ledger, settle
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
@@ -37,7 +37,8 @@ Neither takes anything away from anybody."""
 class Upsert:
     """Put a person's item. ``after`` is the entry once Graph accepted it; ``file`` and ``row`` lead to the cells.
 
-    ``moved`` is the id of the item that the person has had, where it is another than the new one.
+    ``moved`` is the id of the item that the person has had, where it is another than the new one. ``over`` are the keys
+    of others whose item has stood where this one will.
     """
 
     after: Entry
@@ -45,6 +46,7 @@ class Upsert:
     file: int
     created: bool
     moved: str = ""
+    over: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -368,29 +370,32 @@ def _clear_up(tally: _Tally, ledger: Ledger, rules: Rules) -> None:
     An id that is made of the account may pass from one person to another: who has it now put the item that is there,
     so that the other's entry is forgotten instead. Who is to get it now may yet fail; `connector.apply` looks then.
     """
-    leaving = {delete.entry.key for delete in tally.deletes}
-    holders: dict[str, set[str]] = {}
+    holders: dict[str, list[str]] = {}
     for entry in ledger.entries.values():
-        if entry.held and entry.key not in leaving:
-            holders.setdefault(entry.item_id.casefold(), set()).add(entry.key)
-    moving = {upsert.moved.casefold(): upsert.after.key for upsert in tally.upserts if upsert.moved}
+        if entry.held:
+            holders.setdefault(entry.item_id.casefold(), []).append(entry.key)
+    for place, upsert in enumerate(tally.upserts):
+        over = tuple(key for key in holders.get(upsert.after.item_id.casefold(), ()) if key != upsert.after.key)
+        if over:
+            tally.upserts[place] = replace(upsert, over=over)
+    moving = {upsert.moved.casefold(): upsert for upsert in tally.upserts if upsert.moved}
     uncertain = {entry.user_id for entry in ledger.entries.values() if entry.state == "doubt" and not entry.is_former}
     uncertain -= {upsert.after.user_id for upsert in tally.upserts}
+    leaving = {delete.entry.key for delete in tally.deletes}
+    stay = {item_id: set(keys) - leaving for item_id, keys in holders.items()}
     deletes, tally.deletes = tally.deletes, []
     for delete in deletes:
         entry, item_id = delete.entry, delete.entry.item_id.casefold()
-        others = holders.get(item_id, set())
-        if others and not (entry.is_former and others == {moving.get(item_id)}):
+        if stay[item_id] and not (entry.is_former and item_id in moving):
             tally.forgotten.append(entry.key)
         elif entry.is_former and entry.user_id in uncertain:  # whether the new item is there is not known yet
             tally.changes.append(replace(entry, state="failed", retry_at=rules.now + DAY))
         else:
             tally.deletes.append(delete)
-    known = {delete.entry.key for delete in deletes}
-    for upsert in tally.upserts:
-        alone = upsert.moved and holders[upsert.moved.casefold()] == {upsert.after.key}
-        if alone and former_key(upsert.moved) not in known:
-            tally.deletes.append(Delete(upsert.after.former(upsert.moved), "renamed"))
+    for item_id, upsert in moving.items():
+        former = upsert.after.former(upsert.moved)
+        if former.key not in leaving and stay[item_id] == {upsert.after.key}:
+            tally.deletes.append(Delete(former, "renamed"))
 
 
 def _absent(tally: _Tally, entry: Entry, rules: Rules, *, further: bool) -> None:
@@ -496,7 +501,20 @@ def fold(ledger: Ledger, plan: Plan, progress: Progress, *, now: int, whole: boo
             case Delete(entry=entry):
                 base = entry if whole else ledger.entries.get(entry.key, entry)
                 changes.append(_unsettled(base, outcome, now=now))
-    return settle(ledger, changes, gone)
+    return _without_overwritten(settle(ledger, changes, gone), plan, progress)
+
+
+def _without_overwritten(ledger: Ledger, plan: Plan, progress: Progress) -> Ledger:
+    """Return the ledger in which nobody holds an item in whose place another person's has been put."""
+    entries: dict[str, Entry] = {}
+    for index, action in enumerate(plan.actions):
+        outcome = progress.outcomes.get(index, IN_DOUBT if index in progress.announced else None)
+        if not isinstance(action, Upsert) or outcome not in {"", IN_DOUBT}:
+            continue
+        for entry in filter(None, map(ledger.entries.get, action.over)):
+            if entry.item_id.casefold() == action.after.item_id.casefold():
+                entries[entry.key] = replace(entry, source=b"", item=b"", held=entry.held and outcome == IN_DOUBT)
+    return replace(ledger, entries={**ledger.entries, **entries}) if entries else ledger
 
 
 def _put(upsert: Upsert, before: Entry | None, outcome: str | None, *, now: int) -> list[Entry]:

@@ -389,12 +389,13 @@ def _read_plan(data: bytes) -> tuple[Plan, dict[str, Any]]:
 def _dump_action(action: Action) -> list[Any]:
     match action:
         case Upsert():
-            return ["put", dump_entry(action.after), action.row, action.file, action.created, action.moved]
+            return ["put", dump_entry(action.after), action.row, action.file, action.created, action.moved, action.over]
         case Delete():
             return ["delete", dump_entry(action.entry), action.reason]
 
 
 def _load_action(row: list[Any]) -> Action:
     if row[0] == "put":
-        return Upsert(load_entry(row[1]), *row[2:])
+        _, entry, place, file, created, moved, over = row
+        return Upsert(load_entry(entry), place, file, created, moved, tuple(over))
     return Delete(load_entry(row[1]), row[2])

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from connector.core.contracts import preview
 from connector.core.mapping import Mapping, load_mapping
 from connector.core.population import ExportFile, Reading, is_correction, read_population, rows_of
 from connector.errors import ExportError
@@ -34,6 +35,11 @@ def a_file(*rows: str, header: str = HEADER, name: str = "people.csv") -> Export
 def read(*files: ExportFile, complete: bool = True) -> Reading:
     """Read these files."""
     return read_population(files, the_default(), complete=complete, new=True)
+
+
+def preview_id(key: str, upn: str) -> str:
+    """Return the item id of the contract preview."""
+    return preview.item_id("contosohr", key=key, upn=upn)
 
 
 def rejected(reading: Reading) -> list[tuple[int, str, str]]:
@@ -110,6 +116,38 @@ def test_a_leaver_does_not_hold_an_account():
         ("E2", False),
     ]
     assert not reading.rejections
+
+
+def test_two_people_of_one_item_id_are_both_rejected():
+    """Where ids are made of UPNs, two of them may come to the same id, in whatever spelling; one person can have it."""
+    files = [a_file("E1,a.b@contoso.com,Engineer,", "E2,A_dot_b@contoso.com,Director,", "E3")]
+
+    by_account = read_population(files, the_default(), complete=True, new=True, item_id=preview_id)
+
+    assert list(by_account.population.people) == ["E3"]
+    assert rejected(by_account) == [(1, "E1", "duplicate_key"), (2, "E2", "duplicate_key")]
+    assert rejected(read(*files)) == []
+
+
+def test_an_account_too_long_for_an_item_id_is_rejected():
+    """Graph takes 128 characters; written out, a UPN may have more."""
+    long = f"{'.' * 25}@contoso.com"
+
+    reading = read_population(
+        [a_file(f"E1,{long},Engineer,", "E2")], the_default(), complete=True, new=True, item_id=preview_id
+    )
+
+    assert list(reading.population.people) == ["E2"]
+    assert rejected(reading) == [(1, "E1", "too_long")]
+
+
+def test_two_keys_for_one_account_in_two_files_are_both_left_aside():
+    """Each file is right by itself; together they contradict each other, and HR gets the newer one's row back."""
+    reading = read(a_file("E1,ada@contoso.com,Engineer,", "E3"), a_file("E2,ada@contoso.com,Director,", "E4"))
+
+    assert list(reading.population.people) == ["E3", "E4"]
+    assert rejected(reading) == [(1, "E2", "duplicate_account")]
+    assert reading.population.rejected == {"E1", "E2"}
 
 
 def test_rejections_are_in_the_order_of_rows():

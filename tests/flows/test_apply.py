@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from connector.apply import FAILED_AT_LEAST, IDENTICAL_FAILURES, OUT_OF_TIME, Applied, apply
-from connector.core.plan import IN_DOUBT, Delete, Plan, Progress, Upsert
+from connector.core.plan import IN_DOUBT, TRANSFER_WAITS, Delete, Plan, Progress, Upsert
 from connector.errors import (
     ConnectorError,
     GraphDenied,
@@ -465,6 +465,52 @@ async def test_a_denied_upsert_lets_no_deletion_begin():
     await run.apply(concurrency=1)
 
     assert run.items.order == ["u0", "u1", "u2"]
+
+
+@pytest.mark.parametrize(
+    ("error", "deleted", "outcome"),
+    [(None, False, ""), (unavailable(), False, TRANSFER_WAITS), (rejected(), True, "")],
+)
+async def test_an_item_in_whose_place_another_one_was_put_is_not_deleted(error, deleted, outcome):
+    """What stands under the id now is somebody else's, or may be; only where the new one was refused it is the old."""
+    before, joiner = an_entry("E0", item_id="U0"), an_entry("E1", item_id="u0")
+    run = a_run(
+        Plan(actions=(Upsert(joiner, 1, 0, created=True, over=("E0",)), Delete(before, "left")), changes=()),
+        errors={0: error} if error else {},
+    )
+
+    applied = await run.apply()
+
+    assert run.items.order == (["u0", "U0"] if deleted else ["u0"])
+    assert applied.progress.outcomes[1] == outcome
+
+
+async def test_what_an_earlier_slice_put_is_not_deleted_either():
+    """The id is known to be another's, whichever slice put the item there."""
+    before, joiner = an_entry("E0", item_id="u0"), an_entry("E1", item_id="u0")
+    run = a_run(Plan(actions=(Upsert(joiner, 1, 0, created=True, over=("E0",)), Delete(before, "left")), changes=()))
+
+    applied = await run.apply(before=Progress(frozenset({0}), {0: ""}))
+
+    assert run.items.order == []
+    assert applied.progress.outcomes == {0: "", 1: ""}
+
+
+async def test_a_former_item_waits_for_the_new_one():
+    """Somebody who was renamed keeps the old item as long as the new one could not be put."""
+    new = an_entry("E0", item_id="u0")
+    run = a_run(
+        Plan(
+            actions=(Upsert(new, 1, 0, created=False, moved="u1"), Delete(new.former("u1"), "renamed")),
+            changes=(),
+        ),
+        errors={0: rejected()},
+    )
+
+    applied = await run.apply()
+
+    assert run.items.order == ["u0"]
+    assert applied.progress.outcomes == {0: "invalidRequest", 1: TRANSFER_WAITS}
 
 
 async def test_a_lost_lease_is_raised():

@@ -1,0 +1,26 @@
+"""Whatever a world is about holds under both contracts."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.flows import world
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Let every test of a module that makes worlds run once under each contract."""
+    if hasattr(metafunc.module, "a_world"):
+        metafunc.parametrize("contract", ["labels"], indirect=True)
+
+
+@pytest.fixture(autouse=True)
+def contract(request: pytest.FixtureRequest) -> Iterator[str]:
+    """Begin worlds under this contract."""
+    world.CONTRACT = getattr(request, "param", "labels")
+    yield world.CONTRACT
+    world.CONTRACT = "labels"

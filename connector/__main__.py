@@ -213,16 +213,18 @@ def runs(
 
 @_command
 def doctor(as_json: Json = False, _settings: SettingsFile = None, _verbose: Verbose = False) -> None:
-    """Check settings, vault, identities, connection, containers."""
+    """Check everything around us, and say who can mend what."""
     from connector.doctor import unconfigured
 
-    failure = FAILED
     try:
         body = _run(lambda application: application.health())
     except errors.ConfigurationError as error:
-        body, failure = unconfigured(error), USAGE
+        body = unconfigured(error)
     _show(body, _checks(body), as_json=as_json)
-    raise typer.Exit(failure if body["status"] == "failed" else DONE)
+    if body["status"] != "failed":
+        raise typer.Exit(DONE)
+    failed = {check["name"] for check in body["checks"] if check["status"] == "failed"}
+    raise typer.Exit(USAGE if "settings" in failed else FAILED)
 
 
 # --- running a use case ---------------------------------------------------------------------------------------------
@@ -428,8 +430,12 @@ def _checks(body: Mapping[str, Any]) -> Group:
     table = _table()
     for check in body["checks"]:
         mark, style = _MARKS[check["status"]]
-        advice = f"\n→ {check['advice']}" if check["advice"] else ""
-        table.add_row(Text(f"{mark} {check['name']}", style=style), f"{check['detail']}{advice}")
+        told = Text(check["detail"])
+        if check["why"]:
+            told.append(f"\n{check['why']}", style="dim")
+        if check["advice"]:
+            told.append(f"\n→ {check['advice']}")
+        table.add_row(Text(f"{mark} {check['name']}", style=style), told)
     return Group(title, table)
 
 

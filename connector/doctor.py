@@ -1,82 +1,83 @@
 """Use case that only looks: is everything around us as it must be, and if not, who can mend it.
 
-Every check answers for itself, so one that fails hides no other. Nothing is written, anywhere.
+Looking goes on at once in every direction, and every check answers for itself, so one that fails hides no other. What
+the findings mean is decided in :mod:`connector.core.health`.
+
+Nothing is changed in Graph, and no blob of anybody's is touched: whether we may write is asked by a write whose
+condition cannot hold. One thing is written: what the admin identity saw of the tenant goes into ``connection.json``,
+when it is news or a day old, for the time when ADMIN_ENABLED is false.
 """
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, replace
-from typing import TYPE_CHECKING, Any, Final, Literal, Protocol
+import asyncio
+import contextlib
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 
-from connector.errors import ConfigurationError, ConnectorError, CredentialError, StoreError
+from connector.core import health as judge
+from connector.core.due import DONE, MANIFEST, Dropped, settled_exports, unmet_exports
+from connector.core.health import Access, Check, Exports, Finding, Probe, Seen
+from connector.core.sighting import noted, recalled, sighting
+from connector.errors import ConnectorError, CredentialError, GraphError, InternalError, StateChanged, StoreError
 from connector.graph.connections import CONNECTION_ROLES, Connections
 from connector.graph.items import ITEM_ROLES, Items
-from connector.graph.profile_sources import PEOPLE_SETTINGS_ROLES
+from connector.graph.profile_property_settings import ProfilePropertySettings
+from connector.graph.profile_sources import PEOPLE_SETTINGS_ROLES, ProfileSources
+from connector.graph.schemas import Schemas
 from connector.graph.users import USER_ROLES
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-    from datetime import datetime
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
 
     from connector.clock import Clock
-    from connector.core.setup import Registration
+    from connector.core.head import Head
+    from connector.core.health import SecretState
+    from connector.core.ledger import Ledger
+    from connector.core.setup import Registration, Wanted
+    from connector.core.sighting import Sighting
+    from connector.errors import ConfigurationError
     from connector.graph.client import GraphClient, Identity
-    from connector.storage.blobs import Listing
+    from connector.settings import Settings
+    from connector.storage.blobs import Container
+    from connector.storage.state import State
 
-Status = Literal["ok", "warning", "failed", "unknown"]
+T = TypeVar("T")
 
-_NEEDED: Final[Mapping[Identity, tuple[tuple[str, ...], ...]]] = {
-    "admin": (CONNECTION_ROLES, PEOPLE_SETTINGS_ROLES),
-    "ingest": (ITEM_ROLES, USER_ROLES),
+HEALTH_CONCURRENCY: Final = 8
+"""Graph requests in flight: more than there are to make."""
+
+_NEEDED: Final[Mapping[Identity, tuple[tuple[tuple[str, ...], str], ...]]] = {
+    "admin": (
+        (CONNECTION_ROLES, "make or change the connection"),
+        (PEOPLE_SETTINGS_ROLES, "register the profile source or set its priority"),
+    ),
+    "ingest": ((ITEM_ROLES, "send or delete items"), (USER_ROLES, "look people up in Entra")),
 }
-"""Per identity: groups of app roles, of each of which one is needed; the first of a group is the least.
+"""Per identity: groups of app roles, of each of which one is needed (the first is the least), and what for.
 https://learn.microsoft.com/graph/permissions-reference"""
 
 _WELCOME: Final[Mapping[Identity, frozenset[str]]] = {
     "admin": frozenset({*CONNECTION_ROLES, *PEOPLE_SETTINGS_ROLES}),
-    "ingest": frozenset({*ITEM_ROLES, "User.Read.All"}),
+    "ingest": frozenset({*ITEM_ROLES, "User.Read.All", "User.ReadBasic.All"}),
 }
 """What an identity may hold without a warning: the ``.All`` forms are the documented fallback of ``.OwnedBy``."""
 
 _NOBODY: Final = "healthcheck"
-"""An item id that no person has: 404 means that we may ask, 403 that we may not."""
+"""An item id that no person has: 403 means that we may not ask. 404 proves nothing: it may be said of any
+connection."""
 
-_NO_BLOB: Final = "health-check/"
+_KNOWN_ITEMS: Final = 3
+"""So many items are asked for: one may have been deleted by somebody, three have not."""
+
+_NO_BLOB: Final = "health-check"
+_NO_VERSION: Final = '"0x0"'
+"""An ETag that no blob has. Storage judges who asks before it judges a condition, so a write that would have to replace
+this version tells whether we may write, and writes nothing.
+https://learn.microsoft.com/rest/api/storageservices/specifying-conditional-headers-for-blob-service-operations"""
+
 _PATIENCE: Final = 30.0
-
-
-@dataclass(frozen=True, slots=True)
-class Check:
-    """One line of the answer. ``advice``: what the operator can do, empty when there is nothing to do."""
-
-    name: str
-    status: Status
-    detail: str
-    advice: str = ""
-
-
-class SecretState(Protocol):
-    """What is known about one identity's secret."""
-
-    @property
-    def secret(self) -> str:
-        """Return its name in the vault."""
-        ...
-
-    @property
-    def expires(self) -> datetime | None:
-        """Return when it ends; None if the vault does not say."""
-        ...
-
-    @property
-    def expiring(self) -> bool:
-        """Tell whether that is soon, or has been."""
-        ...
-
-    @property
-    def previous(self) -> bool:
-        """Tell whether Entra refuses the newest version, so that the one before it is in use."""
-        ...
+"""Seconds that each identity waits for Graph in all."""
 
 
 class Secrets(Protocol):
@@ -87,163 +88,326 @@ class Secrets(Protocol):
         ...
 
 
-class Readable(Protocol):
-    """A container, as far as health goes."""
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """Everything that health looks at.
 
-    async def list(self, prefix: str = "") -> Listing:
-        """Return the blobs under a prefix; StoreError when there is no container or no permission."""
-        ...
+    ``schedule`` is SYNC_SCHEDULE as the host sees it. ``wanted`` is what setup would make, with an empty schema when
+    ``problems`` of the mapping leave none. ``circumstances``: as `connector.sync` digests them. ``admin`` is None where
+    ADMIN_ENABLED is false: its secret is not read then.
+    """
+
+    settings: Settings
+    schedule: str | None
+    problems: Sequence[str]
+    wanted: Wanted
+    circumstances: str
+    clock: Clock
+    state: State
+    exports: Container
+    reports: Container
+    quarantine: Container
+    secrets: Secrets
+    admin: GraphClient | None
+    ingest: GraphClient
 
 
 def unconfigured(error: ConfigurationError) -> dict[str, Any]:
     """Return the answer when the settings are wrong: nothing else can be looked at then."""
-    return _answer([Check("settings", "failed", problem, "correct the app setting") for problem in error.problems])
+    return judge.answer([judge.check("settings", findings=[judge.wrong_setting(each)]) for each in error.problems])
 
 
-async def health(
-    *,
-    secrets: Secrets,
-    admin: GraphClient | None,
-    ingest: GraphClient,
-    connection_id: str,
-    registration: Registration | StoreError | None,
-    containers: Mapping[str, Readable],
-    schedule: str | None,
-    clock: Clock,
-) -> dict[str, Any]:
-    """Return ``{"status", "checks"}`` of interface §10.
-
-    ``admin`` is None where ADMIN_ENABLED is false: its secret is not read then. ``schedule`` is SYNC_SCHEDULE as the
-    host sees it. ``containers`` by the names of their blob containers. ``registration`` is what setup remembers, or
-    why that could not be read.
-    """
-    for client in (admin, ingest):
+async def health(around: Surroundings) -> dict[str, Any]:
+    """Return ``{"status", "checks"}`` of interface §10, within the time that `_PATIENCE` gives Graph."""
+    for client in (around.admin, around.ingest):
         if client is not None:
-            client.pace.give_up_at = clock.monotonic() + _PATIENCE
-    # Tokens first: only Entra can tell that the newest version of a secret is wrong, and the vault's check reports it.
-    roles = [await _roles("admin", admin), await _roles("ingest", ingest)]
-    vault = await _vault(secrets, admin_enabled=admin is not None)
-    checks = [
-        _schedule(schedule),
-        vault,
-        *(
-            replace(check, advice="see the vault") if check.advice and check.advice in vault.advice else check
-            for check in roles
-        ),
-        await _connection(admin, ingest, connection_id, registration, clock),
-        await _containers(containers),
+            client.pace.give_up_at = around.clock.monotonic() + _PATIENCE
+    groups = await asyncio.gather(
+        _each(("settings",), lambda: _settings(around)),
+        _each(("vault", "admin-roles", "ingest-roles"), lambda: _identities(around)),
+        _each(("containers",), lambda: _containers(around)),
+        _each(_REMEMBERED, lambda: _remembered(around)),
+    )
+    return judge.answer([check for group in groups for check in group])
+
+
+_TENANT: Final = ("connection", "ingest-access", "profile-source", "priority", "entra-source")
+_REMEMBERED: Final = (*_TENANT, "export", "ledger", "sync")
+
+
+async def _each(names: Sequence[str], look: Callable[[], Awaitable[Sequence[Check]]]) -> Sequence[Check]:
+    """Let some checks answer; a mistake of ours in them hides no other."""
+    try:
+        return await look()
+    except Exception as error:  # noqa: BLE001 - whatever it is, the other checks are told
+        mistake = error if isinstance(error, ConnectorError) else InternalError(error)
+        finding = Finding(
+            "unknown",
+            mistake.message,
+            "nobody can say how it stands",
+            "report it, with this text; the other checks hold",
+        )
+        return [judge.check(name, findings=[finding]) for name in names]
+
+
+async def _settings(around: Surroundings) -> Sequence[Check]:
+    return [judge.settings(around.problems, schedule=around.schedule)]
+
+
+# --- identities -------------------------------------------------------------------------------------------------------
+
+
+async def _identities(around: Surroundings) -> Sequence[Check]:
+    """Look at tokens first: only Entra can tell that the newest version of a secret is wrong; the vault reports it."""
+    identities: tuple[Identity, ...] = ("ingest",) if around.admin is None else ("admin", "ingest")
+    clients = {"admin": around.admin, "ingest": around.ingest}
+    held = dict(zip(identities, await asyncio.gather(*(_held(clients[each]) for each in identities)), strict=True))
+    states = dict(
+        zip(identities, await asyncio.gather(*(_secret(around.secrets, each) for each in identities)), strict=True)
+    )
+    vault = judge.vault(
+        states,
+        tokens={each for each, found in held.items() if not isinstance(found, CredentialError)},
+        now=around.clock.now(),
+    )
+    checks = [vault]
+    for identity in ("admin", "ingest"):
+        if identity not in held:
+            checks.append(Check(f"{identity}-roles", "ok", "not looked at: ADMIN_ENABLED is false"))
+            continue
+        found = judge.roles(identity, held[identity], needed=_NEEDED[identity], welcome=_WELCOME[identity])
+        same = bool(found.advice) and found.advice in vault.advice
+        checks.append(replace(found, advice="see vault") if same else found)
+    return checks
+
+
+async def _held(client: GraphClient | None) -> Sequence[str] | CredentialError:
+    try:
+        return () if client is None else await client.roles()
+    except CredentialError as error:
+        return error
+
+
+async def _secret(secrets: Secrets, identity: Identity) -> SecretState | CredentialError:
+    try:
+        return await secrets.credential_state(identity)
+    except CredentialError as error:
+        return error
+
+
+# --- containers -------------------------------------------------------------------------------------------------------
+
+
+async def _containers(around: Surroundings) -> Sequence[Check]:
+    settings = around.settings
+    tried = await asyncio.gather(
+        _read_only(settings.exports_container, around.exports, "no export of HR's can be taken"),
+        _writable(around, settings.state_container, around.state.container, "without our own memory no run may begin"),
+        _writable(around, settings.reports_container, around.reports, "no run can leave its report, and fails"),
+        _writable(around, settings.quarantine_container, around.quarantine, "rejected rows cannot be given back to HR"),
+    )
+    return [judge.containers(tried, managed_identity=settings.azure_client_id)]
+
+
+async def _read_only(name: str, container: Container, purpose: str) -> Access:
+    try:
+        await container.list(f"{_NO_BLOB}/")
+    except StoreError as error:
+        return Access(name, purpose, written_to=False, read=error)
+    return Access(name, purpose, written_to=False)
+
+
+async def _writable(around: Surroundings, name: str, container: Container, purpose: str) -> Access:
+    found = replace(await _read_only(name, container, purpose), written_to=True)
+    if found.read is not None:
+        return found
+    try:
+        await container.write(f"{around.settings.connection_id}/{_NO_BLOB}", b"", if_match=_NO_VERSION)
+    except StateChanged:
+        return found
+    except StoreError as error:
+        return replace(found, written=error)
+    raise AssertionError
+
+
+# --- the tenant, and what we remember ---------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class _Memory:
+    """What the state container says; an error where it cannot be read. ``items``: some that Graph holds."""
+
+    known: Registration | StoreError | None
+    head: Head | StoreError
+    whose: Ledger | StoreError | None = None
+    items: tuple[str, ...] = ()
+
+    @property
+    def registration(self) -> Registration | None:
+        """Return what setup remembers, if it can be read."""
+        return None if isinstance(self.known, StoreError) else self.known
+
+
+async def _remembered(around: Surroundings) -> Sequence[Check]:
+    """Look at whatever depends on our own memory: the tenant as it should be, the items, exports and runs."""
+    memory = await _memory(around.state)
+    groups = await asyncio.gather(
+        _each(_TENANT, lambda: _tenant(around, memory)),
+        _each(("export",), lambda: _export(around, memory)),
+        _each(("ledger", "sync"), lambda: _runs(around, memory)),
+    )
+    return [check for group in groups for check in group]
+
+
+async def _memory(state: State) -> _Memory:
+    known, head = await asyncio.gather(_or_error(state.registration()), _or_error(_head(state)))
+    if isinstance(head, StoreError) or not head.generation:
+        return _Memory(known, head)
+    sampled = await _or_error(state.sample(head.generation, most=_KNOWN_ITEMS))
+    if isinstance(sampled, StoreError):
+        return _Memory(known, head, whose=sampled)
+    whose, items = sampled
+    is_ours = known is not None and not isinstance(known, StoreError) and whose.incarnation == known.incarnation
+    return _Memory(known, head, whose, items if is_ours else ())
+
+
+async def _or_error(read: Awaitable[T]) -> T | StoreError:
+    try:
+        return await read
+    except StoreError as error:
+        return error
+
+
+async def _head(state: State) -> Head:
+    return (await state.head())[0]
+
+
+async def _tenant(around: Surroundings, memory: _Memory) -> Sequence[Check]:
+    known, wanted, now = memory.known, around.wanted, around.clock.now()
+    waits = judge.setup_state(known, wanted, now=now)
+    if waits is not None:
+        later = replace(waits, status="unknown", advice="see connection")
+        return [judge.check(name, findings=[waits if name == "connection" else later]) for name in _TENANT]
+    if known is None or isinstance(known, StoreError):
+        raise AssertionError
+    (connection, people), probe = await asyncio.gather(_seen(around, known), _probe(around, memory))
+    return [
+        judge.connection(known, wanted, connection, now=now),
+        judge.ingest_access(wanted, probe, gone=connection.gone),
+        judge.profile_source(wanted, people, now=now),
+        judge.priority(wanted, people, now=now),
+        judge.entra_source(people, now=now),
     ]
-    return _answer(checks)
 
 
-def _answer(checks: Sequence[Check]) -> dict[str, Any]:
-    found = {check.status for check in checks}
-    status = "failed" if "failed" in found else "degraded" if found - {"ok"} else "ok"
-    return {"status": status, "checks": [asdict(check) for check in checks]}
-
-
-def _schedule(schedule: str | None) -> Check:
-    if schedule:
-        return Check("settings", "ok", "all settings are valid")
-    return Check(
-        "settings",
-        "warning",
-        "SYNC_SCHEDULE is missing: the host does not know when to fire the timer",
-        "set it, for instance to 0 */15 * * * *",
+async def _seen(around: Surroundings, known: Registration) -> tuple[Seen, Seen]:
+    """Look at the tenant as the admin identity, or remember it: the connection, and the settings for people."""
+    admin, connection_id = around.admin, around.settings.connection_id
+    if admin is None:
+        memory = Seen(recalled(known), schema=known.schema, is_memory=True)
+        return memory, memory
+    connection, schema, source, settings = await asyncio.gather(
+        _or_refusal(Connections(admin).get(connection_id)),
+        _or_refusal(Schemas(admin, connection_id).get()),
+        _or_refusal(ProfileSources(admin).get(connection_id)),
+        _or_refusal(ProfilePropertySettings(admin).list()),
+    )
+    unseen = [found for found in (connection, schema) if isinstance(found, ConnectorError)]
+    unlisted = [found for found in (source, settings) if isinstance(found, ConnectorError)]
+    found = sighting(
+        connection if isinstance(connection, dict) else {},
+        source if isinstance(source, dict) else None,
+        settings if isinstance(settings, tuple) else (),
+        connection_id=connection_id,
+        now=around.clock.now(),
+    )
+    if not unseen and not unlisted and connection is not None:
+        await _note(around.state, known, found)
+    properties = schema.get("properties", ()) if isinstance(schema, dict) else ()
+    return (
+        Seen(why_not=unseen[0]) if unseen else Seen(found, schema=properties, gone=connection is None),
+        Seen(why_not=unlisted[0]) if unlisted else Seen(found),
     )
 
 
-async def _vault(secrets: Secrets, *, admin_enabled: bool) -> Check:
-    told, problems, status = list[str](), list[str](), _Worst()
-    identities: tuple[Identity, ...] = ("admin", "ingest") if admin_enabled else ("ingest",)
-    for identity in identities:
-        try:
-            state = await secrets.credential_state(identity)
-        except CredentialError as error:
-            status.note("failed")
-            problems.append(error.message)
-            continue
-        until = "an unknown time" if state.expires is None else f"{state.expires:%Y-%m-%d}"
-        told.append(f"{state.secret} holds until {until}")
-        if state.previous:
-            status.note("warning")
-            problems.append(f"{state.secret}: Entra refuses its newest version; the one before it is in use")
-        if state.expiring:
-            status.note("warning")
-            problems.append(f"{state.secret}: add a new client secret to the {identity} app and put it into the vault")
-    return Check("vault", status.worst, "; ".join(told) or "no secret could be read", "; ".join(problems))
-
-
-class _Worst:
-    """The worst status noted so far."""
-
-    _ORDER: Final = ("ok", "unknown", "warning", "failed")
-
-    def __init__(self) -> None:
-        self.worst: Status = "ok"
-
-    def note(self, status: Status) -> None:
-        self.worst = max(self.worst, status, key=self._ORDER.index)
-
-
-async def _roles(identity: Identity, client: GraphClient | None) -> Check:
-    name = f"{identity}-roles"
-    if client is None:
-        return Check(name, "ok", "not looked at: ADMIN_ENABLED is false")
+async def _or_refusal(ask: Awaitable[T]) -> T | CredentialError | GraphError:
     try:
-        roles = await client.roles()
-    except CredentialError as error:
-        return Check(name, "failed", "there is no token", error.message)
-    held = ", ".join(roles) or "no app roles"
-    missing = [group[0] for group in _NEEDED[identity] if not set(group) & set(roles)]
-    if missing:
-        advice = f"grant {', '.join(missing)} to the {identity} app and consent to it; it may take an hour to count"
-        return Check(name, "failed", f"the {identity} identity has {held}; it lacks {', '.join(missing)}", advice)
-    excess = sorted(set(roles) - _WELCOME[identity])
-    if excess:
-        advice = f"take {', '.join(excess)} away from the {identity} app: neither identity should do the other's work"
-        return Check(name, "warning", f"the {identity} identity has more than it needs: {', '.join(excess)}", advice)
-    return Check(name, "ok", f"the {identity} identity has {held}")
+        return await ask
+    except (CredentialError, GraphError) as error:
+        return error
 
 
-async def _connection(
-    admin: GraphClient | None,
-    ingest: GraphClient,
-    connection_id: str,
-    known: Registration | StoreError | None,
-    clock: Clock,
-) -> Check:
-    if isinstance(known, StoreError):
-        return Check("connection", "unknown", "what setup remembers of it cannot be read", known.message)
-    if known is None or not known.ready(clock.now()):
-        detail = "setup has not finished" if known else "there is no connection yet"
-        return Check("connection", "unknown", detail, "run setup until it answers ready")
+async def _note(state: State, known: Registration, found: Sighting) -> None:
+    """Remember what was seen, when it is news; where that cannot be written, looking was still worth it."""
+    if noted(known, found) == known:
+        return
+
+    def amend(present: Registration) -> Registration:
+        return noted(present, found) if present.incarnation == known.incarnation else present
+
+    with contextlib.suppress(StoreError):
+        await state.note(amend)
+
+
+async def _probe(around: Surroundings, memory: _Memory) -> Probe:
+    """Ask as the ingest identity for items that Graph holds, or, where none is known, for one that nobody has."""
+    items = Items(around.ingest, around.settings.connection_id)
+    unknown = next((found for found in (memory.head, memory.whose) if isinstance(found, StoreError)), None)
     try:
-        if admin is not None and await Connections(admin).get(connection_id) is None:
-            return Check(
-                "connection",
-                "failed",
-                f"the connection '{connection_id}' is gone from Microsoft Graph",
-                "run setup: it is made anew and everyone is sent again",
-            )
-        await Items(ingest, connection_id).get(_NOBODY)
-    except CredentialError:
-        return Check("connection", "unknown", "there is no token to ask with", "see the roles above")
-    except ConnectorError as error:
-        return Check(
-            "connection", "failed", error.message, "see the message; then run setup, which repairs what it can"
-        )
-    return Check("connection", "ok", f"the ingest identity is authorised for '{connection_id}'")
+        found = await asyncio.gather(*(items.get(each) for each in memory.items or (_NOBODY,)))
+    except (CredentialError, GraphError) as error:
+        return Probe(error=error)
+    if not memory.items:
+        return Probe(error=unknown)
+    missing = sum(item is None for item in found)
+    return Probe(len(found), missing, moving=bool(missing) and await _is_moving(around.state, memory))
 
 
-async def _containers(containers: Mapping[str, Readable]) -> Check:
-    problems = []
-    for name, container in containers.items():
-        try:
-            await container.list(_NO_BLOB)
-        except StoreError as error:
-            problems.append(f"{name}: {error.message}")
-    if problems:
-        advice = "check that the containers exist and that the app may read and write blobs in them"
-        return Check("containers", "failed", "; ".join(problems), advice)
-    return Check("containers", "ok", f"{', '.join(containers)} can be read")
+async def _is_moving(state: State, memory: _Memory) -> bool:
+    """Tell whether a run was at work since the ledger was read: it may have deleted what the ledger still names."""
+    before, now = memory.head, await _or_error(_head(state))
+    if isinstance(before, StoreError) or isinstance(now, StoreError):
+        return True
+    return now.run is not None or now.epoch != before.epoch
+
+
+async def _export(around: Surroundings, memory: _Memory) -> Sequence[Check]:
+    settings, head = around.settings, memory.head
+    why = "nobody can say how old the data in profiles is"
+    if isinstance(head, StoreError):
+        return [judge.check("export", findings=[Finding("unknown", "head.json cannot be read", why, "see ledger")])]
+    try:
+        listing = await around.exports.list()
+    except StoreError:
+        what = f"the container {settings.exports_container} cannot be read"
+        return [judge.check("export", findings=[Finding("unknown", what, why, "see containers")])]
+    dropped = [Dropped(info.name, info.etag, info.last_modified.timestamp()) for info in listing.blobs]
+    now = listing.date.timestamp()
+    settled, taken = (
+        settled_exports(dropped, storage_now=now, settle_seconds=seconds, takes=settings.takes)
+        for seconds in (settings.export_settle_seconds, float("-inf"))
+    )
+    since = head.applied.modified if head.applied else 0.0
+    exports = Exports(
+        container=settings.exports_container,
+        now=now,
+        settled=settled,
+        unmet=unmet_exports(head, settled, circumstances=around.circumstances),
+        uploading=[each for each in taken if each not in settled],
+        untaken=sum(each.modified > since and not _is_ours(each.name, settings) for each in dropped),
+        circumstances=around.circumstances,
+    )
+    return [judge.export(head, exports, stale_after_hours=settings.stale_after_hours)]
+
+
+def _is_ours(name: str, settings: Settings) -> bool:
+    """Tell whether a file is an export, or stands beside one."""
+    return settings.takes(name) or name.endswith((DONE, MANIFEST))
+
+
+async def _runs(around: Surroundings, memory: _Memory) -> Sequence[Check]:
+    ledger = judge.ledger(memory.head, memory.whose, memory.registration, around.wanted)
+    if isinstance(memory.head, StoreError):
+        finding = Finding("unknown", "head.json cannot be read", "nobody can say how the runs went", "see ledger")
+        return [ledger, judge.check("sync", findings=[finding])]
+    return [ledger, judge.sync(memory.head, memory.registration, now=around.clock.now().timestamp())]

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from connector.clock import Clock
     from connector.core.due import Request
     from connector.core.mapping import Mapping as ColumnMapping
-    from connector.core.setup import Registration, SetupView
+    from connector.core.setup import SetupView
     from connector.graph.client import GraphClient, Identity
     from connector.graph.pace import Pace
     from connector.identities import CredentialState
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from connector.storage.blobs import Container
 
 SETUP_CONCURRENCY: Final = 2
-"""Setup and health ask one thing after another."""
+"""Setup asks one thing after another."""
 
 
 class Secrets(Protocol):
@@ -180,37 +180,42 @@ class Application:
     # --- health -----------------------------------------------------------------------------------------------------
 
     async def health(self) -> dict[str, Any]:
-        """Return the body of ``GET /health``; ConfigurationError when the mapping is wrong."""
+        """Return the body of ``GET /health``; a wrong mapping is a failed check like any other."""
         from connector import doctor
+        from connector.provision import wanted_from
 
-        containers = {
-            self._settings.exports_container: self._edges.containers.exports,
-            self._settings.state_container: self._edges.containers.state,
-            self._settings.reports_container: self._edges.containers.reports,
-            self._settings.quarantine_container: self._edges.containers.quarantine,
-        }
-        registration: Registration | StoreError | None
+        mapping, problems = None, list[str]()
         try:
-            await self._mapping()
-            registration = await self._state.registration()
+            mapping = await self._mapping()
+        except ConfigurationError as error:
+            problems += error.problems
         except StoreError as error:
-            registration = error
+            problems.append(f"MAPPING: {error.message}")
+        schema = contract_of(self._settings.contract).schema(mapping) if mapping else {"properties": []}
+        containers = self._edges.containers
+
+        def graph(identity: Identity) -> AbstractAsyncContextManager[GraphClient]:
+            return self._edges.graph(identity, self._pace(doctor.HEALTH_CONCURRENCY))
+
         async with AsyncExitStack() as stack:
-            admin = (
-                await stack.enter_async_context(self._edges.graph("admin", self._pace(SETUP_CONCURRENCY)))
-                if self._settings.admin_enabled
-                else None
-            )
-            ingest = await stack.enter_async_context(self._edges.graph("ingest", self._pace(SETUP_CONCURRENCY)))
+            admin = await stack.enter_async_context(graph("admin")) if self._settings.admin_enabled else None
+            ingest = await stack.enter_async_context(graph("ingest"))
             return await doctor.health(
-                secrets=self._edges.secrets,
-                admin=admin,
-                ingest=ingest,
-                connection_id=self._settings.connection_id,
-                registration=registration,
-                containers=containers,
-                schedule=self._schedule,
-                clock=self._edges.clock,
+                doctor.Surroundings(
+                    settings=self._settings,
+                    schedule=self._schedule,
+                    problems=problems,
+                    wanted=wanted_from(self._settings, schema),
+                    circumstances=sync.circumstances(self._settings, mapping) if mapping else "",
+                    clock=self._edges.clock,
+                    state=self._state,
+                    exports=containers.exports,
+                    reports=containers.reports,
+                    quarantine=containers.quarantine,
+                    secrets=self._edges.secrets,
+                    admin=admin,
+                    ingest=ingest,
+                )
             )
 
     # --- collaborators ----------------------------------------------------------------------------------------------

@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import gzip
 import io
+import itertools
 import zlib
 from dataclasses import dataclass, field, replace
 from typing import IO, TYPE_CHECKING, Any, Literal
@@ -248,6 +249,29 @@ def load_ledger(data: bytes) -> Ledger:
             generation=header["generation"],
             entries=entries,
         )
+    except (OSError, EOFError, zlib.error, ValueError, KeyError, TypeError) as error:
+        raise StoreError(f"the ledger cannot be read ({type(error).__name__})", code="ledger_corrupt") from error
+
+
+def sample(data: bytes, *, most: int) -> tuple[Ledger, tuple[str, ...]]:
+    """Return whose ledger it is, without its entries, and the ids of some items that Graph certainly holds.
+
+    Reads no further than it must.
+
+    Raises:
+        StoreError: as `load_ledger`, as far as that shows.
+    """
+    try:
+        header, rows = read_lines(data)
+        owner = Ledger(
+            connection=header["connection"],
+            tenant=header["tenant"],
+            contract=header["contract"],
+            incarnation=header["incarnation"],
+            generation=header["generation"],
+        )
+        certain = (entry.item_id for entry in map(load_entry, rows) if entry.held and entry.state == "sent")
+        return owner, tuple(itertools.islice(certain, most))
     except (OSError, EOFError, zlib.error, ValueError, KeyError, TypeError) as error:
         raise StoreError(f"the ledger cannot be read ({type(error).__name__})", code="ledger_corrupt") from error
 

@@ -28,18 +28,19 @@ import orjson
 from connector.core.due import Request
 from connector.core.head import Head, dump_head, load_head
 from connector.core.ledger import dump_entry, dump_ledger, load_entry, load_ledger, read_lines, write_lines
+from connector.core.ledger import sample as ledger_sample
 from connector.core.plan import Delete, Plan, Progress, Upsert
 from connector.core.setup import Registration
 from connector.errors import Busy, LeaseLost, StateChanged, StoreError, StoreUnavailable
 from connector.offload import offload
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+    from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 
     from connector.clock import Clock
     from connector.core.ledger import Ledger
     from connector.core.plan import Action
-    from connector.storage.blobs import BlobInfo, Container
+    from connector.storage.blobs import Blob, BlobInfo, Container
 
 LEASE_SECONDS: Final = 60
 RENEW_SECONDS: Final = 15
@@ -129,6 +130,19 @@ class State:
         blob = await self.container.read(f"{self._root}/connection.json")
         return Registration.from_json(blob.data) if blob else None
 
+    async def note(self, amend: Callable[[Registration], Registration]) -> None:
+        """Let ``amend`` add to what is remembered about the connection; whoever writes it meanwhile wins.
+
+        Raises:
+            StoreError: it cannot be read or written.
+        """
+        blob = await self.container.read(f"{self._root}/connection.json")
+        known = Registration.from_json(blob.data) if blob else None
+        if blob is None or known is None or (amended := amend(known)) == known:
+            return
+        with contextlib.suppress(StateChanged):
+            await self.container.write(blob.info.name, amended.to_json(), if_match=blob.info.etag, content_type=JSON)
+
     # --- the lease --------------------------------------------------------------------------------------------------
 
     @asynccontextmanager
@@ -171,14 +185,17 @@ class State:
         Raises:
             StoreError: ``ledger_missing`` or ``ledger_corrupt``. Without it nobody can say what Graph holds.
         """
-        blob = await self.container.read(self._ledger_name(generation))
-        if blob is None:
-            raise StoreError(
-                "the ledger that head.json names is not there; without it nobody can say what Graph holds."
-                " Restore the blob (soft delete, versions), or run: sync --full --rebuild",
-                code="ledger_missing",
-            )
+        blob = await self._ledger_blob(generation)
         return await offload(len(blob.data) * _PACKED, lambda: load_ledger(blob.data))
+
+    async def sample(self, generation: int, *, most: int) -> tuple[Ledger, tuple[str, ...]]:
+        """Return whose ledger a generation is, without its entries, and the ids of some items that Graph holds.
+
+        Raises:
+            StoreError: as `ledger`.
+        """
+        blob = await self._ledger_blob(generation)
+        return ledger_sample(blob.data, most=most)
 
     async def save_ledger(self, ledger: Ledger) -> Ledger:
         """Store a ledger as a new generation and return it, under the number it got.
@@ -194,6 +211,16 @@ class State:
                 ledger = replace(ledger, generation=ledger.generation + 1)
             else:
                 return ledger
+
+    async def _ledger_blob(self, generation: int) -> Blob:
+        blob = await self.container.read(self._ledger_name(generation))
+        if blob is None:
+            raise StoreError(
+                "the ledger that head.json names is not there; without it nobody can say what Graph holds."
+                " Restore the blob (soft delete, versions), or run: sync --full --rebuild",
+                code="ledger_missing",
+            )
+        return blob
 
     def _ledger_name(self, generation: int) -> str:
         return f"{self._root}/ledger/{generation:08d}.jsonl.gz"

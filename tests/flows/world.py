@@ -148,12 +148,14 @@ class Vault:
     world: World
     days: float = 100
     down: str = ""
+    previous: bool = False
+    """Entra refuses the newest versions; those before them are in use."""
 
     async def credential_state(self, identity: Identity) -> CredentialState:
         if self.down:
             raise CredentialError(self.down)
         expires = self.world.clock.now() + timedelta(days=self.days)
-        return CredentialState(identity, f"{identity}-client-secret", expires, self.days < 21, previous=False)
+        return CredentialState(identity, f"{identity}-client-secret", expires, self.days < 21, self.previous)
 
 
 @dataclass(slots=True)
@@ -167,6 +169,8 @@ class World:
     no_token: str = ""
     """Why neither identity gets a token."""
     tokens: int = 0
+    schedule: str | None = "0 */15 * * * *"
+    """SYNC_SCHEDULE, which the host reads."""
     identities: Callable[[], Identities] | None = None
     """Opens the genuine identities for one invocation, where a test is about tokens and secrets."""
     tenant: Tenant = field(init=False)
@@ -320,7 +324,12 @@ class World:
             quarantine=_reached_by(process, self.containers.quarantine),
         )
         edges = Edges(clock=self.clock, containers=containers, secrets=genuine or self.vault, graph=graph)
-        return Application(Settings.from_env(self.environment), edges, schedule="0 */15 * * * *")
+        return Application(self.settings, edges, schedule=self.schedule)
+
+    @property
+    def settings(self) -> Settings:
+        """Return the settings as the environment has them."""
+        return Settings.from_env(self.environment)
 
     # --- what there is ----------------------------------------------------------------------------------------------
 

@@ -54,6 +54,7 @@ class MemoryContainer:
         self._blobs: dict[str, _Stored] = {}
         self._numbers = itertools.count(1)
         self._faults: dict[int, tuple[BaseException, bool]] = {}
+        self._no_writes: BaseException | None = None
 
     @property
     def contents(self) -> dict[str, bytes]:
@@ -72,9 +73,14 @@ class MemoryContainer:
         """Let the process end at this position, before or after the request has taken effect."""
         self._faults[position] = (Killed(position), after_effect)
 
+    def refuse_writes(self, error: BaseException) -> None:
+        """Let every write raise from now on: storage judges who asks before it judges conditions."""
+        self._no_writes = error
+
     def mend(self) -> None:
-        """Forget the faults that have not happened yet."""
+        """Forget the faults that have not happened yet, and take writes again."""
         self._faults.clear()
+        self._no_writes = None
 
     def break_lease(self, name: str) -> None:
         """Take a lease from whoever holds it."""
@@ -122,6 +128,8 @@ class MemoryContainer:
         if not isinstance(data, bytes):
             raise TypeError("a blob holds bytes")
         with self._request():
+            if self._no_writes is not None:
+                raise self._no_writes
             stored = self._blobs.get(name)
             if if_none_match and stored is not None:
                 raise StateChanged("the blob is there")

@@ -230,7 +230,7 @@ class RowWords:
 
 ROW_CODES: Final[Mapping[str, RowWords]] = {
     "missing_key": RowWords("Key is missing", "Fill in the person's key. Without it nobody can tell whose row it is."),
-    "duplicate_key": RowWords("Key appears twice", "Leave one row for each person. None of them was taken."),
+    "duplicate_key": RowWords("Key appears twice", "Leave one row for each person, with a key and an account of their own. None was taken."),
     "missing_account": RowWords("Account is missing", "Fill in the person's user principal name."),
     "bad_account": RowWords("Account is not valid", "Write the user principal name as name@domain."),
     "duplicate_account": RowWords(
@@ -285,6 +285,10 @@ WARNINGS: Final[Mapping[str, tuple[str, str]]] = {
     "manager_loop": (
         "{n} person is their own manager, directly or round a loop. The profile is sent without a manager.",
         "{n} people are their own manager, directly or round a loop. Their profiles are sent without a manager.",
+    ),
+    "former_item_kept": (
+        "{n} person has a new UPN, and the entry under the old one could not be removed yet. It is tried again.",
+        "{n} people have a new UPN, and the entries under the old ones could not be removed yet. It is tried again.",
     ),
 }
 """For one, and for several."""

@@ -444,7 +444,7 @@ def test_there_are_words_for_every_warning_and_for_everybody_without_account():
     references = resolve_references(people, {}, {"a": Known("1", "a@contoso.com")})
 
     assert set(matching.unmatched.values()) == set(words.UNMATCHED)
-    counted = {"missing_columns", "unreadable_keys"}
+    counted = {"missing_columns", "unreadable_keys", "former_item_kept"}
     assert {*matching.warnings, *references.warnings} | counted == set(words.WARNINGS)
 
 

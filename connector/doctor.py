@@ -72,8 +72,8 @@ _KNOWN_ITEMS: Final = 3
 
 _NO_BLOB: Final = "health-check"
 _NO_VERSION: Final = '"0x0"'
-"""An ETag that no blob has. Storage judges who asks before it judges a condition, so a write that would have to replace
-this version tells whether we may write, and writes nothing.
+"""An ETag that no blob has. A write that would have to replace this version tells whether we may write, and writes
+nothing: conditions are judged last, after who asks and what is there (RFC 9110 §13.2.1), and storage follows HTTP.
 https://learn.microsoft.com/rest/api/storageservices/specifying-conditional-headers-for-blob-service-operations"""
 
 _PATIENCE: Final = 30.0

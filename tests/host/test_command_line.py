@@ -429,7 +429,7 @@ def test_doctor_says_what_is_wrong(world: Contoso, unset: dict[str, str]) -> Non
 @pytest.mark.parametrize("name", [name for name in COMMANDS if name != "doctor"])
 def test_every_problem_of_the_settings_is_told(unset: dict[str, str], name: str) -> None:
     """On standard error, one line each, exit code 2; nothing on standard output."""
-    wrong = {**unset, "TENANT_ID": "", "SLICE_SECONDS": "3600", "CONTRACT": "preview"}
+    wrong = {**unset, "TENANT_ID": "", "SLICE_SECONDS": "3600", "CONTRACT": "walkthrough"}
     options = ["--confirm", "x"] if name == "teardown" else []
 
     told = command(wrong, name, *options)

@@ -488,6 +488,16 @@ def checks(answer: Any) -> dict[str, str]:
     return {check["name"]: check["status"] for check in answer.json()["checks"]}
 
 
+def blobs(world: Contoso) -> dict[str, str]:
+    """Return every blob in storage with its ETag."""
+    with world.storage() as account:
+        return {
+            f"{container.name}/{blob.name}": blob.etag
+            for container in account.list_containers()
+            for blob in account.get_container_client(container.name).list_blobs()
+        }
+
+
 def test_before_setup_health_does_not_know_the_connection(app: FunctionApp, unset: dict[str, str]) -> None:
     """That is no failure: everything else is looked at and right."""
     answer = app.get("health")
@@ -499,19 +509,51 @@ def test_before_setup_health_does_not_know_the_connection(app: FunctionApp, unse
         "vault": "ok",
         "admin-roles": "ok",
         "ingest-roles": "ok",
-        "connection": "unknown",
         "containers": "ok",
+        "connection": "unknown",
+        "ingest-access": "unknown",
+        "profile-source": "unknown",
+        "priority": "unknown",
+        "entra-source": "unknown",
+        "export": "unknown",
+        "ledger": "ok",
+        "sync": "ok",
     }
-    assert all(set(check) == {"name", "status", "detail", "advice"} for check in answer.json()["checks"])
+    assert all(set(check) == {"name", "status", "detail", "why", "advice"} for check in answer.json()["checks"])
 
 
-def test_after_setup_health_is_good(app: FunctionApp, ready: dict[str, str]) -> None:
-    """The ingest identity is authorised for the connection."""
+def test_after_setup_health_waits_for_the_first_export(app: FunctionApp, ready: dict[str, str]) -> None:
+    """Nothing has failed; only an item that was sent can prove that the ingest app is let in."""
+    answer = app.get("health")
+
+    assert answer.status_code == 200
+    assert {name for name, status in checks(answer).items() if status != "ok"} == {"ingest-access", "export"}
+    assert set(checks(answer).values()) == {"ok", "unknown"}
+
+
+def test_after_the_first_sync_health_is_good(app: FunctionApp, world: Contoso, ready: dict[str, str]) -> None:
+    """Genuine storage takes the question whether we may write, and holds nothing more than before."""
+    drop(world, ready, FIRST_NIGHT)
+    app.fire("sync_people")
+    before = blobs(world)
+
     answer = app.get("health")
 
     assert answer.status_code == 200
     assert answer.json()["status"] == "ok"
     assert set(checks(answer).values()) == {"ok"}
+    assert blobs(world) == before
+
+
+def test_health_without_the_admin_identity_tells_what_it_saw(app: FunctionApp, ready: dict[str, str]) -> None:
+    """Neither its secret nor its token is asked for; what setup saw is told with its age."""
+    with app.under({"ADMIN_ENABLED": "false", "ADMIN_CREDENTIAL_NAME": "no-such-secret"}):
+        answer = app.get("health")
+
+    (priority,) = (check for check in answer.json()["checks"] if check["name"] == "priority")
+    assert answer.status_code == 200
+    assert priority["status"] == "ok"
+    assert priority["detail"].endswith("ago; ADMIN_ENABLED is false")
 
 
 def test_a_missing_role_makes_health_fail(app: FunctionApp, world: Contoso, ready: dict[str, str]) -> None:
@@ -542,7 +584,7 @@ def test_a_missing_container_makes_health_fail(app: FunctionApp, unset: dict[str
 
 def test_health_lists_every_problem_of_the_settings(app: FunctionApp) -> None:
     """All at once, one check each."""
-    with app.under({"TENANT_ID": None, "SLICE_SECONDS": "3600", "CONTRACT": "preview", "ADMIN_CLIENT_ID": "me"}):
+    with app.under({"TENANT_ID": None, "SLICE_SECONDS": "3600", "CONTRACT": "walkthrough", "ADMIN_CLIENT_ID": "me"}):
         answer = app.get("health")
 
     problems = [check["detail"] for check in answer.json()["checks"]]
@@ -564,7 +606,7 @@ def test_health_knows_whether_the_mapping_is_there(app: FunctionApp, ready: dict
     (check,) = answer.json()["checks"]
     assert answer.status_code == 503
     assert (check["name"], check["status"]) == ("settings", "failed")
-    assert check["detail"] == "MAPPING: there is no mapping 'nonsense'; there are: default, or blob:NAME"
+    assert check["detail"] == "MAPPING: there is no mapping 'nonsense'; there are: default, tutorial, or blob:NAME"
 
 
 def test_health_looks_for_a_mapping_in_a_blob(app: FunctionApp, ready: dict[str, str]) -> None:
@@ -572,9 +614,10 @@ def test_health_looks_for_a_mapping_in_a_blob(app: FunctionApp, ready: dict[str,
     with app.under({"MAPPING": "blob:ours.toml"}):
         answer = app.get("health")
 
-    (check,) = answer.json()["checks"]
+    (check,) = (check for check in answer.json()["checks"] if check["status"] == "failed")
     assert answer.status_code == 503
     assert check["detail"] == "MAPPING: there is no blob ours.toml in connector-state"
+    assert len(answer.json()["checks"]) > 1
 
 
 def test_wrong_settings_are_heard_of_in_the_log(app: FunctionApp, ready: dict[str, str]) -> None:

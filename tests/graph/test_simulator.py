@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from tests.beliefs import belief, machinery, ours, sources
 from tests.tenant import ADMIN_CLIENT_ID, INGEST_CLIENT_ID, Tenant, VirtualClock
 
 CONNECTION = {
@@ -44,19 +45,13 @@ async def ingest(tenant):
         yield client
 
 
-async def test_a_request_without_a_token_is_401(tenant):
-    """Graph asks everyone who they are, and its errors carry the ids that support asks for."""
-    headers = {"client-request-id": "11111111-1111-4111-8111-111111111111"}
-
-    async with tenant.client(ADMIN_CLIENT_ID) as client:
-        answer = await client.get("/external/connections", headers=headers, auth=None)
-
-    error = answer.json()["error"]
-    assert (answer.status_code, error["code"]) == (401, "InvalidAuthenticationToken")
-    assert error["innerError"]["client-request-id"] == headers["client-request-id"]
-    assert error["innerError"]["request-id"] == answer.headers["request-id"]
-
-
+@belief(
+    "Expired, revoked, foreign and altered tokens are a 401, like none at all.",
+    area="tokens",
+    mark="certain",
+    source=sources.AUTH_ERRORS,
+    ours=(ours.RENEWED, ours.DENIED),
+)
 @pytest.mark.parametrize("spoil", ["expired", "revoked", "another audience", "altered"])
 async def test_a_token_that_does_not_count_is_401(tenant, spoil):
     """Expired, revoked, foreign and altered tokens are all the same to Graph."""
@@ -75,30 +70,13 @@ async def test_a_token_that_does_not_count_is_401(tenant, spoil):
     assert answer.status_code == 401
 
 
-@pytest.mark.parametrize(
-    ("method", "path"),
-    [
-        ("POST", "/external/connections"),
-        ("GET", "/external/connections/contosohr/schema"),
-        ("GET", "/admin/people/profileSources"),
-        ("PATCH", "/admin/people/profilePropertySettings/x"),
-    ],
+@belief(
+    "Roles are in a token from its issue on: consent that is given later counts with the next token.",
+    area="tokens",
+    mark="certain",
+    source=(sources.TOKENS, sources.AUTH_ERRORS),
+    ours=(ours.DENIED, ours.HEALTH),
 )
-async def test_the_ingest_app_lacks_the_permissions_for_setup(ingest, method, path):
-    """Each operation asks for its own application permission."""
-    answer = await ingest.request(method, path, json={})
-
-    assert (answer.status_code, answer.json()["error"]["code"]) == (403, "Authorization_RequestDenied")
-
-
-@pytest.mark.parametrize(("method", "path"), [("PUT", "/external/connections/c/items/x"), ("GET", "/users")])
-async def test_the_admin_app_lacks_the_permissions_for_items_and_users(admin, method, path):
-    """The permissions for setup do not reach items or people."""
-    answer = await admin.request(method, path, json={})
-
-    assert answer.status_code == 403
-
-
 async def test_consent_given_later_is_in_the_next_token_only(tenant, ingest):
     """Roles are baked into a token when it is issued."""
     old = {"authorization": f"Bearer {tenant.entra.issue(INGEST_CLIENT_ID)}"}
@@ -110,6 +88,20 @@ async def test_consent_given_later_is_in_the_next_token_only(tenant, ingest):
     assert (before.status_code, after.status_code) == (403, 200)
 
 
+@belief(
+    "Connections, schemas, items, profile sources and their priority are the same at `/v1.0` and at `/beta`.",
+    area="connections",
+    mark="certain",
+    source=(sources.BUILD, sources.PRIORITY),
+    ours=ours.BASE_URL,
+)
+@belief(
+    "Repeated slashes in an address count as one.",
+    area="throttling and errors",
+    mark="likely",
+    source=sources.FIELD_GENERATOR,
+    ours=ours.BASE_URL,
+)
 @pytest.mark.parametrize("base", ["/v1.0", "/beta", "/beta/", "//beta"])
 async def test_both_versions_are_one_and_repeated_slashes_count_as_one(tenant, base):
     """The SDK's request adapter makes /beta//users of its base URL."""
@@ -119,6 +111,7 @@ async def test_both_versions_are_one_and_repeated_slashes_count_as_one(tenant, b
     assert answer.json() == {"value": []}
 
 
+@machinery("a new endpoint fails loudly instead of passing by accident")
 @pytest.mark.parametrize("path", ["/external/connections/contosohr/quota", "/me"])
 async def test_what_the_simulator_does_not_know_it_says(admin, path):
     """A new endpoint fails loudly instead of passing by accident."""
@@ -128,25 +121,19 @@ async def test_what_the_simulator_does_not_know_it_says(admin, path):
     assert answer.json()["error"]["message"] == f"the simulator does not know GET {path}"
 
 
-async def test_a_connection_is_created_as_a_draft_and_reads_back_as_asked(admin):
-    """Its contentCategory and both apps are there."""
-    created = await admin.post("/external/connections", json=CONNECTION)
-
-    assert created.status_code == 201
-    assert created.json() == {**CONNECTION, "state": "draft"}
-    assert (await admin.get("/external/connections/contosohr")).json() == created.json()
-    assert (await admin.get("/external/connections")).json()["value"] == [created.json()]
-
-
-async def test_the_creator_is_authorised_without_asking(admin):
-    """The service adds the calling app's id."""
-    plain = {name: value for name, value in CONNECTION.items() if name != "configuration"}
-
-    created = await admin.post("/external/connections", json=plain)
-
-    assert created.json()["configuration"]["authorizedAppIds"] == [ADMIN_CLIENT_ID]
-
-
+@belief(
+    "Some tenants answer 201 and forget `contentCategory` or `authorizedAppIds`: only reading back tells.",
+    area="connections",
+    mark="likely",
+    source=sources.FIELD_PROVISIONING,
+    ours=(ours.READ_BACK, ours.BASE_URL),
+    either="Setup reads back what it asked for. It stops and says which of the two was ignored, and what to do: try "
+    "the other version of Graph, or grant the broader role.",
+    proof=(
+        "tests/flows/test_provision.py::test_a_tenant_that_ignores_the_category_is_found_out",
+        "tests/flows/test_provision.py::test_a_tenant_that_ignores_the_apps_is_found_out",
+    ),
+)
 @pytest.mark.parametrize(
     ("setting", "member", "found"),
     [
@@ -167,39 +154,7 @@ async def test_some_tenants_answer_201_and_forget_what_was_asked(setting, member
     assert read.json()[member] == found
 
 
-@pytest.mark.parametrize(
-    "change",
-    [
-        {"id": "contoso-hr"},
-        {"id": "hr"},
-        {"id": "x" * 33},
-        {"id": "MicrosoftHr"},
-        {"id": "SharePoint"},
-        {"id": None},
-        {"name": ""},
-        {"name": "x" * 129},
-        {"description": None},
-        {"contentCategory": "persons"},
-        {"configuration": {"authorizedAppIds": ["not a guid"]}},
-        {"colour": "blue"},
-    ],
-)
-async def test_a_connection_that_breaks_a_rule_meets_a_vague_400(admin, change):
-    """Graph says malformed and nothing more; the simulator remembers why."""
-    answer = await admin.post("/external/connections", json={**CONNECTION, **change})
-
-    assert (answer.status_code, answer.json()["error"]["code"]) == (400, "InvalidRequest")
-
-
-async def test_the_second_connection_with_an_id_is_409(admin):
-    """Ids are unique in a tenant."""
-    await admin.post("/external/connections", json=CONNECTION)
-
-    answer = await admin.post("/external/connections", json=CONNECTION)
-
-    assert answer.status_code == 409
-
-
+@machinery("plays both answers to whether a PATCH of authorizedAppIds replaces or adds")
 async def test_an_update_replaces_the_authorised_apps_but_keeps_the_creator(admin):
     """Unknown whether Graph merges; the harsher reading is simulated."""
     await admin.post("/external/connections", json=CONNECTION)
@@ -212,6 +167,13 @@ async def test_an_update_replaces_the_authorised_apps_but_keeps_the_creator(admi
     assert (read["name"], read["configuration"]["authorizedAppIds"]) == ("New", [ADMIN_CLIENT_ID])
 
 
+@belief(
+    "Only name, description and configuration of a connection are documented to be changeable; its id is not.",
+    area="connections",
+    mark="certain",
+    source=sources.UPDATE_CONNECTION,
+    ours=ours.FOREIGN,
+)
 @pytest.mark.parametrize("change", [{"contentCategory": "crm"}, {"name": None}, {"id": "other"}])
 async def test_the_content_category_cannot_be_changed(admin, change):
     """Only name, description and configuration are documented to be."""
@@ -222,6 +184,13 @@ async def test_the_content_category_cannot_be_changed(admin, change):
     assert answer.status_code == 400
 
 
+@belief(
+    "With `.OwnedBy` an app sees only connections that it made or that list it: others are a 403, and not listed.",
+    area="connections",
+    mark="likely",
+    source=(sources.MANAGE_CONNECTIONS, sources.PERMISSIONS),
+    ours=(ours.DENIED, ours.TWO_APPS),
+)
 async def test_a_connection_of_another_app_is_403_and_not_listed(tenant, admin):
     """Owned-by permissions reach what the app created or was authorised for."""
     tenant.graph.add_connection("theirs", [ACCOUNT], owner="somebody-else")
@@ -232,6 +201,13 @@ async def test_a_connection_of_another_app_is_403_and_not_listed(tenant, admin):
     assert (await admin.get("/external/connections")).json()["value"] == []
 
 
+@belief(
+    "`ExternalConnection.ReadWrite.All` reaches every connection, without being listed.",
+    area="connections",
+    mark="certain",
+    source=sources.PERMISSIONS,
+    ours=ours.DENIED,
+)
 async def test_the_permission_for_all_reaches_every_connection(tenant, admin):
     """ExternalConnection.ReadWrite.All needs no authorisation by the connection."""
     tenant.graph.add_connection("theirs", [ACCOUNT], owner="somebody-else")
@@ -243,6 +219,15 @@ async def test_the_permission_for_all_reaches_every_connection(tenant, admin):
     assert len((await admin.get("/external/connections")).json()["value"]) == 1
 
 
+@belief(
+    "The id of a deleted connection is free again only after 5 to 15 minutes; until then its creation is a 409.",
+    area="connections",
+    mark="likely",
+    source=sources.FIELD_PROVISIONING,
+    ours=(ours.LOOK_FIRST, ours.INCARNATION),
+    either="Setup waits and looks again: a 409 is followed by another look, not by a failure.",
+    proof="tests/flows/test_either_answer.py::test_setup_right_after_teardown_waits_for_the_id",
+)
 async def test_a_deleted_connection_is_gone_with_its_items_and_its_id_is_taken_for_a_while():
     """Recreating needs patience."""
     clock = VirtualClock()
@@ -259,24 +244,7 @@ async def test_a_deleted_connection_is_gone_with_its_items_and_its_id_is_taken_f
     assert [answer.status_code for answer in (deleted, again, too_soon, later)] == [204, 404, 409, 201]
 
 
-async def test_a_schema_registers_in_its_own_time(admin, tenant):
-    """202 and an operation to look at; the connection is ready when the operation is."""
-    tenant.graph.schema_seconds = 600
-    await admin.post("/external/connections", json=CONNECTION)
-
-    begun = await admin.patch("/external/connections/contosohr/schema", json=SCHEMA)
-    during = (await admin.get(begun.headers["location"])).json()
-    state_during = (await admin.get("/external/connections/contosohr")).json()["state"]
-    none_yet = await admin.get("/external/connections/contosohr/schema")
-    tenant.clock.advance(600)
-    after = (await admin.get(begun.headers["location"])).json()
-
-    assert (begun.status_code, begun.content) == (202, b"")
-    assert (during["status"], state_during, none_yet.status_code) == ("inprogress", "draft", 404)
-    assert after["status"] == "completed"
-    assert (await admin.get("/external/connections/contosohr")).json()["state"] == "ready"
-
-
+@machinery("plays both answers to whether a second registration is taken")
 async def test_a_second_registration_during_the_first_is_409(admin, tenant):
     """A client that lost the operation's address must look, not send again."""
     tenant.graph.schema_seconds = 600
@@ -288,6 +256,14 @@ async def test_a_second_registration_during_the_first_is_409(admin, tenant):
     assert answer.status_code == 409
 
 
+@belief(
+    "A registration can fail: the operation says so with a message that may have no code; the connection "
+    "stays a draft and takes another one.",
+    area="operations",
+    mark="certain",
+    source=sources.OPERATION,
+    ours=ours.REGISTRATION_AGAIN,
+)
 async def test_a_registration_may_fail_and_be_tried_again(admin, tenant):
     """The failure is in the operation, with a message and no code; the connection stays a draft."""
     tenant.graph.fail_next_schema()
@@ -303,6 +279,7 @@ async def test_a_registration_may_fail_and_be_tried_again(admin, tenant):
     assert completed["status"] == "completed"
 
 
+@machinery("plays the harsher answer: labels are masked")
 async def test_new_labels_read_back_only_for_those_who_ask(admin):
     """Without the Prefer header a drift check would see unknownFutureValue."""
     await admin.post("/external/connections", json=CONNECTION)
@@ -317,19 +294,13 @@ async def test_new_labels_read_back_only_for_those_who_ask(admin):
     assert asked["properties"][0]["isSearchable"] is False
 
 
-async def test_a_registered_schema_grows(admin):
-    """Additions are accepted when everything registered is sent along."""
-    await admin.post("/external/connections", json=CONNECTION)
-    await admin.patch("/external/connections/contosohr/schema", json=SCHEMA)
-    wider = a_schema({"name": "note", "type": "string", "description": "A note"})
-
-    answer = await admin.patch("/external/connections/contosohr/schema", json=wider)
-
-    read = (await admin.get("/external/connections/contosohr/schema")).json()
-    assert answer.status_code == 202
-    assert [prop["name"] for prop in read["properties"]] == ["account", "note"]
-
-
+@belief(
+    "Whoever sends less than what is registered, or other types, meets 400 `UpdateNotAllowed`.",
+    area="schema",
+    mark="likely",
+    source=(sources.FIELD_PROVISIONING, sources.MANAGE_SCHEMA),
+    ours=(ours.SCHEMA_UNION, ours.SCHEMA_FIXED),
+)
 @pytest.mark.parametrize(
     "changed",
     [
@@ -348,34 +319,3 @@ async def test_a_registered_schema_does_not_change(admin, changed):
     answer = await admin.patch("/external/connections/contosohr/schema", json=changed)
 
     assert (answer.status_code, answer.json()["error"]["code"]) == (400, "UpdateNotAllowed")
-
-
-@pytest.mark.parametrize(
-    "schema",
-    [
-        {**SCHEMA, "baseType": "externalItem"},
-        {**SCHEMA, "properties": []},
-        {**SCHEMA, "properties": ["account"]},
-        {**SCHEMA, "properties": [{"name": "note", "type": "string"}]},
-        a_schema(*({"name": f"n{i}", "type": "string"} for i in range(128))),
-        a_schema({"name": "x" * 33, "type": "string"}),
-        a_schema({"name": "cost centre", "type": "string"}),
-        a_schema({"name": "Account", "type": "string"}),
-        a_schema({"name": "a", "type": "principal"}),
-        a_schema({"name": "a", "type": "string", "description": "x" * 201}),
-        a_schema({"name": "a", "type": "string", "aliases": ["no-hyphen"]}),
-        a_schema({"name": "a", "type": "string", "isRefinable": True, "isSearchable": True}),
-        a_schema({"name": "a", "type": "string", "colour": "blue"}),
-        a_schema({"name": "a", "type": "string", "labels": ["personManager"]}),
-        a_schema({"name": "a", "type": "string", "labels": ["personSkills"]}),
-        a_schema({"name": "a", "type": "string", "labels": ["personAccount"]}),
-        a_schema({"name": "a", "type": "string", "labels": ["personName", "personNote"]}),
-    ],
-)
-async def test_a_schema_that_breaks_a_rule_is_refused(admin, schema):
-    """Names, types, lengths, labels and their types, and exactly one account."""
-    await admin.post("/external/connections", json=CONNECTION)
-
-    answer = await admin.patch("/external/connections/contosohr/schema", json=schema)
-
-    assert answer.status_code == 400

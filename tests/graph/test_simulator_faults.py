@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 import httpx
 import pytest
 
+from tests.beliefs import belief, machinery, ours, sources
 from tests.tenant import ADMIN_CLIENT_ID, INGEST_CLIENT_ID, Tenant
 from tests.tenant.graph import Dropped, Failed, Kill, Killed, Refused, Seen, Throttled
 
@@ -37,6 +38,7 @@ def put(tenant):
     return put
 
 
+@machinery("notes every request with its sender")
 async def test_requests_are_noted_with_their_sender(tenant, put):
     """Method, path and the app's name, in order."""
     await put(1)
@@ -55,6 +57,13 @@ def _roles() -> str:
     return " ['Directory.Read.All', 'User.Read.All', 'User.ReadBasic.All', 'User.ReadWrite.All']"
 
 
+@belief(
+    "A throttled request is a 429 `TooManyRequests` with `Retry-After` in seconds; it has had no effect.",
+    area="throttling and errors",
+    mark="certain",
+    source=(sources.THROTTLING, sources.LIMITS),
+    ours=(ours.PAUSE, ours.IDEMPOTENT),
+)
 async def test_a_throttled_request_says_when_to_come_back(tenant, put):
     """429, Retry-After and Graph's own body; nothing has happened."""
     tenant.graph.throttle(after=1)
@@ -66,6 +75,13 @@ async def test_a_throttled_request_says_when_to_come_back(tenant, put):
     assert set(tenant.graph.items) == {"u1", "u3"}
 
 
+@belief(
+    "`Retry-After` may be an HTTP date, may come with `x-ms-retry-after-ms`, and may be missing.",
+    area="throttling and errors",
+    mark="likely",
+    source=(sources.FIELD_GENERATOR, sources.THROTTLING),
+    ours=ours.PAUSE,
+)
 @pytest.mark.parametrize(
     ("fault", "headers"),
     [
@@ -85,6 +101,20 @@ async def test_retry_after_has_many_forms(tenant, put, fault, headers):
     assert sent == headers
 
 
+@belief(
+    "Graph fails with 408, 500, 502, 503 and 504; whether the request took effect is not said.",
+    area="throttling and errors",
+    mark="certain",
+    source=(sources.ERRORS, sources.CREATE_CONNECTION),
+    ours=(ours.REPEATED, ours.IDEMPOTENT, ours.LOOK_FIRST),
+)
+@belief(
+    "Right after a creation a read may be a 404.",
+    area="throttling and errors",
+    mark="likely",
+    source=(sources.FIELD_GENERATOR, sources.FIELD_PROVISIONING),
+    ours=(ours.LOOK_FIRST, ours.INCARNATION),
+)
 @pytest.mark.parametrize(
     ("fault", "status", "stored"),
     [
@@ -105,6 +135,13 @@ async def test_a_failure_comes_before_or_after_the_effect(tenant, put, fault, st
     assert answer.json()["error"]["innerError"]["request-id"]
 
 
+@belief(
+    "A connection that breaks says nothing about the effect.",
+    area="throttling and errors",
+    mark="certain",
+    source=sources.BEST_PRACTICES,
+    ours=(ours.REPEATED, ours.IDEMPOTENT, ours.LOOK_FIRST),
+)
 @pytest.mark.parametrize(
     ("fault", "error", "stored"),
     [(Dropped(), httpx.ConnectError, False), (Dropped(effect=True), httpx.ReadError, True)],
@@ -120,6 +157,7 @@ async def test_a_connection_breaks_before_or_after_the_effect(tenant, put, fault
     assert len(tenant.graph.requests) == 1
 
 
+@machinery("kills the sender")
 async def test_a_killed_process_was_served(tenant, put):
     """No handler of exceptions stops it."""
     tenant.graph.kill_after(1)
@@ -132,6 +170,7 @@ async def test_a_killed_process_was_served(tenant, put):
     assert set(tenant.graph.items) == {"u1", "u2"}
 
 
+@machinery("kills the sender in the middle of a batch")
 async def test_a_part_of_a_batch_can_kill_before_its_effect(tenant):
     """The parts before it took effect."""
     tenant.graph.fault_part(1, Kill(effect=False))
@@ -145,6 +184,7 @@ async def test_a_part_of_a_batch_can_kill_before_its_effect(tenant):
     assert set(tenant.graph.items) == {"u0"}
 
 
+@machinery("faults by what is requested")
 async def test_faults_are_chosen_by_what_is_requested(tenant, put):
     """A predicate on the request, so many times, or until told to stop."""
     tenant.graph.fault_when(lambda seen: seen.path.endswith("u1"), Failed(), times=2)
@@ -158,6 +198,19 @@ async def test_faults_are_chosen_by_what_is_requested(tenant, put):
     assert afterwards.status_code == 200
 
 
+@belief(
+    "How many requests per second, and how many at once, does Graph take per connection, app and tenant?",
+    area="throttling and errors",
+    mark="unknown",
+    source=(sources.LIMITS, sources.OVERVIEW, sources.FIELD_CONNECTORS),
+    ours=(ours.LEARNED, ours.PAUSE),
+    either="No number is in the code: the pace starts at `MAX_CONCURRENCY`, obeys every 429, finds the rate that is "
+    "just not throttled, and hands it to the next run. The report tells how often it was throttled.",
+    proof=(
+        "tests/graph/test_pace.py::test_an_unknown_limit_is_found_and_used",
+        "tests/flows/test_faults.py::test_graphs_limit_per_connection_is_lived_with",
+    ),
+)
 async def test_items_beyond_the_limit_per_second_are_throttled(tenant, put):
     """The bucket fills with the clock, for each connection."""
     tenant.graph.limit_items(10, retry_after=3)
@@ -171,6 +224,15 @@ async def test_items_beyond_the_limit_per_second_are_throttled(tenant, put):
     assert [answer.status_code for answer in later] == [200] * 5 + [429]
 
 
+@belief(
+    "25 operations at once per connection was the limit in former pages.",
+    area="throttling and errors",
+    mark="likely",
+    source=sources.OVERVIEW,
+    ours=ours.LEARNED,
+    either="`MAX_CONCURRENCY` is 16 unless set; beyond any limit the 429s halve it.",
+    proof="tests/graph/test_pace.py::test_concurrency_halves_once_per_pause_and_comes_back_slowly",
+)
 async def test_more_in_flight_than_allowed_is_throttled(tenant, put):
     """25 at a time; the most seen is remembered."""
     tenant.graph.limit_items(1000)
@@ -183,6 +245,13 @@ async def test_more_in_flight_than_allowed_is_throttled(tenant, put):
     assert tenant.clock.monotonic() == pytest.approx(0.45)
 
 
+@belief(
+    "The parts of a batch are throttled one by one; batching raises no limit.",
+    area="throttling and errors",
+    mark="certain",
+    source=(sources.THROTTLING, sources.BATCH),
+    ours=(ours.PARTS, ours.SINGLE_ITEMS),
+)
 @pytest.mark.parametrize("limit", [{"per_second": 5}, {"per_second": 100, "concurrency": 5}])
 async def test_the_parts_of_a_batch_count_one_by_one(tenant, limit):
     """Batching does not raise the limit, neither per second nor in flight."""

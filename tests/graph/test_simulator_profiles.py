@@ -7,6 +7,7 @@ from typing import Any
 import orjson
 import pytest
 
+from tests.beliefs import belief, ours, sources
 from tests.tenant import ADMIN_CLIENT_ID, INGEST_CLIENT_ID, Tenant, VirtualClock
 from tests.tenant.graph import ENTRA_SOURCE, GLOBAL_SETTING, Ignored
 from tests.tenant.graph.people import source_url
@@ -64,20 +65,13 @@ def _text(value: Any) -> Any:
     return value if isinstance(value, str) else orjson.dumps(value).decode()
 
 
-async def test_a_source_is_registered_once_and_found_by_both_its_ids(admin):
-    """The connection's id as the key, or the service's own."""
-    created = await admin.post(SOURCES, json=SOURCE)
-    again = await admin.post(SOURCES, json=SOURCE)
-
-    by_source_id = await admin.get(OURS)
-    by_id = await admin.get(f"{SOURCES}/{created.json()['id']}")
-    escaped = await admin.get(f"{SOURCES}(sourceId=%27contosohr%27)")
-
-    assert (created.status_code, again.status_code) == (201, 409)
-    assert created.json() == by_source_id.json() == by_id.json() == escaped.json()
-    assert [source["sourceId"] for source in (await admin.get(SOURCES)).json()["value"]] == [ENTRA_SOURCE, "contosohr"]
-
-
+@belief(
+    "The address of a profile source is an https one.",
+    area="profile sources and priority",
+    mark="certain",
+    source=(sources.BUILD, sources.PROFILE_SOURCE),
+    ours=ours.SOURCE,
+)
 @pytest.mark.parametrize(
     "change", [{"sourceId": None}, {"displayName": ""}, {"webUrl": "http://hr.contoso.com"}, {"colour": "blue"}]
 )
@@ -88,16 +82,15 @@ async def test_a_source_that_breaks_a_rule_is_refused(admin, change):
     assert answer.status_code == 400
 
 
-async def test_a_source_changes_but_for_its_source_id(admin):
-    """Its sourceId is for good."""
-    await admin.post(SOURCES, json=SOURCE)
-
-    changed = await admin.patch(OURS, json={"displayName": "HR"})
-    refused = await admin.patch(OURS, json={"sourceId": "other"})
-
-    assert (changed.status_code, changed.json()["displayName"], refused.status_code) == (200, "HR", 400)
-
-
+@belief(
+    "The tenant's setting has the id `00000000-0000-0000-0000-000000000001`, no name, and lists Entra.",
+    area="profile sources and priority",
+    mark="likely",
+    source=sources.PRIORITY,
+    ours=(ours.PRIORITY, ours.PRIORITY_CREATED),
+    either="Setup finds the setting by its missing name and takes whatever id it has.",
+    proof="tests/core/test_setup.py::test_the_global_setting_is_the_nameless_one",
+)
 async def test_every_tenant_has_a_global_setting_with_entra(admin):
     """Nameless, and with the documented id."""
     answer = await admin.get(SETTINGS)
@@ -106,6 +99,14 @@ async def test_every_tenant_has_a_global_setting_with_entra(admin):
     assert answer.json()["value"] == [{**expected, "prioritizedSourceUrls": [source_url(ENTRA_SOURCE)]}]
 
 
+@belief(
+    "The answer to a `PATCH` may list more than was sent (Entra), so lists are compared by the order of known "
+    "ids, not whole.",
+    area="profile sources and priority",
+    mark="likely",
+    source=(sources.UPDATE_SETTING, sources.CREATE_SETTING),
+    ours=ours.PRIORITY,
+)
 async def test_the_service_adds_entra_to_a_list_without_it(admin):
     """So a client compares the order of known ids, not whole lists."""
     await admin.post(SOURCES, json=SOURCE)
@@ -117,6 +118,13 @@ async def test_the_service_adds_entra_to_a_list_without_it(admin):
     assert answer.json()["prioritizedSourceUrls"] == [url, source_url(ENTRA_SOURCE)]
 
 
+@belief(
+    "Every entry of the list is the address of a registered source, and there is at least one.",
+    area="profile sources and priority",
+    mark="likely",
+    source=(sources.UPDATE_SETTING, sources.PRIORITY),
+    ours=(ours.STEPS, ours.TEARDOWN),
+)
 @pytest.mark.parametrize("urls", [None, [], "x", [source_url("nobody")], ["https://example.com"], [1]])
 async def test_a_list_that_names_no_sources_is_refused(admin, urls):
     """Every entry is the address of a registered source."""
@@ -125,6 +133,23 @@ async def test_a_list_that_names_no_sources_is_refused(admin, urls):
     assert answer.status_code == 400
 
 
+@belief(
+    "A tenant that never configured priorities may have no setting; `POST` without a name makes it, once.",
+    area="profile sources and priority",
+    mark="certain",
+    source=(sources.PRIORITY, sources.CREATE_SETTING),
+    ours=ours.PRIORITY_CREATED,
+)
+@belief(
+    "What does a second `POST` of a nameless setting meet?",
+    area="profile sources and priority",
+    mark="unknown",
+    source=sources.CREATE_SETTING,
+    ours=(ours.PRIORITY_CREATED, ours.LOOK_FIRST),
+    either="Setup makes one only after it saw none, and takes a 409 for somebody else's having been faster: it looks "
+    "again. Any other refusal ends the call with Graph's words, and the next call sees the setting.",
+    proof="tests/flows/test_either_answer.py::test_a_setting_that_somebody_else_made_meanwhile_is_used",
+)
 async def test_the_global_setting_may_be_missing_and_is_created_once(admin, tenant):
     """A tenant that never configured priorities has none."""
     tenant.graph.remove_global_setting()
@@ -137,6 +162,13 @@ async def test_the_global_setting_may_be_missing_and_is_created_once(admin, tena
     assert (created.status_code, created.json()["name"], again.status_code) == (201, None, 409)
 
 
+@belief(
+    "A setting can be deleted only when it lists just Entra, and should not be.",
+    area="profile sources and priority",
+    mark="certain",
+    source=sources.PRIORITY,
+    ours=ours.TEARDOWN,
+)
 async def test_a_setting_is_deleted_only_when_it_lists_just_entra(admin, tenant):
     """And an unknown one is 404."""
     tenant.graph.add_source("bamboohr1")
@@ -150,6 +182,15 @@ async def test_a_setting_is_deleted_only_when_it_lists_just_entra(admin, tenant)
     assert [answer.status_code for answer in (refused, deleted, unknown)] == [400, 204, 404]
 
 
+@belief(
+    "For a while after it left the list, Graph may go on refusing to delete the source, with a 400.",
+    area="profile sources and priority",
+    mark="likely",
+    source=sources.FIELD_PROVISIONING,
+    ours=(ours.TEARDOWN, ours.BY_STATUS),
+    either="Teardown answers 202 and goes on with the next call.",
+    proof="tests/flows/test_provision.py::test_teardown_waits_until_graph_believes_the_list",
+)
 async def test_a_prioritised_source_cannot_be_deleted_nor_shortly_after():
     """First out of the list, then a while, then the source."""
     clock = VirtualClock()
@@ -169,6 +210,13 @@ async def test_a_prioritised_source_cannot_be_deleted_nor_shortly_after():
     assert refused.json()["error"]["message"] == "Profile source is in priority list"
 
 
+@belief(
+    "Microsoft's own sources cannot be deleted.",
+    area="profile sources and priority",
+    mark="certain",
+    source=(sources.DELETE_SOURCE, sources.PEOPLE_SOURCES),
+    ours=ours.NOTHING,
+)
 async def test_entra_itself_cannot_be_deleted(admin, tenant):
     """It is built in."""
     tenant.graph.remove_global_setting()
@@ -178,6 +226,20 @@ async def test_entra_itself_cannot_be_deleted(admin, tenant):
     assert answer.status_code == 400
 
 
+@belief(
+    "For single-value data each property comes from the highest source that has a value.",
+    area="profile composition",
+    mark="certain",
+    source=(sources.PRIORITY, sources.PEOPLE_SOURCES),
+    ours=(ours.PRIORITY, ours.BLANKS),
+)
+@belief(
+    "A property without a label is a custom property.",
+    area="profile composition",
+    mark="certain",
+    source=sources.BUILD,
+    ours=ours.CUSTOM_STRINGS,
+)
 async def test_fields_come_from_the_highest_source_that_has_them(tenant, put):
     """Ours over Entra's, field by field; what we leave out stays Entra's."""
     await put(position={"detail": {"jobTitle": "Engineer"}}, note="x")
@@ -190,6 +252,13 @@ async def test_fields_come_from_the_highest_source_that_has_them(tenant, put):
     assert tenant.graph.ignored() == []
 
 
+@belief(
+    "An empty string is a value and overrides lower sources; an absent field does not.",
+    area="profile composition",
+    mark="certain",
+    source=sources.PRIORITY,
+    ours=ours.BLANKS,
+)
 async def test_an_empty_string_is_a_value(tenant, put):
     """It wipes what Entra says."""
     await put(position={"detail": {"jobTitle": ""}})
@@ -197,6 +266,13 @@ async def test_an_empty_string_is_a_value(tenant, put):
     assert tenant.graph.profiles()[UPN]["personCurrentPosition"]["detail"]["jobTitle"] == ""
 
 
+@belief(
+    "The first source of the list has the highest priority.",
+    area="profile composition",
+    mark="certain",
+    source=sources.PRIORITY,
+    ours=ours.PRIORITY,
+)
 async def test_the_order_of_the_list_decides(admin, tenant, put):
     """With Entra first, ours only fills the gaps."""
     await put(position={"detail": {"jobTitle": "Engineer", "role": "Lead"}})
@@ -209,6 +285,13 @@ async def test_the_order_of_the_list_decides(admin, tenant, put):
     assert tenant.graph.priorities() == [ENTRA_SOURCE, "contosohr"]
 
 
+@belief(
+    "Multi-value data of all sources is joined in the order of the list; only exact duplicates are dropped.",
+    area="profile composition",
+    mark="certain",
+    source=(sources.PRIORITY, sources.PEOPLE_SOURCES),
+    ours=ours.CHECKED_VALUES,
+)
 async def test_lists_are_joined_without_exact_duplicates(tenant, put):
     """Precedence only orders them."""
     await put(phones=[{"number": "+47 2", "type": "business"}, {"number": "+47 1", "type": "mobile"}])
@@ -216,6 +299,14 @@ async def test_lists_are_joined_without_exact_duplicates(tenant, put):
     assert [phone["number"] for phone in tenant.graph.profiles()[UPN]["personPhones"]] == ["+47 2", "+47 1"]
 
 
+@belief(
+    "An item belongs to the user with its account's `userPrincipalName` or `externalDirectoryObjectId`; the "
+    "id survives a rename.",
+    area="profile composition",
+    mark="likely",
+    source=(sources.BUILD, sources.FIELD_PROVISIONING),
+    ours=ours.BOTH_IDS,
+)
 async def test_an_object_id_is_an_account_too(tenant, put):
     """Either suffices; the id survives a rename."""
     object_id = tenant.graph.add_user("lee@contoso.com")
@@ -225,6 +316,28 @@ async def test_an_object_id_is_an_account_too(tenant, put):
     assert tenant.graph.profiles()["lee.gu@contoso.com"]["custom"] == {"note": "x"}
 
 
+@belief(
+    "Items whose account matches no user, or a user without an Exchange Online mailbox, are ignored without a word.",
+    area="profile composition",
+    mark="certain",
+    source=sources.BUILD,
+    ours=(ours.MATCHED, ours.MAIL_WARNING, ours.ACCEPTED),
+)
+@belief(
+    "What becomes of items of guests, shared mailboxes and mailboxes on premises?",
+    area="profile composition",
+    mark="unknown",
+    source=sources.BUILD,
+    ours=(ours.MATCHED, ours.MAIL_WARNING),
+    either="Guests are not sent, and are listed in the report as unmatched (`guest`). Accounts without a mail "
+    "address are sent, with the warning `no_mail` and their number: should Graph ignore them, nothing is "
+    "lost, and the number tells how many. Nothing tells an operator of a mailbox on premises: look at one "
+    "such profile in the pilot.",
+    proof=(
+        "tests/flows/test_accounts.py::test_a_guest_is_unmatched",
+        "tests/flows/test_accounts.py::test_an_account_without_mail_is_a_warning",
+    ),
+)
 @pytest.mark.parametrize(
     ("account", "reason"),
     [
@@ -245,6 +358,28 @@ async def test_an_item_without_a_usable_account_is_ignored(tenant, put, account,
     assert not any("custom" in profile for profile in tenant.graph.profiles().values())
 
 
+@belief(
+    "Values that are no JSON, of unknown fields, types or members of enumerations are ignored without a word; "
+    "the rest of the item counts.",
+    area="profile composition",
+    mark="certain",
+    source=(sources.BUILD, sources.ENTITIES),
+    ours=(ours.CHECKED_VALUES, ours.ACCEPTED),
+)
+@belief(
+    "Dates are `YYYY-MM-DD`.",
+    area="profile composition",
+    mark="certain",
+    source=sources.ENTITIES,
+    ours=ours.CHECKED_VALUES,
+)
+@belief(
+    "`null` is as good as absent, or a value that cannot be read; never a value that clears.",
+    area="profile composition",
+    mark="likely",
+    source=(sources.PRIORITY, sources.FIELD_PROVISIONING),
+    ours=ours.BLANKS,
+)
 @pytest.mark.parametrize(
     ("position", "reason"),
     [
@@ -269,6 +404,28 @@ async def test_what_cannot_be_read_is_dropped_in_silence(tenant, put, position, 
     assert tenant.graph.profiles()[UPN]["custom"] == {"note": "x"}
 
 
+@belief(
+    "At most three mail addresses (and three postal ones) belong to a profile.",
+    area="profile composition",
+    mark="certain",
+    source=sources.BUILD,
+    ours=ours.CHECKED_VALUES,
+)
+@belief(
+    "How many entries may the other lists have, how long may a text be, and what becomes of what is beyond?",
+    area="profile composition",
+    mark="unknown",
+    source=(sources.BUILD, sources.FIELD_PROVISIONING),
+    ours=(ours.CHECKED_VALUES, ours.FAILED_ITEMS, ours.ACCEPTED),
+    either="More than three mail addresses are quarantined, not sent. A cell has at most 20,000 characters, so an "
+    "item stays far below the 30 MB of a request; if Graph refuses one all the same, that person is listed as "
+    "failed with the status. Entries that are dropped in silence can only be noticed in a profile: include "
+    "somebody with long lists in the pilot.",
+    proof=(
+        "tests/core/test_mapping.py::test_more_than_graph_takes_is_too_many",
+        "tests/flows/test_faults.py::test_one_refused_item_stops_nobody_else",
+    ),
+)
 async def test_only_three_mail_addresses_are_taken(tenant, put):
     """The others are dropped."""
     await put(emails=[{"address": f"a{i}@contoso.com", "type": "other"} for i in range(4)])
@@ -278,6 +435,24 @@ async def test_only_three_mail_addresses_are_taken(tenant, put):
     assert tenant.graph.ignored() == [Ignored("u1", "emails", "only 3 of 4 are taken")]
 
 
+@belief(
+    "A profile has one anniversary of each type.",
+    area="profile composition",
+    mark="likely",
+    source=sources.BUILD,
+    ours=ours.LATER_LABELS,
+)
+@belief(
+    "Which types of anniversaries are accepted beyond birthday, wedding, work and other, and which shape of "
+    "postal addresses works?",
+    area="profile composition",
+    mark="unknown",
+    source=(sources.ENTITIES, sources.BUILD, sources.FIELD_PROVISIONING),
+    ours=ours.LATER_LABELS,
+    either="Neither `personAnniversaries` nor `personAddresses` is carried out: a mapping that uses them is refused "
+    "when it is read, with the reason. Whoever adds them tries both shapes in a pilot first.",
+    proof="tests/core/test_mapping.py::test_every_label_is_carried_out_or_refused",
+)
 async def test_one_anniversary_of_each_type_is_taken(tenant, put):
     """The second of a type is dropped."""
     days = [("work", "2021-03-01"), ("birthday", "1990-05-17"), ("work", "2022-03-01")]
@@ -288,6 +463,19 @@ async def test_one_anniversary_of_each_type_is_taken(tenant, put):
     assert tenant.graph.ignored() == [Ignored("u1", "anniversaries", "only 2 of 3 are taken")]
 
 
+@belief(
+    "Two items for one account compete; which counts is not documented.",
+    area="profile composition",
+    mark="likely",
+    source=(sources.FIELD_CONNECTORS, sources.FIELD_PROFILE_CARD),
+    ours=ours.ONE_ITEM,
+    either="We never keep two: two active people for one account are rejected, and an account that gets another key "
+    "is a transfer, put first and deleted then.",
+    proof=(
+        "tests/flows/test_leavers.py::test_an_account_of_two_active_people_is_nobodys",
+        "tests/flows/test_leavers.py::test_an_account_under_a_new_key_is_transferred",
+    ),
+)
 async def test_of_two_items_for_one_account_the_later_counts(tenant, put):
     """Competing records; the simulator tells."""
     await put("u1", note="old")
@@ -298,6 +486,16 @@ async def test_of_two_items_for_one_account_the_later_counts(tenant, put):
     assert tenant.graph.ignored() == [Ignored("u1", None, "another item is for the same account")]
 
 
+@belief(
+    "Items that are put within a minute after the registration of their source may never be exported to profiles.",
+    area="profile composition",
+    mark="likely",
+    source=sources.FIELD_PROVISIONING,
+    ours=ours.SETTLE,
+    either="The first item waits `REGISTRATION_SETTLE_SECONDS` (60). Should a tenant need longer, raise it and run "
+    "`sync --full`.",
+    proof="tests/flows/test_provision.py::test_what_setup_made_is_what_items_need",
+)
 async def test_items_put_too_soon_after_registration_never_show(tenant, put):
     """Only putting them again helps."""
     tenant.graph.sources["contosohr"].registered_at = tenant.clock.monotonic()
@@ -312,6 +510,14 @@ async def test_items_put_too_soon_after_registration_never_show(tenant, put):
     assert tenant.graph.profiles()[UPN]["custom"] == {"note": "x"}
 
 
+@belief(
+    "Profiles are enriched only by people connections that are registered as a profile source and listed in "
+    "the priority.",
+    area="profile composition",
+    mark="certain",
+    source=(sources.BUILD, sources.SOURCE_SETTINGS),
+    ours=(ours.STEPS, ours.SOURCE, ours.PRIORITY),
+)
 @pytest.mark.parametrize("missing", ["source", "priority", "global setting", "category"])
 async def test_without_registration_and_priority_nothing_shows(tenant, put, missing):
     """Items alone are not enough."""

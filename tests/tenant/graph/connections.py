@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from tests.tenant.graph.replies import Refusal, denied, malformed, not_found
-from tests.tenant.graph.schemas import check_schema, merged_schema, schema_json
+from tests.tenant.graph.schemas import check_schema, merged_schema, schema_json, together
 from tests.tenant.graph.state import Connection, Json, Operation
 from tests.tenant.wire import Reply, json_reply
 
@@ -102,7 +102,7 @@ def update_connection(graph: GraphSimulator, call: Call, connection_id: str) -> 
     """Change name, description or configuration; nothing else is documented to be changeable.
 
     https://learn.microsoft.com/graph/api/externalconnectors-externalconnection-update [certain: the three members;
-    unknown: whether authorizedAppIds merges or replaces. The simulator replaces and keeps the creator: the harsher one]
+    unknown: whether authorizedAppIds merges or replaces (``merges_authorized_app_ids``), whether the creator stays]
     """
     connection = authorized(graph, call, connection_id, everything=_ALL)
     body = call.json_object()
@@ -110,7 +110,9 @@ def update_connection(graph: GraphSimulator, call: Call, connection_id: str) -> 
     connection.name = body.get("name", connection.name)
     connection.description = body.get("description", connection.description)
     if "configuration" in body and not graph.ignores_authorized_app_ids:
-        connection.authorized = _app_ids(body, connection.owner)
+        listed = _app_ids(body, connection.owner if graph.keeps_creator else None)
+        former = connection.authorized if graph.merges_authorized_app_ids else []
+        connection.authorized = list(dict.fromkeys([*former, *listed]))
     return Reply(204)
 
 
@@ -133,10 +135,15 @@ def register_schema(graph: GraphSimulator, call: Call, connection_id: str) -> Re
     """
     connection = authorized(graph, call, connection_id, everything=_ALL)
     now = graph.clock.monotonic()
-    if connection.registering(now):
+    if connection.registering(now) and not graph.takes_second_registration:
         raise Refusal(409, "Conflict", "Another schema operation is in progress.")
     wanted = check_schema(call.json_object())
-    properties = wanted if connection.schema is None else merged_schema(connection.schema, wanted)
+    if connection.schema is None:
+        properties = wanted
+    elif graph.merges_schemas:
+        properties = together(connection.schema, wanted)
+    else:
+        properties = merged_schema(connection.schema, wanted)
     operation = Operation(graph.new_id(), now + graph.schema_seconds, properties, graph.take_schema_failure())
     connection.operations[operation.id] = operation
     location = f"{call.request.base}/v1.0/external/connections/{connection_id}/operations/{operation.id}"
@@ -151,6 +158,8 @@ def get_schema(graph: GraphSimulator, call: Call, connection_id: str) -> Reply:
     """
     connection = authorized(graph, call, connection_id, everything=_ALL)
     if connection.schema is None:
+        if graph.shows_empty_schemas:
+            return json_reply(200, {"id": connection.id, **schema_json([], masked=False)})
         raise not_found(f"{connection_id!r} has no schema yet")
     known = "include-unknown-enum-members" in call.request.headers.get("prefer", "")
     masked = graph.masks_new_labels and not known
@@ -211,12 +220,12 @@ def _check_members(body: Json, *, allowed: set[str]) -> None:
             raise malformed(f"{name} is not a text of acceptable length")
 
 
-def _app_ids(body: Json, owner: str) -> list[str]:
+def _app_ids(body: Json, owner: str | None) -> list[str]:
     configuration: Any = body.get("configuration") or {}
     wanted = configuration.get("authorizedAppIds", []) if isinstance(configuration, dict) else None
     if not isinstance(wanted, list) or not all(_is_guid(app_id) for app_id in wanted):
         raise malformed("configuration.authorizedAppIds must be a list of application ids")
-    return list(dict.fromkeys([*wanted, owner]))
+    return list(dict.fromkeys([*wanted, owner] if owner else wanted))
 
 
 def _is_guid(text: object) -> bool:

@@ -78,7 +78,8 @@ def _source_problem(graph: GraphSimulator, connection: Connection, item: Item) -
     """Say why nothing of this item can reach a profile.
 
     https://learn.microsoft.com/microsoft-365-copilot/extensibility/build-connectors-with-people-data [certain: people
-    category, registered and prioritised source; likely: the wait after registration, from field reports]
+    category, registered and prioritised source; likely: the wait after registration, from field reports; unknown:
+    whether a custom stringCollection still breaks the export]
     """
     if connection.category != "people":
         return "the connection's content category is not people"
@@ -87,9 +88,15 @@ def _source_problem(graph: GraphSimulator, connection: Connection, item: Item) -
         return "the connection is not registered as a profile source"
     if connection.id not in priorities(graph):
         return "the profile source is not prioritised"
+    if graph.breaks_on_custom_collections and any(_custom_collection(prop) for prop in connection.schema or []):
+        return "a property without a label is a stringCollection, which breaks the connection's export"
     if item.put_at < source.registered_at + graph.settle_seconds:
         return "the item was put too soon after the profile source was registered"
     return None
+
+
+def _custom_collection(prop: Json) -> bool:
+    return bool(prop["type"] == "stringCollection" and not prop.get("labels"))
 
 
 def _account(graph: GraphSimulator, account: Json) -> User | str:
@@ -99,7 +106,8 @@ def _account(graph: GraphSimulator, account: Json) -> User | str:
     unmatched and mailbox-less accounts are ignored; unknown: guests, and which of two contradicting ids counts]
     """
     by_id = graph.users.get(account.get("externalDirectoryObjectId", ""))
-    user = by_id or graph.user_by_upn(account.get("userPrincipalName", ""))
+    by_upn = graph.user_by_upn(account.get("userPrincipalName", ""))
+    user = (by_upn if "userPrincipalName" in account else by_id) if graph.prefers_upn else by_id or by_upn
     if user is None:
         return "no user has this account"
     if user.guest:

@@ -69,6 +69,18 @@ def merged_schema(registered: list[Json], wanted: list[Json]) -> list[Json]:
     return wanted
 
 
+def together(registered: list[Json], wanted: list[Json]) -> list[Json]:
+    """Return the schema after an update by a service that merges: what is sent wins, what is not sent stays.
+
+    https://learn.microsoft.com/graph/connecting-external-content-manage-schema [unknown: labels may change there]
+    """
+    by_name = {prop["name"]: prop for prop in (*registered, *wanted)}
+    for prop in registered:
+        if by_name[prop["name"]]["type"] != prop["type"]:
+            raise _not_allowed(f"property {prop['name']} has another type")
+    return check_schema({"baseType": "microsoft.graph.externalItem", "properties": list(by_name.values())})
+
+
 def schema_json(properties: list[Json], *, masked: bool) -> Json:
     """Return a schema as Graph shows it: with all its flags, and newer labels masked when the client did not ask."""
     return {

@@ -69,6 +69,22 @@ class GraphSimulator:
     """A tenant that answers 201 and forgets contentCategory, as some did in early 2026 [likely]."""
     ignores_authorized_app_ids: bool = False
     """A tenant that answers 201 and authorises the creator only."""
+    merges_authorized_app_ids: bool = False
+    """A PATCH of authorizedAppIds adds to the list instead of replacing it [unknown]."""
+    keeps_creator: bool = True
+    """The creator stays authorised, whatever a PATCH says [unknown]."""
+    merges_schemas: bool = False
+    """A PATCH of the schema keeps what it does not name, and may change labels [unknown]."""
+    takes_second_registration: bool = False
+    """A schema may be registered while another registration is under way [unknown]."""
+    shows_empty_schemas: bool = False
+    """A connection without a schema shows one without properties instead of a 404 [unknown]."""
+    breaks_on_custom_collections: bool = True
+    """A stringCollection without a label keeps the whole connection from profiles [unknown]."""
+    prefers_upn: bool = False
+    """Of two contradicting ids of an account the UPN counts, not the object id [unknown]."""
+    error_codes: str | None = None
+    """What stands in every refusal's error.code, instead of the codes that were seen in tenants [unknown]."""
     masks_new_labels: bool = True
     """Person labels read back as unknownFutureValue unless ``Prefer`` asks for them [likely]."""
     shuffles_batches: bool = False
@@ -304,6 +320,8 @@ class GraphSimulator:
             return self._route(Call(request, version, _known(token), opened), path)
         except Refusal as refusal:
             self.refusals.append(f"{refusal.status} {request.method} {path}: {refusal.reason}")
+            if self.error_codes is not None and refusal.status != 401:
+                refusal.code = self.error_codes
             return refusal.reply()
 
     def _route(self, call: Call, path: str) -> Reply:

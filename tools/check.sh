@@ -1,20 +1,26 @@
 #!/bin/sh
 # What CI runs, in the order in which a person wants to fail. Where an older supported Python is there too, the tests
-# run again on it; its environment is made while the first checks run.
+# run on it at the same time: its environment is made while the first checks run, and its output is shown at the end.
 set -eu
 
 bin=.venv/bin
 newest=$($bin/python -c 'import sys; print("%d.%d" % sys.version_info[:2])')
 oldest_python=$(tools/python.sh --oldest)
 oldest=$("$oldest_python" -c 'import sys; print("%d.%d" % sys.version_info[:2])')
+log=.venv/older.log
 
 step() { printf '\n== %s\n' "$*"; }
 
-making=''
+on_oldest() {
+    "$oldest_python" tools/environment.py ".venv-$oldest" requirements-dev.txt || return
+    exec ".venv-$oldest/bin/python" -m pytest -p no:cacheprovider "$@"
+}
+
+older=''
 if [ "$oldest" != "$newest" ]; then
-    "$oldest_python" tools/environment.py ".venv-$oldest" requirements-dev.txt >.venv/older.log 2>&1 </dev/null &
-    making=$!
-    trap 'kill "$making" 2>/dev/null || true' EXIT
+    on_oldest "$@" >"$log" 2>&1 </dev/null &
+    older=$!
+    trap 'kill "$older" 2>/dev/null || true' EXIT
     trap 'exit 130' INT TERM
 fi
 
@@ -25,8 +31,10 @@ step "layers" && $bin/lint-imports
 step "tests on Python $newest, with coverage"
 $bin/python -m pytest --cov --cov-report=term-missing:skip-covered "$@"
 
-if [ -n "$making" ]; then
+if [ -n "$older" ]; then
     step "tests on Python $oldest"
-    wait "$making" || { cat .venv/older.log >&2 && exit 1; }
-    ".venv-$oldest/bin/python" -m pytest "$@"
+    wait "$older" && passed=0 || passed=$?
+    older=''
+    cat "$log"
+    exit "$passed"
 fi

@@ -232,6 +232,11 @@ def _sentence(error: Exception, host: str, identity: Identity, name: str) -> str
             f"the key vault {host} answers {status}, so there is no {wanted} at present; it is asked again at the next"
             " try. If this lasts, look at the vault's metrics and at Azure's service health"
         )
+    if isinstance(error, ValueError):
+        return (
+            f"what answers as the key vault {host} asks for a token of another service, and is given none, so there is"
+            f" no {wanted}: KEY_VAULT_URL must be the vault's own address, https://NAME.vault.azure.net"
+        )
     found = f"answers {status}" if status is not None else f"does not answer ({type(error).__name__})"
     return (
         f"the key vault {host} {found}, so there is no {wanted}: check KEY_VAULT_URL, name resolution, and the vault's"

@@ -156,4 +156,5 @@ def test_a_vault_outside_azure_gets_no_token(seen: Mapping[str, Any]) -> None:
 
     assert health["status"] == 503
     assert vault["status"] == "failed"
+    assert "KEY_VAULT_URL must be the vault's own address" in json.dumps(vault)
     assert {kind for host, _, kind in seen["asked"]["vault"] if host == FOREIGN_VAULT} == {""}

@@ -44,7 +44,7 @@ class Tenant:
 
     Args:
         clock: virtual time unless given; give a ``SystemClock`` on loopback.
-        graph: further settings of the simulated Graph, such as ``schema_seconds``.
+        graph: further settings of the simulated Graph, such as ``contract`` or ``schema_seconds``.
     """
 
     def __init__(self, *, clock: Clock | None = None, **graph: Any) -> None:
@@ -71,11 +71,14 @@ class Tenant:
         self.vault.set_secret(SECRET_NAMES[client_id], value, expires=moment)
         return value
 
-    def client(self, client_id: str, *, version: str = "v1.0") -> httpx.AsyncClient:
-        """Return an httpx client that reaches Graph in process as this app; every request gets a fresh token."""
+    def client(self, client_id: str, *, version: str | None = None) -> httpx.AsyncClient:
+        """Return an httpx client that reaches Graph in process as this app; every request gets a fresh token.
+
+        ``version``: of Graph, the one of the contract's own addresses unless given.
+        """
         return httpx.AsyncClient(
             transport=self.graph.transport(),
-            base_url=f"https://graph.microsoft.com/{version}",
+            base_url=f"https://graph.microsoft.com/{self.graph.rules.version if version is None else version}",
             auth=_AppAuth(self.entra, client_id),
         )
 

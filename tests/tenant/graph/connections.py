@@ -20,13 +20,6 @@ _RESERVED = frozenset({
     "teams", "yammer", "connectors", "taskfabric", "powerbi", "assistant", "topicengine", "msft_all_connectors",
 })  # fmt: skip
 
-_CATEGORIES = frozenset({
-    "uncategorized", "knowledgeBase", "wikis", "fileRepository", "qna", "crm", "dashboard", "people", "media", "email",
-    "messaging", "meetingTranscripts", "taskManagement", "learningManagement",
-})  # fmt: skip
-
-_PATCHABLE = {"name", "description", "configuration", "enabledContentExperiences", "activitySettings", "searchSettings"}
-
 
 def authorized(graph: GraphSimulator, call: Call, connection_id: str, *, everything: str) -> Connection:
     """Return the connection when the caller may use it; ``everything`` is the role that needs no authorisation.
@@ -50,13 +43,13 @@ def create_connection(graph: GraphSimulator, call: Call) -> Reply:
     """
     body = call.json_object()
     _check_id(body.get("id"))
-    for name in ("name", "description"):
+    for name in graph.rules.connection_required:
         if not isinstance(body.get(name), str) or not body[name]:
             raise malformed(f"{name} is required")
-    _check_members(body, allowed=_PATCHABLE | {"id", "contentCategory", "connectorId", "@odata.type"})
-    category = body.get("contentCategory", "uncategorized")
-    if category not in _CATEGORIES:
-        raise malformed(f"contentCategory {category!r} is not in the enumeration")
+    _check_members(body, allowed={"id"} | graph.rules.connection_changeable | graph.rules.connection_fixed)
+    category = graph.rules.category(body)
+    if category is not None and graph.ignores_content_category:
+        category = "uncategorized"
     if body["id"] in graph.connections:
         text = "A connection with this id already exists."
         raise Refusal(409, "Conflict", text)
@@ -65,15 +58,15 @@ def create_connection(graph: GraphSimulator, call: Call) -> Reply:
     connection = Connection(
         id=body["id"],
         name=body["name"],
-        description=body["description"],
-        category="uncategorized" if graph.ignores_content_category else category,
+        description=body.get("description"),
+        category=category,
         owner=call.client_id,
         authorized=[call.client_id],
     )
     if not graph.ignores_authorized_app_ids:
         connection.authorized = _app_ids(body, connection.owner)
     graph.connections[connection.id] = connection
-    return json_reply(201, _connection_json(connection))
+    return json_reply(201, _connection_json(graph, connection))
 
 
 def list_connections(graph: GraphSimulator, call: Call) -> Reply:
@@ -83,7 +76,7 @@ def list_connections(graph: GraphSimulator, call: Call) -> Reply:
     """
     everything = call.roles & {"ExternalConnection.ReadWrite.All", "ExternalConnection.Read.All"}
     found = [c for c in graph.connections.values() if everything or call.client_id in c.authorized]
-    return json_reply(200, {"value": [_connection_json(_settled(graph, connection)) for connection in found]})
+    return json_reply(200, {"value": [_connection_json(graph, connection) for connection in found]})
 
 
 def get_connection(graph: GraphSimulator, call: Call, connection_id: str) -> Reply:
@@ -92,7 +85,7 @@ def get_connection(graph: GraphSimulator, call: Call, connection_id: str) -> Rep
     https://learn.microsoft.com/graph/api/externalconnectors-externalconnection-get [certain]
     """
     everything = "ExternalConnection.Read.All" if "ExternalConnection.Read.All" in call.roles else _ALL
-    return json_reply(200, _connection_json(authorized(graph, call, connection_id, everything=everything)))
+    return json_reply(200, _connection_json(graph, authorized(graph, call, connection_id, everything=everything)))
 
 
 _ALL = "ExternalConnection.ReadWrite.All"
@@ -106,7 +99,7 @@ def update_connection(graph: GraphSimulator, call: Call, connection_id: str) -> 
     """
     connection = authorized(graph, call, connection_id, everything=_ALL)
     body = call.json_object()
-    _check_members(body, allowed=_PATCHABLE | {"@odata.type"})
+    _check_members(body, allowed=graph.rules.connection_changeable)
     connection.name = body.get("name", connection.name)
     connection.description = body.get("description", connection.description)
     if "configuration" in body and not graph.ignores_authorized_app_ids:
@@ -137,16 +130,18 @@ def register_schema(graph: GraphSimulator, call: Call, connection_id: str) -> Re
     now = graph.clock.monotonic()
     if connection.registering(now) and not graph.takes_second_registration:
         raise Refusal(409, "Conflict", "Another schema operation is in progress.")
-    wanted = check_schema(call.json_object())
+    graph.rules.check_registration(call.request.headers)
+    wanted = check_schema(call.json_object(), graph.rules)
     if connection.schema is None:
         properties = wanted
     elif graph.merges_schemas:
-        properties = together(connection.schema, wanted)
+        properties = together(connection.schema, wanted, graph.rules)
     else:
         properties = merged_schema(connection.schema, wanted)
     operation = Operation(graph.new_id(), now + graph.schema_seconds, properties, graph.take_schema_failure())
     connection.operations[operation.id] = operation
-    location = f"{call.request.base}/v1.0/external/connections/{connection_id}/operations/{operation.id}"
+    base = f"{call.request.base}/{graph.rules.version}"
+    location = f"{base}/external/connections/{connection_id}/operations/{operation.id}"
     return Reply(202, headers={"location": location})
 
 
@@ -183,19 +178,15 @@ def get_operation(graph: GraphSimulator, call: Call, connection_id: str, operati
     return json_reply(200, body)
 
 
-def _settled(graph: GraphSimulator, connection: Connection) -> Connection:
+def _connection_json(graph: GraphSimulator, connection: Connection) -> Json:
     connection.settle(graph.clock.monotonic())
-    return connection
-
-
-def _connection_json(connection: Connection) -> Json:
     return {
         "id": connection.id,
         "name": connection.name,
         "description": connection.description,
         "state": connection.state,
-        "contentCategory": connection.category,
         "configuration": {"authorizedAppIds": connection.authorized},
+        **graph.rules.connection_shown(connection),
     }
 
 
@@ -211,8 +202,8 @@ def _check_id(connection_id: object) -> None:
         raise malformed(f"the connection id {connection_id!r} is reserved")
 
 
-def _check_members(body: Json, *, allowed: set[str]) -> None:
-    if unknown := set(body) - allowed:
+def _check_members(body: Json, *, allowed: frozenset[str] | set[str]) -> None:
+    if unknown := set(body) - allowed - {"@odata.type"}:
         raise malformed(f"members that cannot be set: {sorted(unknown)}")
     for name, longest in (("name", 128), ("description", None)):
         text = body.get(name, "")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -13,9 +12,9 @@ from tests.tenant.wire import Reply, json_reply
 
 if TYPE_CHECKING:
     from tests.tenant.graph.call import Call
+    from tests.tenant.graph.contracts import Contract
     from tests.tenant.graph.simulator import GraphSimulator
 
-_ITEM_ID = re.compile(r"[A-Za-z0-9]{1,128}")
 _MEMBERS = {"id", "acl", "properties", "content", "@odata.type"}
 _MAX_BODY = 30 * 1024 * 1024
 _NOBODY = "no role opens a connection that did not authorise the app"
@@ -36,11 +35,11 @@ def put_item(graph: GraphSimulator, call: Call, connection_id: str, item_id: str
     """
     connection = authorized(graph, call, connection_id, everything=_NOBODY)
     _check_ready(connection)
-    _check_id(item_id)
+    _check_id(item_id, graph.rules)
     if len(call.request.body) > _MAX_BODY:
         raise Refusal(413, "RequestEntityTooLarge", "The request body is larger than 30 MB.")
     body = call.json_object()
-    _check_body(connection, item_id, body)
+    _check_body(connection, item_id, body, graph.rules)
     replaced = item_id in connection.items
     stored = {"id": item_id, "acl": body["acl"], "properties": body["properties"]}
     connection.items[item_id] = Item(item_id, stored, graph.clock.monotonic())
@@ -89,21 +88,21 @@ def _check_ready(connection: Connection) -> None:
         raise bad_request(text)
 
 
-def _check_id(item_id: str) -> None:
+def _check_id(item_id: str, rules: Contract) -> None:
     """Hold to the rules for item ids.
 
     https://learn.microsoft.com/graph/api/resources/externalconnectors-externalitem [certain: alphanumeric, at most 128]
     """
-    if not _ITEM_ID.fullmatch(item_id):
-        raise malformed("an item id is 1 to 128 letters and digits")
+    if not rules.item_id.fullmatch(item_id):
+        raise malformed(f"an item id must match {rules.item_id.pattern}")
 
 
-def _check_body(connection: Connection, item_id: str, body: Json) -> None:
+def _check_body(connection: Connection, item_id: str, body: Json, rules: Contract) -> None:
     if not body.keys() <= _MEMBERS:
         raise malformed(f"unknown members: {sorted(body.keys() - _MEMBERS)}")
     if body.get("id", item_id) != item_id:
         raise malformed("the body's id is not the id in the address")
-    _check_acl(body.get("acl"))
+    rules.check_acl(body.get("acl"))
     properties = body.get("properties")
     if not isinstance(properties, dict) or not properties:
         raise malformed("properties are required, at least one")
@@ -117,21 +116,7 @@ def _check_body(connection: Connection, item_id: str, body: Json) -> None:
         if kind is None:
             raise _mismatch(name, "the schema has no such property")
         _check_value(name, kind, value, properties.get(f"{name}@odata.type"))
-
-
-def _check_acl(acl: Any) -> None:
-    """Hold to the one access list that people data may have: everyone.
-
-    https://learn.microsoft.com/microsoft-365-copilot/extensibility/build-connectors-with-people-data [certain: must be
-    everyone; likely: that another list is refused rather than ignored; the value's text is free]
-    """
-    if not isinstance(acl, list) or not acl:
-        raise malformed("acl is required")
-    one = acl[0]
-    if len(acl) != 1 or not isinstance(one, dict) or one.get("type") != "everyone" or one.get("accessType") != "grant":
-        raise malformed("acl must be one grant to everyone")
-    if not isinstance(one.get("value"), str) or not one["value"]:
-        raise malformed("acl has no value")
+    rules.check_content(connection, properties)
 
 
 def _check_value(name: str, kind: str, value: Any, specifier: Any) -> None:

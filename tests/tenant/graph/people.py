@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 _SOURCE_MEMBERS = {"displayName", "kind", "webUrl", "localizations", "@odata.type"}
 _SETTING_MEMBERS = {"name", "displayName", "prioritizedSourceUrls", "@odata.type"}
-_SOURCE_URL = re.compile(r"https://[^/]+/(?:v1\.0|beta)/admin/people/profileSources\(sourceId='([^']+)'\)")
+_SOURCE_URL = re.compile(r"https://[^/]+/(v1\.0|beta)/admin/people/profileSources\(sourceId='([^']+)'\)")
 
 
 def source_ids(setting: PropertySetting) -> list[str]:
@@ -23,7 +23,7 @@ def source_ids(setting: PropertySetting) -> list[str]:
 
     https://learn.microsoft.com/graph/profilepriority-configure-profilepropertysetting [certain: bases are equivalent]
     """
-    return [match[1] for url in setting.urls if (match := _SOURCE_URL.fullmatch(url))]
+    return [match[2] for url in setting.urls if (match := _SOURCE_URL.fullmatch(url))]
 
 
 def list_sources(graph: GraphSimulator, call: Call) -> Reply:
@@ -177,7 +177,7 @@ def _check_setting(graph: GraphSimulator, body: Json) -> None:
         raise bad_request("prioritizedSourceUrls is required.")
     for url in urls:
         match = _SOURCE_URL.fullmatch(url) if isinstance(url, str) else None
-        if match is None or match[1] not in graph.sources:
+        if match is None or match[1] not in graph.rules.versions or match[2] not in graph.sources:
             raise bad_request("prioritizedSourceUrls names an unknown profile source.", reason=f"{url!r}")
 
 

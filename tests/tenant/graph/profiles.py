@@ -2,27 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import orjson
-
-from tests.tenant.graph.entities import AT_MOST, ENTITIES, ONE_OF_EACH_TYPE, read_entity
 from tests.tenant.graph.people import source_ids
+from tests.tenant.graph.reading import Ignored, Reading
 from tests.tenant.graph.state import ENTRA_SOURCE, User
 
 if TYPE_CHECKING:
     from tests.tenant.graph.simulator import GraphSimulator
     from tests.tenant.graph.state import Connection, Item, Json
-
-
-@dataclass(frozen=True, slots=True)
-class Ignored:
-    """Something Graph drops without a word: a whole item (``property`` is None), or one property's value."""
-
-    item_id: str
-    property: str | None
-    reason: str
 
 
 def priorities(graph: GraphSimulator) -> list[str]:
@@ -60,7 +48,7 @@ def _from_connection(graph: GraphSimulator, source: str, ignored: list[Ignored])
     contributions: dict[str, tuple[Item, Json]] = {}
     for item in connection.items.values():
         problem = _source_problem(graph, connection, item)
-        entities = _entities(connection, item, ignored)
+        entities = graph.rules.read(connection, item, Reading(item.id, ignored))
         user = None if problem else _account(graph, entities.pop("personAccount", {}))
         if isinstance(user, User):
             former = contributions.get(user.id)
@@ -77,12 +65,12 @@ def _from_connection(graph: GraphSimulator, source: str, ignored: list[Ignored])
 def _source_problem(graph: GraphSimulator, connection: Connection, item: Item) -> str | None:
     """Say why nothing of this item can reach a profile.
 
-    https://learn.microsoft.com/microsoft-365-copilot/extensibility/build-connectors-with-people-data [certain: people
-    category, registered and prioritised source; likely: the wait after registration, from field reports; unknown:
+    https://learn.microsoft.com/microsoft-365-copilot/extensibility/build-connectors-with-people-data [certain: one of
+    people, registered and prioritised source; likely: the wait after registration, from field reports; unknown:
     whether a custom stringCollection still breaks the export]
     """
-    if connection.category != "people":
-        return "the connection's content category is not people"
+    if problem := graph.rules.not_of_people(connection):
+        return problem
     source = graph.sources.get(connection.id)
     if source is None:
         return "the connection is not registered as a profile source"
@@ -115,50 +103,6 @@ def _account(graph: GraphSimulator, account: Json) -> User | str:
     if not user.mailbox:
         return "the user has no mailbox"
     return user
-
-
-def _entities(connection: Connection, item: Item, ignored: list[Ignored]) -> Json:
-    """Return an item's properties by label, as far as they can be read."""
-    entities: Json = {}
-    labels = {prop["name"]: (prop.get("labels") or [None])[0] for prop in connection.schema or []}
-    for name, value in item.body["properties"].items():
-        if name.endswith("@odata.type"):
-            continue
-        label = labels[name]
-        if label is None:
-            entities.setdefault("custom", {})[name] = value
-            continue
-        several = [_entity(label, text, item, name, ignored) for text in ([value] if isinstance(value, str) else value)]
-        read = [entity for entity in several if entity]
-        taken = _taken(label, read)
-        if len(taken) < len(read):
-            ignored.append(Ignored(item.id, name, f"only {len(taken)} of {len(read)} are taken"))
-        if taken:
-            entities[label] = taken[0] if isinstance(value, str) else taken
-    return entities
-
-
-def _taken(label: str, entities: list[Json]) -> list[Json]:
-    if label in ONE_OF_EACH_TYPE:
-        by_type: dict[str, Json] = {}
-        for entity in entities:
-            by_type.setdefault(entity.get("type") or entity.get("detail", {}).get("type", ""), entity)
-        entities = list(by_type.values())
-    return entities[: AT_MOST.get(label)]
-
-
-def _entity(label: str, text: str, item: Item, name: str, ignored: list[Ignored]) -> Json:
-    try:
-        value = orjson.loads(text)
-    except orjson.JSONDecodeError:
-        ignored.append(Ignored(item.id, name, "is not JSON"))
-        return {}
-    if not isinstance(value, dict):
-        ignored.append(Ignored(item.id, name, "is not a JSON object"))
-        return {}
-    entity, reasons = read_entity(ENTITIES[label], value)
-    ignored.extend(Ignored(item.id, name, reason) for reason in reasons)
-    return entity
 
 
 def _merged(higher: Any, lower: Any) -> Any:

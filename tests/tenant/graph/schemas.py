@@ -8,29 +8,16 @@ from typing import TYPE_CHECKING, Any
 from tests.tenant.graph.replies import Refusal, malformed
 
 if TYPE_CHECKING:
+    from tests.tenant.graph.contracts import Contract
     from tests.tenant.graph.state import Json
-
-LABELS = {
-    "personAccount": "string", "personCurrentPosition": "string", "personAddresses": "stringCollection",
-    "personAnniversaries": "stringCollection", "personAwards": "stringCollection",
-    "personCertifications": "stringCollection", "personEducationalActivities": "stringCollection",
-    "personEmails": "stringCollection", "personInterests": "stringCollection", "personLanguages": "stringCollection",
-    "personName": "string", "personNote": "string", "personPatents": "stringCollection",
-    "personPhones": "stringCollection", "personPublications": "stringCollection", "personProjects": "stringCollection",
-    "personSkills": "stringCollection", "personWebAccounts": "stringCollection", "personWebSite": "string",
-    "personWorkPositions": "stringCollection",
-}  # fmt: skip
-"""Every supported label and the only type it goes on.
-https://learn.microsoft.com/microsoft-365-copilot/extensibility/build-connectors-with-people-data [certain]"""
 
 _SCALARS = ("string", "int64", "double", "dateTime")
 _TYPES = frozenset({*_SCALARS, "boolean", *(f"{scalar}Collection" for scalar in _SCALARS)})
 _FLAGS = ("isSearchable", "isQueryable", "isRetrievable", "isRefinable")
-_MEMBERS = {"name", "type", "labels", "aliases", "description", "rankingHint", "@odata.type", *_FLAGS}
 
 
-def check_schema(body: Json) -> list[Json]:
-    """Return the properties of a schema that Graph would accept.
+def check_schema(body: Json, rules: Contract) -> list[Json]:
+    """Return the properties of a schema that Graph would accept under a contract.
 
     https://learn.microsoft.com/graph/api/resources/externalconnectors-property [certain: names, lengths, types]
     https://learn.microsoft.com/graph/connecting-external-content-api-limits [certain: 128 properties]
@@ -41,15 +28,11 @@ def check_schema(body: Json) -> list[Json]:
     if not isinstance(properties, list) or not 1 <= len(properties) <= 128:
         raise malformed("a schema has 1 to 128 properties")
     for prop in properties:
-        _check_property(prop)
+        _check_property(prop, rules.property_members)
     names = [prop["name"].casefold() for prop in properties]
     if len(set(names)) != len(names):
         raise malformed("two properties have the same name")
-    labels = [label for prop in properties for label in prop.get("labels") or []]
-    if len(set(labels)) != len(labels):
-        raise malformed("a label is on two properties")
-    if labels.count("personAccount") != 1:
-        raise malformed("exactly one property must have the label personAccount")
+    rules.check_properties(properties)
     return properties
 
 
@@ -69,7 +52,7 @@ def merged_schema(registered: list[Json], wanted: list[Json]) -> list[Json]:
     return wanted
 
 
-def together(registered: list[Json], wanted: list[Json]) -> list[Json]:
+def together(registered: list[Json], wanted: list[Json], rules: Contract) -> list[Json]:
     """Return the schema after an update by a service that merges: what is sent wins, what is not sent stays.
 
     https://learn.microsoft.com/graph/connecting-external-content-manage-schema [unknown: labels may change there]
@@ -78,7 +61,7 @@ def together(registered: list[Json], wanted: list[Json]) -> list[Json]:
     for prop in registered:
         if by_name[prop["name"]]["type"] != prop["type"]:
             raise _not_allowed(f"property {prop['name']} has another type")
-    return check_schema({"baseType": "microsoft.graph.externalItem", "properties": list(by_name.values())})
+    return check_schema({"baseType": "microsoft.graph.externalItem", "properties": list(by_name.values())}, rules)
 
 
 def schema_json(properties: list[Json], *, masked: bool) -> Json:
@@ -103,10 +86,10 @@ def _not_allowed(reason: str) -> Refusal:
     return Refusal(400, "UpdateNotAllowed", "Updates to the schema are not allowed.", reason=reason)
 
 
-def _check_property(prop: Any) -> None:
+def _check_property(prop: Any, members: frozenset[str]) -> None:
     if not isinstance(prop, dict):
         raise malformed("a property must be an object")
-    if unknown := set(prop) - _MEMBERS:
+    if unknown := set(prop) - members - {"@odata.type"}:
         raise malformed(f"a property has unknown members: {sorted(unknown)}")
     name, kind, description = prop.get("name"), prop.get("type"), prop.get("description")
     for one in (name, *(prop.get("aliases") or [])):
@@ -118,15 +101,3 @@ def _check_property(prop: Any) -> None:
         raise malformed(f"property {name}: a description has at most 200 characters")
     if prop.get("isRefinable") and prop.get("isSearchable"):
         raise malformed(f"property {name} cannot be both refinable and searchable")
-    _check_labels(prop)
-
-
-def _check_labels(prop: Json) -> None:
-    name, kind, labels = prop["name"], prop["type"], prop.get("labels") or []
-    if len(labels) > 1:
-        raise malformed(f"property {name} has more than one label")
-    for label in labels:
-        if label not in LABELS:
-            raise malformed(f"label {label!r} is not supported for people")
-        if LABELS[label] != kind:
-            raise malformed(f"label {label} goes on {LABELS[label]}, not on {kind}")

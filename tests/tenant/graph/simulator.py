@@ -17,6 +17,7 @@ from tests.tenant.entra import GRAPH
 from tests.tenant.graph import batch, routes
 from tests.tenant.graph import profiles as composition
 from tests.tenant.graph.call import Call
+from tests.tenant.graph.contracts import CONTRACTS, Contract, ContractName
 from tests.tenant.graph.faults import Fault, FaultScript, Kill, Throttled
 from tests.tenant.graph.limits import Limits
 from tests.tenant.graph.people import source_url
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
 
     from connector.clock import Clock
     from tests.tenant.entra import Entra, Token
+    from tests.tenant.graph.reading import Ignored
     from tests.tenant.wire import Receive, Scope, Send
 
 _ITEM_PATH = re.compile(r"/external/connections/[^/]+/items/")
@@ -57,6 +59,8 @@ class GraphSimulator:
 
     clock: Clock
     entra: Entra
+    contract: ContractName = "labels"
+    """What people data is like in this tenant: today's contract, or the one of Microsoft's first walkthrough."""
     schema_seconds: float = 0
     """How long registering a schema takes; 5 to 15 minutes in a tenant."""
     settle_seconds: float = 60
@@ -116,7 +120,13 @@ class GraphSimulator:
         """Give the tenant what every tenant has: Entra as a profile source, and it alone in the priority list."""
         content = {"displayName": "Microsoft Entra", "kind": "MSEntra", "webUrl": "https://entra.microsoft.com"}
         self.sources[ENTRA_SOURCE] = ProfileSource(self.new_id(), ENTRA_SOURCE, content)
-        self.settings[GLOBAL_SETTING] = PropertySetting(GLOBAL_SETTING, None, None, [source_url(ENTRA_SOURCE)])
+        entra = source_url(ENTRA_SOURCE, version=self.rules.version)
+        self.settings[GLOBAL_SETTING] = PropertySetting(GLOBAL_SETTING, None, None, [entra])
+
+    @property
+    def rules(self) -> Contract:
+        """Return the rules of this tenant's contract."""
+        return CONTRACTS[self.contract]
 
     # The tenant's administrator: users, and a history before the connector came.
 
@@ -157,19 +167,20 @@ class GraphSimulator:
         object_id = self._by_upn.get(upn.casefold())
         return None if object_id is None else self.users[object_id]
 
-    def add_source(self, source_id: str, *, prioritized: bool = True, version: str = "v1.0") -> None:
-        """Add somebody else's profile source, in front of the priority list."""
+    def add_source(self, source_id: str, *, prioritized: bool = True, version: str | None = None) -> None:
+        """Add somebody else's profile source, in front of the priority list: ``version`` is its address's there."""
         content = {"displayName": source_id, "kind": "Other", "webUrl": "https://other.example.com"}
         self.sources[source_id] = ProfileSource(self.new_id(), source_id, content)
         if prioritized:
-            self.settings[GLOBAL_SETTING].urls.insert(0, source_url(source_id, version=version))
+            self.settings[GLOBAL_SETTING].urls.insert(0, source_url(source_id, version=version or self.rules.version))
 
     def add_connection(
         self, connection_id: str, properties: list[Json], *, owner: str, authorized: Sequence[str] = ()
     ) -> None:
         """Add a ready people connection, registered and prioritised long ago, with this schema."""
         app_ids = list(dict.fromkeys([*authorized, owner]))
-        connection = Connection(connection_id, connection_id, connection_id, "people", owner, app_ids)
+        category = self.rules.category({"contentCategory": "people"})
+        connection = Connection(connection_id, connection_id, connection_id, category, owner, app_ids)
         connection.operations["past"] = Operation("past", -math.inf, properties)
         connection.settle(self.clock.monotonic())
         self.connections[connection_id] = connection
@@ -194,7 +205,7 @@ class GraphSimulator:
         """Return, per UPN, what people would see once Graph has caught up."""
         return composition.compose(self)[0]
 
-    def ignored(self) -> list[composition.Ignored]:
+    def ignored(self) -> list[Ignored]:
         """Return what Graph would ignore in silence, and why."""
         return composition.compose(self)[1]
 
@@ -326,10 +337,11 @@ class GraphSimulator:
 
     def _route(self, call: Call, path: str) -> Reply:
         method = call.request.method
+        self._check_version(call, path)
         if path == "/$batch" and method == "POST":
             return batch.run_batch(self, call)
         found = routes.find(method, path)
-        if found is None or not call.version:
+        if found is None:
             raise Refusal(400, "BadRequest", f"the simulator does not know {method} {path}")
         route, named = found
         if not call.roles & route.roles:
@@ -340,6 +352,17 @@ class GraphSimulator:
                 return Throttled(self._limits.retry_after).reply(None)
             call.opened.append(connection_id)
         return route.handler(self, call, *named)
+
+    def _check_version(self, call: Call, path: str) -> None:
+        """Refuse a version under which this tenant's contract has nothing.
+
+        https://learn.microsoft.com/graph/versioning-and-support [likely: Graph's answer to a segment it does not know]
+        """
+        if not call.version:
+            raise Refusal(400, "BadRequest", f"the simulator does not know {call.request.method} {path}")
+        if call.version not in self.rules.versions:
+            text = f"Resource not found for the segment '{path.split('/')[1]}'."
+            raise Refusal(400, "BadRequest", text, reason=f"/{call.version} has nothing of {self.contract!r}")
 
     def _finish(self, request: Request, reply: Reply) -> Reply:
         """Add the ids and the date that every answer of Graph carries.

@@ -55,8 +55,8 @@ class Connection:
 
     id: str
     name: str
-    description: str
-    category: str
+    description: str | None
+    category: str | None
     owner: str
     authorized: list[str]
     schema: list[Json] | None = None

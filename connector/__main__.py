@@ -428,15 +428,28 @@ def _checks(body: Mapping[str, Any]) -> Group:
     _, style = _MARKS[body["status"]]
     title = Text("Health: ", style="bold").append(body["status"], style=style)
     table = _table()
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")
     for check in body["checks"]:
         mark, style = _MARKS[check["status"]]
-        told = Text(check["detail"])
-        if check["why"]:
-            told.append(f"\n{check['why']}", style="dim")
-        if check["advice"]:
-            told.append(f"\n→ {check['advice']}")
-        table.add_row(Text(f"{mark} {check['name']}", style=style), told)
+        told = [part for finding in check["findings"] for part in _finding(finding)]
+        table.add_row(Text(f"{mark} {check['name']}", style=style), Group(*told) if told else check["detail"])
     return Group(title, table)
+
+
+def _finding(finding: Mapping[str, str]) -> Iterator[RenderableType]:
+    """Yield what was found, why it matters and what to do; of a pointer to another check, that alone."""
+    advice = finding["advice"]
+    if advice.startswith("see "):
+        yield Text(f"{finding['detail']} → {advice}", overflow="fold")
+        return
+    yield Text(finding["detail"], overflow="fold")
+    rows = Table.grid(padding=(0, 1, 0, 0))
+    rows.add_column()
+    rows.add_column(overflow="fold")
+    rows.add_row(Text("·", style="dim"), Text(finding["why"], style="dim"))
+    rows.add_row("→", advice)
+    yield rows
 
 
 if __name__ == "__main__":

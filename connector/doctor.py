@@ -176,8 +176,9 @@ async def _identities(around: Surroundings) -> Sequence[Check]:
             checks.append(Check(f"{identity}-roles", "ok", "not looked at: ADMIN_ENABLED is false"))
             continue
         found = judge.roles(identity, held[identity], needed=_NEEDED[identity], welcome=_WELCOME[identity])
-        same = bool(found.advice) and found.advice in vault.advice
-        checks.append(replace(found, advice="see vault") if same else found)
+        if any(finding.advice in vault.advice for finding in found.findings):
+            found = judge.check(found.name, findings=[replace(each, advice="see vault") for each in found.findings])
+        checks.append(found)
     return checks
 
 

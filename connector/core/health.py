@@ -46,10 +46,21 @@ _SOURCES: Final[Mapping[str, str]] = {
 
 
 @dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that is not as it should be: what was found, why it matters, what to do and who can."""
+
+    status: Status
+    detail: str
+    why: str
+    advice: str
+
+
+@dataclass(frozen=True, slots=True)
 class Check:
     """One line of the answer.
 
-    ``detail``: what was found. ``why`` it matters and ``advice``, what to do and who, are empty when all is well.
+    ``detail`` says what was found, also when all is well; ``why`` and ``advice`` are empty then. They are made of
+    ``findings``, the worst of which is the ``status``.
     """
 
     name: str
@@ -57,16 +68,7 @@ class Check:
     detail: str
     why: str = ""
     advice: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One thing that is not as it should be."""
-
-    status: Status
-    what: str
-    why: str
-    advice: str
+    findings: tuple[Finding, ...] = ()
 
 
 class SecretState(Protocol):
@@ -106,9 +108,10 @@ def check(name: str, told: Iterable[str] = (), findings: Sequence[Finding] = ())
     return Check(
         name,
         worst,
-        _sentences([*(finding.what for finding in findings), *told]),
+        _sentences([*(finding.detail for finding in findings), *told]),
         _sentences(finding.why for finding in findings),
         _sentences(finding.advice for finding in findings),
+        tuple(findings),
     )
 
 
@@ -273,11 +276,10 @@ def _least(wide: Sequence[str], needed: Sequence[tuple[Sequence[str], str]]) -> 
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """What is known of the tenant, and how.
+    """What is known of the tenant: as the admin identity sees it now, or as ``connection.json`` remembers it.
 
-    ``now``: as the admin identity sees it at this moment, with the registered schema's properties. Otherwise as
-    ``connection.json`` remembers it. ``gone``: Graph says that there is no such connection. ``why_not``: why there is
-    no sighting, or why only an old one.
+    ``schema``: the registered properties. ``gone``: Graph says that there is no such connection. ``why_not``: why there
+    is no sighting; None with no sighting: nothing is remembered.
     """
 
     sighting: Sighting | None = None
@@ -286,12 +288,24 @@ class Seen:
     is_memory: bool = False
     why_not: ConnectorError | None = None
 
-    def told(self, now: datetime) -> list[str]:
-        """Return the age of what is remembered; nothing when it is of now."""
+    def age(self, now: datetime) -> str:
+        """Return how old what is remembered is; nothing when it is of now."""
         if self.sighting is None or not self.is_memory:
-            return []
-        age = (now - datetime.fromisoformat(self.sighting.at)).total_seconds()
-        return [f"as setup or health saw it {span(age)} ago; ADMIN_ENABLED is false"]
+            return ""
+        seconds = (now - datetime.fromisoformat(self.sighting.at)).total_seconds()
+        return f"as it was seen {span(seconds)} ago, since ADMIN_ENABLED is false"
+
+    def check(self, name: str, told: str, findings: Sequence[Finding] = (), *, now: datetime) -> Check:
+        """Return one line about what was seen: ``told`` when nothing is wrong with it, and how old that is."""
+        age = self.age(now)
+        if not findings:
+            return check(name, [told, age])
+        if age:
+            how = "ADMIN_ENABLED must be true for that, and to see how it stands now"
+            findings = [
+                replace(each, detail=f"{each.detail}; {age}", advice=f"{each.advice}; {how}") for each in findings
+            ]
+        return check(name, findings=findings)
 
 
 def setup_state(known: Registration | StoreError | None, wanted: Wanted, *, now: datetime) -> Finding | None:
@@ -341,8 +355,8 @@ def connection(known: Registration, wanted: Wanted, seen: Seen, *, now: datetime
         *_apps(seen.sighting, wanted),
         *_schema(registered, wanted),
     ]
-    told = [] if findings else [f"'{wanted.connection_id}' takes items of both apps; {len(registered)} properties"]
-    return check(name, [*told, *seen.told(now)], findings)
+    told = f"'{wanted.connection_id}' takes items of both apps; {len(registered)} properties"
+    return seen.check(name, told, findings, now=now)
 
 
 def _gone(wanted: Wanted) -> Finding:
@@ -454,8 +468,6 @@ def profile_source(wanted: Wanted, seen: Seen, *, now: datetime) -> Check:
     name = "profile-source"
     if seen.sighting is None:
         return check(name, findings=[_unseen(seen, "whether our profile source is registered")])
-    if seen.sighting.registered:
-        return check(name, [f"'{wanted.connection_id}' is registered", *seen.told(now)])
     finding = Finding(
         "failed",
         f"'{wanted.connection_id}' is not registered as a profile source",
@@ -463,7 +475,8 @@ def profile_source(wanted: Wanted, seen: Seen, *, now: datetime) -> Check:
         "POST /register (or python -m connector register), then force a full run: what was sent meanwhile may never"
         " be exported",
     )
-    return check(name, seen.told(now), [finding])
+    told = f"'{wanted.connection_id}' is registered"
+    return seen.check(name, told, [] if seen.sighting.registered else [finding], now=now)
 
 
 def priority(wanted: Wanted, seen: Seen, *, now: datetime) -> Check:
@@ -475,13 +488,13 @@ def priority(wanted: Wanted, seen: Seen, *, now: datetime) -> Check:
     if above is None:
         finding = Finding(
             "failed",
-            f"the tenant's priority list names {sources} sources, and '{wanted.connection_id}' is not one of them"
+            f"'{wanted.connection_id}' is not in the tenant's priority list of {sources}"
             if sources
             else "the tenant has no priority list",
-            "nothing of HR's reaches a profile for certain",
+            "HR's values may not reach profiles at all",
             "POST /register (or python -m connector register); find out who changed the list: it is the whole tenant's",
         )
-        return check(name, seen.told(now), [finding])
+        return seen.check(name, "", [finding], now=now)
     told = f"'{wanted.connection_id}' is the first of {sources}"
     if above:
         others = ", ".join(_SOURCES.get(source, f"'{source}'") for source in above)
@@ -489,7 +502,7 @@ def priority(wanted: Wanted, seen: Seen, *, now: datetime) -> Check:
             f"'{wanted.connection_id}' has place {len(above) + 1} of {sources}, after {others}: where one of those has"
             " a value, that one wins; POST /register?priority=first moves ours to the top"
         )
-    return check(name, [told, *seen.told(now)])
+    return seen.check(name, told, now=now)
 
 
 def entra_source(seen: Seen, *, now: datetime) -> Check:
@@ -497,8 +510,6 @@ def entra_source(seen: Seen, *, now: datetime) -> Check:
     name = "entra-source"
     if seen.sighting is None:
         return check(name, findings=[_unseen(seen, "whether profiles fall back on Entra")])
-    if seen.sighting.entra:
-        return check(name, ["Entra's source is in the priority list", *seen.told(now)])
     finding = Finding(
         "warning",
         "Entra's source is not in the tenant's priority list",
@@ -506,7 +517,8 @@ def entra_source(seen: Seen, *, now: datetime) -> Check:
         f"a People Administrator adds profileSources(sourceId='{ENTRA_SOURCE_ID}') to the end of the list; it is the"
         " whole tenant's, so we do not",
     )
-    return check(name, seen.told(now), [finding])
+    told = "Entra's source is in the priority list"
+    return seen.check(name, told, [] if seen.sighting.entra else [finding], now=now)
 
 
 @dataclass(frozen=True, slots=True)

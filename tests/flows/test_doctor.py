@@ -44,6 +44,11 @@ async def look(world: World) -> Answer:
         assert check["detail"]
         told = bool(check["why"]), bool(check["advice"])
         assert told == ((False, False) if check["status"] == "ok" else (True, True)), check
+        for finding in check["findings"]:
+            assert finding["status"] != "ok", check
+            assert finding["detail"], check
+            assert finding["why"], check
+            assert finding["advice"], check
     statuses = {check["status"] for check in answer["checks"]}
     expected = "failed" if "failed" in statuses else "degraded" if statuses - {"ok"} else "ok"
     assert answer["status"] == expected
@@ -523,7 +528,7 @@ async def test_a_source_that_is_not_listed_fails():
     answer = await look(world)
 
     assert statuses(answer) == {"priority": "failed"}
-    assert "names 2 sources" in check(answer, "priority")["detail"]
+    assert "is not in the tenant's priority list of 2" in check(answer, "priority")["detail"]
 
 
 async def test_no_priority_list_at_all_fails():
@@ -575,7 +580,7 @@ async def test_a_disabled_admin_identity_is_left_alone():
     assert {seen.identity for seen in world.requests} == {"ingest"}
     assert "ADMIN_ENABLED" in check(answer, "admin-roles")["detail"]
     for name in ("connection", "profile-source", "priority", "entra-source"):
-        assert "ago; ADMIN_ENABLED is false" in check(answer, name)["detail"]
+        assert "ago, since ADMIN_ENABLED is false" in check(answer, name)["detail"]
 
 
 @pytest.mark.parametrize("by", ["health", "setup", "register"])
@@ -592,6 +597,8 @@ async def test_what_the_admin_identity_saw_is_remembered(by: str):
     assert statuses(answer) == {"entra-source": "warning"}
     assert "has place 2 of 2, after 'otherhr'" in check(answer, "priority")["detail"]
     assert "3 hours ago" in check(answer, "priority")["detail"]
+    assert "3 hours ago" in check(answer, "entra-source")["detail"]
+    assert "ADMIN_ENABLED must be true for that" in check(answer, "entra-source")["advice"]
 
 
 async def test_memory_from_before_is_read():

@@ -519,7 +519,9 @@ def test_before_setup_health_does_not_know_the_connection(app: FunctionApp, unse
         "ledger": "ok",
         "sync": "ok",
     }
-    assert all(set(check) == {"name", "status", "detail", "why", "advice"} for check in answer.json()["checks"])
+    assert all(
+        set(check) == {"name", "status", "detail", "why", "advice", "findings"} for check in answer.json()["checks"]
+    )
 
 
 def test_after_setup_health_waits_for_the_first_export(app: FunctionApp, ready: dict[str, str]) -> None:
@@ -553,7 +555,7 @@ def test_health_without_the_admin_identity_tells_what_it_saw(app: FunctionApp, r
     (priority,) = (check for check in answer.json()["checks"] if check["name"] == "priority")
     assert answer.status_code == 200
     assert priority["status"] == "ok"
-    assert priority["detail"].endswith("ago; ADMIN_ENABLED is false")
+    assert priority["detail"].endswith("ago, since ADMIN_ENABLED is false")
 
 
 def test_a_missing_role_makes_health_fail(app: FunctionApp, world: Contoso, ready: dict[str, str]) -> None:

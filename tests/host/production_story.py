@@ -20,14 +20,15 @@ from tests.tenant.production import FOREIGN_VAULT, production
 if TYPE_CHECKING:
     import httpx
 
+    from tests.tenant.graph.contracts import ContractName
     from tests.tenant.production import Production
 
 
-def main() -> None:
-    """Live through it."""
+def main(contract: ContractName) -> None:
+    """Live through it under a contract."""
     with tempfile.TemporaryDirectory(prefix="production-") as name:
         folder = Path(name)
-        with production(folder) as there, FunctionApp(there.settings, folder / "app.log") as app:
+        with production(folder, contract=contract) as there, FunctionApp(there.settings, folder / "app.log") as app:
             seen = {"settings": there.settings, "engine": app.engine, **_story(there, app)}
             entra = there.world.tenant.entra
             seen["tokens asked for"] = sorted({(method, path, str(app_id)) for method, path, app_id in entra.requests})
@@ -81,4 +82,4 @@ def _claims(token: str) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    main()
+    main("preview" if sys.argv[1:] == ["preview"] else "labels")

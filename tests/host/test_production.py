@@ -36,12 +36,12 @@ LOCAL_ONLY = {
 """What the local tenant needs elsewhere, and a deployed app does not have."""
 
 
-@pytest.fixture(scope="module")
-def seen() -> Mapping[str, Any]:
-    """Return what was seen from setup to teardown."""
+@pytest.fixture(scope="module", params=["labels", "preview"])
+def seen(request: pytest.FixtureRequest) -> Mapping[str, Any]:
+    """Return what was seen from setup to teardown, under one contract after the other."""
     install()  # inside there is no network to fetch anything from
     try:
-        done = run("tests.host.production_story", environment=environment({}), seconds=SECONDS)
+        done = run("tests.host.production_story", request.param, environment=environment({}), seconds=SECONDS)
     except NamespaceUnavailable as refused:
         if os.environ.get("CI", "").casefold() in {"1", "true"}:
             pytest.fail(f"CI must run this, and cannot: {refused}", pytrace=False)
@@ -87,7 +87,7 @@ def test_two_nights_reach_the_profiles(seen: Mapping[str, Any]) -> None:
         upn: profile.get("personCurrentPosition", {}).get("detail", {}).get("jobTitle")
         for upn, profile in seen["profiles"].items()
     }
-    assert sum(title is not None for title in titles.values()) == 23
+    assert sum(title is not None for title in titles.values()) == seen["status"]["body"]["ledger"]["items"] == 23
     assert "Senior Data Engineer" in titles.values()
 
 
@@ -97,6 +97,7 @@ def test_status_and_health_have_nothing_to_complain_about(seen: Mapping[str, Any
 
     assert (status["status"], health["status"]) == (200, 200)
     assert status["body"]["connection"]["state"] == "ready"
+    assert status["body"]["connection"]["contract"] == seen["settings"]["CONTRACT"]
     assert status["body"]["ledger"]["items"] == 23
     assert health["body"]["status"] == "ok"
     assert {check["status"] for check in health["body"]["checks"]} == {"ok"}

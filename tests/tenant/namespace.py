@@ -44,15 +44,17 @@ class NamespaceUnavailable(Exception):
     """This machine does not let us have namespaces of our own; the message says what was tried and what would help."""
 
 
-def run(module: str, *, environment: Mapping[str, str], seconds: float) -> subprocess.CompletedProcess[str]:
-    """Run ``python -m module`` in namespaces of its own until it ends.
+def run(
+    module: str, *arguments: str, environment: Mapping[str, str], seconds: float
+) -> subprocess.CompletedProcess[str]:
+    """Run ``python -m module arguments`` in namespaces of its own until it ends.
 
     Raises:
         NamespaceUnavailable: the machine does not allow it.
         subprocess.TimeoutExpired: it did not end in this time, and was killed.
     """
     return subprocess.run(  # noqa: S603
-        [*_way_in(), sys.executable, "-m", module],
+        [*_way_in(), sys.executable, "-m", module, *arguments],
         env={**environment, _OUTSIDE: _namespaces()},
         stdin=subprocess.DEVNULL,
         capture_output=True,

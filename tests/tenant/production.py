@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from azure.core.credentials import AccessToken
     from azure.storage.blob import BlobServiceClient
 
+    from tests.tenant.graph.contracts import ContractName
     from tests.tenant.wire import Receive, Scope, Send
 
     ASGI = Callable[[Scope, Receive, Send], Awaitable[None]]
@@ -99,13 +100,13 @@ class _HumanResources:
 
 
 @contextmanager
-def production(folder: Path, *, schema_seconds: float = 0, settle_seconds: int = 0) -> Iterator[Production]:
-    """Run Contoso under the names of production until the block ends.
+def production(folder: Path, *, contract: ContractName = "labels") -> Iterator[Production]:
+    """Run Contoso under the names of production until the block ends; nothing takes Microsoft longer than an instant.
 
     Raises:
         RuntimeError, OSError: as ``furnish``: this process must be in namespaces of its own.
     """
-    tenant = Tenant(clock=SystemClock(), schema_seconds=schema_seconds, settle_seconds=settle_seconds)
+    tenant = Tenant(clock=SystemClock(), contract=contract, schema_seconds=0, settle_seconds=0)
     tenant.entra.register(HR_CLIENT_ID, name="hr")
     asked: dict[str, list[tuple[str, str, str]]] = {"graph": [], "entra": [], "vault": []}
     apps: dict[str, ASGI] = {"graph": tenant.graph, "entra": tenant.entra, "vault": tenant.vault}
@@ -143,7 +144,8 @@ def production(folder: Path, *, schema_seconds: float = 0, settle_seconds: int =
             "PROFILE_SOURCE_URL": "https://hr.contoso.com",
             "SYNC_SCHEDULE": "0 */15 * * * *",
             "EXPORT_SETTLE_SECONDS": "0",
-            "REGISTRATION_SETTLE_SECONDS": str(settle_seconds),
+            "REGISTRATION_SETTLE_SECONDS": "0",
+            "CONTRACT": contract,
             # What the platform puts there.
             "FUNCTIONS_EXTENSION_VERSION": "~4",
             "AzureWebJobsStorage__accountName": "contosohosting",

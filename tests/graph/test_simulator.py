@@ -154,7 +154,7 @@ async def test_some_tenants_answer_201_and_forget_what_was_asked(setting, member
     assert read.json()[member] == found
 
 
-@machinery("plays both answers to whether a PATCH of authorizedAppIds replaces or adds")
+@machinery("gives one answer to what a PATCH of authorizedAppIds means")
 async def test_an_update_replaces_the_authorised_apps_but_keeps_the_creator(admin):
     """Unknown whether Graph merges; the harsher reading is simulated."""
     await admin.post("/external/connections", json=CONNECTION)
@@ -244,7 +244,7 @@ async def test_a_deleted_connection_is_gone_with_its_items_and_its_id_is_taken_f
     assert [answer.status_code for answer in (deleted, again, too_soon, later)] == [204, 404, 409, 201]
 
 
-@machinery("plays both answers to whether a second registration is taken")
+@machinery("gives one answer to what a second registration meets")
 async def test_a_second_registration_during_the_first_is_409(admin, tenant):
     """A client that lost the operation's address must look, not send again."""
     tenant.graph.schema_seconds = 600
@@ -279,7 +279,7 @@ async def test_a_registration_may_fail_and_be_tried_again(admin, tenant):
     assert completed["status"] == "completed"
 
 
-@machinery("plays the harsher answer: labels are masked")
+@machinery("gives the harsher answer: labels are masked")
 async def test_new_labels_read_back_only_for_those_who_ask(admin):
     """Without the Prefer header a drift check would see unknownFutureValue."""
     await admin.post("/external/connections", json=CONNECTION)

@@ -161,7 +161,7 @@ async def test_a_body_that_breaks_a_rule_is_refused(ingest, change):
     assert (answer.status_code, answer.json()["error"]["code"]) == (400, "InvalidRequest")
 
 
-@machinery("takes the documented rule for ids at its word: the harsher answer")
+@machinery("takes the documented rule for ids at its word, the harsher answer")
 @pytest.mark.parametrize("item_id", ["u-1", "u_1", "x" * 129, "u%201", "ü"])
 async def test_an_item_id_is_alphanumeric(ingest, item_id):
     """The documented rule, although some tenants were seen to accept more."""

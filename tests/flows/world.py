@@ -184,7 +184,7 @@ class World:
     _tokens_mark: int = 0
 
     def __post_init__(self) -> None:
-        self.tenant = Tenant(clock=self.clock)
+        self.tenant = Tenant(clock=self.clock, contract=CONTRACT)
         self.graph = self.tenant.graph
         exports, state, reports, quarantine = (MemoryContainer(self.clock) for _ in range(4))
         self.containers = Containers(exports=exports, state=state, reports=reports, quarantine=quarantine)

@@ -26,7 +26,7 @@ ACL = [{"accessType": "grant", "type": "everyone", "value": "EVERYONE"}]
 """The only access list: "must be set exactly as shown" [certain]."""
 
 ENTITIES = {
-    "accounts": "personAccount", "addresses": "personAddresses", "anniversaries": "personAnniversaries",
+    "addresses": "personAddresses", "anniversaries": "personAnniversaries",
     "awards": "personAwards", "certifications": "personCertifications",
     "educationalActivities": "personEducationalActivities", "emails": "personEmails", "interests": "personInterests",
     "languages": "personLanguages", "names": "personName", "notes": "personNote", "patents": "personPatents",
@@ -34,12 +34,12 @@ ENTITIES = {
     "publications": "personPublications", "skills": "personSkills", "webAccounts": "personWebAccounts",
     "websites": "personWebSite",
 }  # fmt: skip
-"""The names that mean an entity, and the label that means it today. Any other name is a custom property.
+"""The names that mean an entity besides ``accounts``, and the label that means it today. Any other name is custom.
 
 The walkthrough names accounts, positions and skills [certain] and left the list to be finished; the others are the
 collections of https://learn.microsoft.com/graph/api/resources/profile [likely]."""
 
-_ONE = frozenset({"personAccount", "personCurrentPosition", "personName", "personNote", "personWebSite"})
+_ONE = frozenset({"personCurrentPosition", "personName", "personNote", "personWebSite"})
 """Labels of which a profile shows one; the collection's first entry is it [unknown]."""
 
 
@@ -96,9 +96,9 @@ def _read(_connection: Connection, item: Item, reading: Reading) -> Json:
     "Invalid values are ignored", "Any other property are considered a custom property" [certain; likely: that only the
     entry or the field is dropped that is wrong, as today].
     """
-    entities: Json = {}
+    entities = _account(item, reading)
     for name, value in item.body["properties"].items():
-        if name.endswith("@odata.type") or name in ("connectionId", "externalId", "oid"):
+        if name.endswith("@odata.type") or name in CORE:
             continue
         label = ENTITIES.get(name)
         if label is None:
@@ -109,7 +109,24 @@ def _read(_connection: Connection, item: Item, reading: Reading) -> Json:
             entities |= {label: found} if found else {}
         elif found:
             entities |= _first_and_others(reading, name, found)
-    return _with_account(item, reading, entities)
+    return entities
+
+
+def _account(item: Item, reading: Reading) -> Json:
+    """Return the account, unless it is not an array of one with both its ids, or ``oid`` is another's.
+
+    It must have "the `userPrincipalName` and `externalDirectoryObjectId` properties set to values representing the
+    person" [certain; likely: that both are needed; unknown: an oid that contradicts]
+    """
+    properties = item.body["properties"]
+    found = reading.entities("accounts", "personAccount", _array(reading, "accounts", properties["accounts"]))
+    if len(found) != 1 or not all(found[0].get(name) for name in ("userPrincipalName", "externalDirectoryObjectId")):
+        reading.ignore("accounts", "one userPrincipalName and one externalDirectoryObjectId are wanted")
+    elif properties["oid"] != found[0]["externalDirectoryObjectId"]:
+        reading.ignore("oid", "is not the account's externalDirectoryObjectId")
+    else:
+        return {"personAccount": found[0]}
+    return {}
 
 
 def _array(reading: Reading, name: str, text: str) -> list[Json]:
@@ -131,23 +148,6 @@ def _first_and_others(reading: Reading, name: str, found: list[Json]) -> Json:
     if found[1:]:
         reading.ignore(name, f"only 1 of {len(found)} are taken")
     return first
-
-
-def _with_account(item: Item, reading: Reading, entities: Json) -> Json:
-    """Return the entities; without the account when that has not both its ids, or ``oid`` is another's.
-
-    The value must have "the `userPrincipalName` and `externalDirectoryObjectId` properties set to values representing
-    the person" [certain; likely: that both are needed; unknown: an oid that contradicts]
-    """
-    account = entities.pop("personAccount", {})
-    ids = [account.get(name) for name in ("userPrincipalName", "externalDirectoryObjectId")]
-    if not all(ids):
-        reading.ignore("accounts", "userPrincipalName and externalDirectoryObjectId are wanted")
-    elif item.body["properties"]["oid"] != ids[1]:
-        reading.ignore("oid", "is not the account's externalDirectoryObjectId")
-    else:
-        entities["personAccount"] = account
-    return entities
 
 
 PREVIEW = Contract(

@@ -19,7 +19,7 @@ from connector.core import health as judge
 from connector.core.due import DONE, MANIFEST, Dropped, settled_exports, unmet_exports
 from connector.core.health import Access, Check, Exports, Finding, Probe, Seen
 from connector.core.sighting import noted, recalled, sighting
-from connector.errors import ConnectorError, CredentialError, GraphError, InternalError, StateChanged, StoreError
+from connector.errors import ConnectorError, CredentialError, GraphError, InternalError, StoreError, StoreUnavailable
 from connector.graph.connections import CONNECTION_ROLES, Connections
 from connector.graph.items import ITEM_ROLES, Items
 from connector.graph.profile_property_settings import ProfilePropertySettings
@@ -77,7 +77,8 @@ nothing: conditions are judged last, after who asks and what is there (RFC 9110 
 https://learn.microsoft.com/rest/api/storageservices/specifying-conditional-headers-for-blob-service-operations"""
 
 _PATIENCE: Final = 30.0
-"""Seconds that each identity waits for Graph in all."""
+"""Seconds that each identity waits for Graph in all, and that vault, Entra and storage get for one answer: whoever asks
+for health wants to hear of silence, too, before HTTP cuts the answer off at 230 s."""
 
 
 class Secrets(Protocol):
@@ -183,17 +184,24 @@ async def _identities(around: Surroundings) -> Sequence[Check]:
 
 
 async def _held(client: GraphClient | None) -> Sequence[str] | CredentialError:
-    try:
-        return () if client is None else await client.roles()
-    except CredentialError as error:
-        return error
+    return () if client is None else await _in_time(client.roles())
 
 
 async def _secret(secrets: Secrets, identity: Identity) -> SecretState | CredentialError:
+    return await _in_time(secrets.credential_state(identity))
+
+
+async def _in_time(ask: Awaitable[T]) -> T | CredentialError:
     try:
-        return await secrets.credential_state(identity)
+        async with asyncio.timeout(_PATIENCE):
+            return await ask
     except CredentialError as error:
         return error
+    except TimeoutError:
+        return CredentialError(
+            f"neither vault nor Entra answered within {_PATIENCE:g} s: check KEY_VAULT_URL, name resolution and the"
+            " network rules of both"
+        )
 
 
 # --- containers -------------------------------------------------------------------------------------------------------
@@ -211,24 +219,17 @@ async def _containers(around: Surroundings) -> Sequence[Check]:
 
 
 async def _read_only(name: str, container: Container, purpose: str) -> Access:
-    try:
-        await container.list(f"{_NO_BLOB}/")
-    except StoreError as error:
-        return Access(name, purpose, written_to=False, read=error)
-    return Access(name, purpose, written_to=False)
+    found = await _or_error(container.list(f"{_NO_BLOB}/"))
+    return Access(name, purpose, written_to=False, read=found if isinstance(found, StoreError) else None)
 
 
 async def _writable(around: Surroundings, name: str, container: Container, purpose: str) -> Access:
     found = replace(await _read_only(name, container, purpose), written_to=True)
     if found.read is not None:
         return found
-    try:
-        await container.write(f"{around.settings.connection_id}/{_NO_BLOB}", b"", if_match=_NO_VERSION)
-    except StateChanged:
-        return found
-    except StoreError as error:
-        return replace(found, written=error)
-    raise AssertionError
+    blob = f"{around.settings.connection_id}/{_NO_BLOB}"
+    answer = await _or_error(container.write(blob, b"", if_match=_NO_VERSION))
+    return replace(found, written=answer) if isinstance(answer, StoreUnavailable) else found
 
 
 # --- the tenant, and what we remember ---------------------------------------------------------------------------------
@@ -274,9 +275,12 @@ async def _memory(state: State) -> _Memory:
 
 async def _or_error(read: Awaitable[T]) -> T | StoreError:
     try:
-        return await read
+        async with asyncio.timeout(_PATIENCE):
+            return await read
     except StoreError as error:
         return error
+    except TimeoutError:
+        return StoreUnavailable(f"storage did not answer within {_PATIENCE:g} s; check the account's network rules")
 
 
 async def _head(state: State) -> Head:
@@ -377,9 +381,8 @@ async def _export(around: Surroundings, memory: _Memory) -> Sequence[Check]:
     why = "nobody can say how old the data in profiles is"
     if isinstance(head, StoreError):
         return [judge.check("export", findings=[Finding("unknown", "head.json cannot be read", why, "see ledger")])]
-    try:
-        listing = await around.exports.list()
-    except StoreError:
+    listing = await _or_error(around.exports.list())
+    if isinstance(listing, StoreError):
         what = f"the container {settings.exports_container} cannot be read"
         return [judge.check("export", findings=[Finding("unknown", what, why, "see containers")])]
     dropped = [Dropped(info.name, info.etag, info.last_modified.timestamp()) for info in listing.blobs]

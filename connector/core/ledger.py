@@ -234,21 +234,11 @@ def load_ledger(data: bytes) -> Ledger:
     """
     try:
         header, rows = read_lines(data)
-        if header["format"] != FORMAT:
-            raise StoreError(
-                f"the ledger has format {header['format']}; this release reads {FORMAT}", code="ledger_format"
-            )
+        owner = _owner(header)
         entries = {entry.key: entry for entry in map(load_entry, rows)}
         if len(entries) != header["people"]:
             raise StoreError("the ledger does not hold as many people as its header says", code="ledger_corrupt")
-        return Ledger(
-            connection=header["connection"],
-            tenant=header["tenant"],
-            contract=header["contract"],
-            incarnation=header["incarnation"],
-            generation=header["generation"],
-            entries=entries,
-        )
+        return replace(owner, entries=entries)
     except (OSError, EOFError, zlib.error, ValueError, KeyError, TypeError) as error:
         raise StoreError(f"the ledger cannot be read ({type(error).__name__})", code="ledger_corrupt") from error
 
@@ -263,17 +253,24 @@ def sample(data: bytes, *, most: int) -> tuple[Ledger, tuple[str, ...]]:
     """
     try:
         header, rows = read_lines(data)
-        owner = Ledger(
-            connection=header["connection"],
-            tenant=header["tenant"],
-            contract=header["contract"],
-            incarnation=header["incarnation"],
-            generation=header["generation"],
-        )
+        owner = _owner(header)
         certain = (entry.item_id for entry in map(load_entry, rows) if entry.held and entry.state == "sent")
         return owner, tuple(itertools.islice(certain, most))
     except (OSError, EOFError, zlib.error, ValueError, KeyError, TypeError) as error:
         raise StoreError(f"the ledger cannot be read ({type(error).__name__})", code="ledger_corrupt") from error
+
+
+def _owner(header: Mapping[str, Any]) -> Ledger:
+    """Return the ledger that a header begins, without its entries."""
+    if header["format"] != FORMAT:
+        raise StoreError(f"the ledger has format {header['format']}; this release reads {FORMAT}", code="ledger_format")
+    return Ledger(
+        connection=header["connection"],
+        tenant=header["tenant"],
+        contract=header["contract"],
+        incarnation=header["incarnation"],
+        generation=header["generation"],
+    )
 
 
 def write_lines(stream: IO[bytes] | gzip.GzipFile, header: Mapping[str, Any], rows: Iterable[Any]) -> None:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connector.core.ledger import DueTimes, Entry, Ledger, due_times, dump_ledger, load_ledger, settle
+from connector.core.ledger import DueTimes, Entry, Ledger, due_times, dump_ledger, load_ledger, sample, settle
 from connector.errors import StoreError
 from tests.core.people import DAY, NOW, a_ledger, an_entry, an_unmatched
 
@@ -57,6 +57,31 @@ HEADER = {"format": 1, "connection": "c", "tenant": "t", "contract": "labels", "
 def test_a_ledger_is_read_as_it_was_written(ledger):
     """Every field of every entry survives."""
     assert load_ledger(dump_ledger(ledger)) == ledger
+
+
+def test_a_sample_names_items_that_graph_certainly_holds():
+    """Of the ones in doubt, refused, or never sent nobody knows; and no more are read than are asked for."""
+    doubtful = [
+        replace(an_entry("E1"), state="doubt"),
+        replace(an_entry("E2"), state="failed"),
+        an_unmatched("E3"),
+    ]
+    entries = [*doubtful, *(an_entry(f"E{number}") for number in range(4, 10))]
+    ledger = replace(a_ledger(), entries={entry.key: entry for entry in entries})
+
+    owner, items = sample(dump_ledger(ledger), most=2)
+
+    assert owner == replace(ledger, entries={})
+    assert items == (an_entry("E4").item_id, an_entry("E5").item_id)
+
+
+@pytest.mark.parametrize("data", [b"", b"nonsense", gzip.compress(b"{}\n")])
+def test_no_sample_is_taken_of_what_is_no_ledger(data):
+    """Damage has the code that it has wherever a ledger is read."""
+    with pytest.raises(StoreError) as caught:
+        sample(data, most=1)
+
+    assert caught.value.code == "ledger_corrupt"
 
 
 def test_every_field_of_an_entry_is_tried():

@@ -169,6 +169,23 @@ async def test_graph_that_does_not_answer_fails_within_seconds():
     assert {check(answer, name)["status"] for name in ("settings", "vault", "containers", "export", "ledger")} == {"ok"}
 
 
+async def test_a_mistake_of_ours_hides_no_other_check():
+    """The checks that it spoils are unknown and say where it happened, not what about; the others are told."""
+    world = await in_use()
+
+    class Broken:
+        async def credential_state(self, _: object) -> None:
+            raise KeyError("adelev@contoso.com")
+
+    world.vault = Broken()  # type: ignore[assignment]
+
+    answer = await look(world)
+
+    assert statuses(answer) == {"vault": "unknown", "admin-roles": "unknown", "ingest-roles": "unknown"}
+    assert "internal error: KeyError at" in check(answer, "vault")["detail"]
+    assert "adelev" not in json.dumps(answer)
+
+
 # --- settings ---------------------------------------------------------------------------------------------------------
 
 

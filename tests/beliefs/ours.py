@@ -49,6 +49,8 @@ TEARDOWN = _we(
 TWO_APPS = _we("work as two apps, each with the least roles", "wiring.py", "identities.py")
 BASE_URL = _we("take `GRAPH_BASE_URL` for either version", "settings.py", "graph/client.py")
 DENIED = _we("stop at 401 and 403, and name the role or authorisation that is missing", "graph/client.py", "apply.py")
+NEW_SECRET = _we("try the secret before the newest one, and say which is wrong", "identities.py", "vault.py")
+CLOUDS = _we("ask for tokens of the cloud that `GRAPH_BASE_URL` is in", "graph/client.py")
 RENEWED = _we("get one new token after a 401", "graph/client.py", "identities.py")
 HEALTH = _we("ask, as the ingest app, for an item that nobody has", "doctor.py")
 REQUEST_IDS = _we("send a request id, and log Graph's", "graph/client.py", "apply.py")
@@ -88,6 +90,8 @@ FOLDED = _we("compare UPNs without case", "core/accounts.py", "graph/users.py")
 REFRESHED = _we("look known accounts up again after `RESOLVE_AFTER_DAYS`", "core/accounts.py")
 PARTS = _we("take each part of a batch for itself, and repeat only what has no final answer", "graph/users.py")
 PAGES = _we("follow every page of a list", "graph/client.py")
+
+PILOT = _we("send only the people of `PILOT`, when it is set", "core/population.py")
 
 # Pace.
 PAUSE = _we("pause everybody for what a 429 asks", "graph/pace.py")

@@ -36,8 +36,15 @@ PEOPLE_SOURCES = _page("People data sources", "graph/people-data-sources", "2026
 PRIORITY = _page("Configure profile priority", "graph/profilepriority-configure-profilepropertysetting", "2026-06-08")
 SOURCE_SETTINGS = _page("Manage profile source settings", "graph/profilesource-configure-settings", "2025-04-30")
 ENTITIES = Source("Profile entities, beta metadata", f"{_API}/resources/profile", "2026-08-20")
+ENTITY_PAGES = tuple(
+    Source(name, f"{_API}/resources/{name.casefold()}")
+    for name in (
+        "userAccountInformation", "personName", "workPosition", "positionDetail", "companyDetail", "relatedPerson",
+        "itemEmail", "itemPhone", "skillProficiency",
+    )
+)  # fmt: skip
 TUTORIAL = Source(
-    "Build your first people connector (preview)",
+    "The builder page's first form, a walkthrough (preview)",
     f"{_LEARN}/microsoft-365-copilot/extensibility/build-connectors-with-people-data",
     "2025-06-09",
 )
@@ -99,9 +106,10 @@ ERRORS = _page("Error responses", "graph/errors")
 AUTH_ERRORS = _page("Resolve authorization errors", "graph/resolve-auth-errors")
 BEST_PRACTICES = _page("Best practices: reliability", "graph/best-practices-concept#reliability-and-support")
 PERMISSIONS = _page("Permissions reference", "graph/permissions-reference")
-VERSIONS = _page("Versions of Graph", "graph/versioning-and-support")
 DEPLOYMENTS = _page("National clouds", "graph/deployments")
 TOKENS = _page("Access token claims", "entra/identity-platform/access-token-claims-reference")
+ENTRA_CODES = _page("Entra error codes", "entra/identity-platform/reference-error-codes")
+CLIENT_CREDENTIALS = _page("Client credentials flow", "entra/identity-platform/v2-oauth2-client-creds-grant-flow")
 URLS = Source("RFC 3986, fragments", "https://www.rfc-editor.org/rfc/rfc3986#section-3.5", "2005-01")
 
 # From the field: what somebody saw in a tenant. No promise of Microsoft's.

@@ -263,3 +263,27 @@ async def test_the_parts_of_a_batch_count_one_by_one(tenant, limit):
         answer = await client.post("/$batch", json={"requests": parts})
 
     assert [part["status"] for part in answer.json()["responses"]] == [404] * 5 + [429] * 2
+
+
+@belief(
+    "A lost answer cancels nothing: a registration goes on, a connection is created all the same.",
+    area="operations",
+    mark="likely",
+    source=(sources.CREATE_CONNECTION, sources.FIELD_CONNECTORS),
+    ours=(ours.REGISTRATION, ours.LOOK_FIRST),
+)
+async def test_a_lost_answer_cancels_nothing():
+    """Creation and registration both took effect."""
+    tenant = Tenant()
+    tenant.graph.fault(0, Failed(503, effect=True))
+    tenant.graph.fault(1, Dropped(effect=True))
+    body = {"id": "contosohr", "name": "HR", "description": "People", "contentCategory": "people"}
+    schema = {"baseType": "microsoft.graph.externalItem", "properties": SCHEMA}
+
+    async with tenant.client(ADMIN_CLIENT_ID) as admin:
+        await admin.post("/external/connections", json=body)
+        with pytest.raises(httpx.ReadError):
+            await admin.patch("/external/connections/contosohr/schema", json=schema)
+        read = await admin.get("/external/connections/contosohr")
+
+    assert read.json()["state"] == "ready"

@@ -132,6 +132,13 @@ async def test_values_that_do_not_fit_the_schema_are_refused(tenant, ingest, pro
     ours=ours.EVERYONE,
 )
 @belief(
+    "There is no staged rollout of people data: what one person's item says, the whole organisation sees.",
+    area="profile composition",
+    mark="certain",
+    source=(sources.BUILD, sources.PEOPLE_CONNECTORS),
+    ours=(ours.PILOT, ours.EVERYONE),
+)
+@belief(
     "Another `acl` is refused rather than ignored.",
     area="items",
     mark="likely",
@@ -407,3 +414,68 @@ async def test_parts_are_throttled_lost_and_answered_in_any_order(tenant, ingest
     assert [part["id"] for part in answer.json()["responses"]] != sorted(responses)
     assert (responses["1"]["status"], responses["1"]["headers"]["Retry-After"]) == (429, "7")
     assert set(tenant.graph.items) == {"u0", "u2", "u3", "u4", "u5"}
+
+
+@belief(
+    "A connection whose quota is exhausted (`limitExceeded`) takes changes and deletions of items, but no new ones; an "
+    "`obsolete` one takes nothing but its own deletion.",
+    area="connections",
+    mark="certain",
+    source=(sources.MANAGE_CONNECTIONS, sources.CONNECTION),
+    ours=(ours.QUOTA, ours.FAILED_ITEMS, ours.TEARDOWN),
+)
+@pytest.mark.parametrize(("state", "statuses"), [("limitExceeded", [400, 200, 204]), ("obsolete", [400, 400, 400])])
+async def test_a_connection_at_its_end_takes_less(tenant, ingest, state, statuses):
+    """New items first."""
+    await ingest.put(PATH, json=an_item())
+    tenant.graph.connections["contosohr"].ended = state
+
+    created = await ingest.put("/external/connections/contosohr/items/u2", json=an_item())
+    updated = await ingest.put(PATH, json=an_item(note="x"))
+    deleted = await ingest.delete(PATH)
+
+    assert [answer.status_code for answer in (created, updated, deleted)] == statuses
+
+
+@belief(
+    "A request may have 30 MB.",
+    area="items",
+    mark="certain",
+    source=(sources.LIMITS, sources.PUT_ITEM),
+    ours=ours.FAILED_ITEMS,
+)
+@belief(
+    "More is a 413.",
+    area="items",
+    mark="likely",
+    source=sources.ERRORS,
+    ours=ours.FAILED_ITEMS,
+)
+async def test_an_item_of_more_than_30_mb_is_too_large(ingest):
+    """Ours are far below."""
+    answer = await ingest.put(PATH, json=an_item(note="x" * 30 * 1024 * 1024))
+
+    assert answer.status_code == 413
+
+
+@belief(
+    "Users are throttled by resource units: a list costs 2, one less with `$select`, one less for under 20 to a page, "
+    "never below 1; `x-ms-resource-unit` tells.",
+    area="users and $batch",
+    mark="certain",
+    source=sources.THROTTLING_LIMITS,
+    ours=ours.LOOKED_UP,
+)
+@belief(
+    "`x-ms-throttle-priority: low` lets others be served first.",
+    area="users and $batch",
+    mark="certain",
+    source=sources.THROTTLING_LIMITS,
+    ours=ours.LOOKED_UP,
+)
+@pytest.mark.parametrize(("query", "cost"), [("", "2"), ("?$select=id", "1"), ("?$select=id&$top=5", "1")])
+async def test_users_cost_resource_units(ingest, query, cost):
+    """Selecting is cheaper."""
+    answer = await ingest.get(f"/users{query}", headers={"x-ms-throttle-priority": "low"})
+
+    assert answer.headers["x-ms-resource-unit"] == cost

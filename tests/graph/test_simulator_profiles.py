@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from datetime import date
 from typing import Any
 
 import orjson
 import pytest
 
+from connector.core.entities import LABELS, field_paths, field_type
 from tests.beliefs import belief, ours, sources
 from tests.tenant import ADMIN_CLIENT_ID, INGEST_CLIENT_ID, Tenant, VirtualClock
 from tests.tenant.graph import ENTRA_SOURCE, GLOBAL_SETTING, Ignored
+from tests.tenant.graph.entities import ENTITIES, read_entity
 from tests.tenant.graph.people import source_url
 
 SOURCES = "/admin/people/profileSources"
@@ -139,6 +142,15 @@ async def test_a_list_that_names_no_sources_is_refused(admin, urls):
     mark="certain",
     source=(sources.PRIORITY, sources.CREATE_SETTING),
     ours=ours.PRIORITY_CREATED,
+)
+@belief(
+    "Which order holds where nobody configured one: Entra first, or connectors first?",
+    area="profile sources and priority",
+    mark="unknown",
+    source=sources.PRIORITY,
+    ours=(ours.PRIORITY, ours.PRIORITY_CREATED),
+    either="The page says both. Setup always writes the list, ours first, so no default ever counts.",
+    proof="tests/flows/test_provision.py::test_priority_without_a_global_setting",
 )
 @belief(
     "What does a second `POST` of a nameless setting meet?",
@@ -322,6 +334,13 @@ async def test_an_object_id_is_an_account_too(tenant, put):
     mark="certain",
     source=sources.BUILD,
     ours=(ours.MATCHED, ours.MAIL_WARNING, ours.ACCEPTED),
+)
+@belief(
+    "No operation tells what became of an item: a 200 says that Graph took it, not that a profile changed.",
+    area="profile composition",
+    mark="likely",
+    source=(sources.BUILD, sources.FIELD_PROVISIONING, sources.FIELD_PROFILE_CARD),
+    ours=(ours.ACCEPTED, ours.CHECKED_VALUES),
 )
 @belief(
     "What becomes of items of guests, shared mailboxes and mailboxes on premises?",
@@ -536,3 +555,31 @@ async def test_without_registration_and_priority_nothing_shows(tenant, put, miss
     assert "custom" not in profile
     assert profile["personCurrentPosition"]["detail"]["jobTitle"] == "Clerk"
     assert len(tenant.graph.ignored()) == 1
+
+
+@belief(
+    "An entity has the fields, types and enumerations of its resource page.",
+    area="profile composition",
+    mark="certain",
+    source=(sources.ENTITIES, *sources.ENTITY_PAGES),
+    ours=ours.CHECKED_VALUES,
+)
+@pytest.mark.parametrize("label", sorted(LABELS))
+def test_every_field_that_a_mapping_can_fill_is_one_of_its_entity(label):
+    """Its members of an enumeration, too."""
+    model = LABELS[label].entity
+
+    for path in field_paths(model):
+        kind = field_type(model, path)
+        assert kind is not None
+        for value in kind.allowed or (_a_value(kind),):
+            entity = value
+            for name in reversed(path.split(".")):
+                entity = {name: entity}
+            assert read_entity(ENTITIES[label], entity) == (entity, [])
+
+
+def _a_value(kind):
+    if kind.person:
+        return {"userId": "1", "userPrincipalName": UPN, "relationship": "manager"}
+    return {str: "x", int: 1, bool: True, date: "2026-03-02"}[kind.kind]

@@ -53,6 +53,13 @@ def source(site: Site, ready: str) -> httpx.Response:
     ours=ours.SOURCE,
 )
 @belief(
+    "`kind` is free text; some tenants want one.",
+    area="profile sources and priority",
+    mark="likely",
+    source=(sources.PROFILE_SOURCE, sources.FIELD_PROVISIONING),
+    ours=ours.SOURCE,
+)
+@belief(
     "A second source with the same `sourceId` is a 409.",
     area="profile sources and priority",
     mark="likely",

@@ -46,6 +46,16 @@ def a_schema(*properties: dict[str, Any]) -> dict[str, Any]:
     ours=(ours.SCHEMA_RENDERED, ours.LATER_LABELS),
 )
 @belief(
+    "Are there names that a property must not have?",
+    area="schema",
+    mark="unknown",
+    source=sources.PROPERTY,
+    ours=(ours.SCHEMA_RENDERED, ours.REGISTRATION_AGAIN),
+    either="No list of them is published, and the default mapping's names were seen to work. Should a tenant "
+    "refuse one, setup ends with Graph's words, and the mapping can choose another.",
+    proof="tests/flows/test_provision.py::test_a_schema_that_graph_cannot_read_is_reported",
+)
+@belief(
     "Names are compared without case.",
     area="schema",
     mark="likely",
@@ -161,6 +171,13 @@ def test_what_a_second_registration_during_the_first_meets(site: Site, registrat
     mark="certain",
     source=sources.GET_SCHEMA,
     ours=ours.SCHEMA_COMPARED,
+)
+@belief(
+    "Search attributes may be left out: for people data they are ignored.",
+    area="schema",
+    mark="certain",
+    source=sources.BUILD,
+    ours=(ours.SCHEMA_RENDERED, ours.SCHEMA_COMPARED),
 )
 @belief(
     "Newer labels read back as `unknownFutureValue` unless the request carries `Prefer: include-unknown-enum-members`.",

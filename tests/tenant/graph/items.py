@@ -34,7 +34,7 @@ def put_item(graph: GraphSimulator, call: Call, connection_id: str, item_id: str
     https://learn.microsoft.com/graph/api/externalconnectors-externalitem-update [certain: properties are replaced]
     """
     connection = authorized(graph, call, connection_id, everything=_NOBODY)
-    _check_ready(connection)
+    _check_state(connection, creating=item_id not in connection.items)
     _check_id(item_id, graph.rules)
     if len(call.request.body) > _MAX_BODY:
         raise Refusal(413, "RequestEntityTooLarge", "The request body is larger than 30 MB.")
@@ -64,6 +64,7 @@ def delete_item(graph: GraphSimulator, call: Call, connection_id: str, item_id: 
     https://learn.microsoft.com/graph/api/externalconnectors-externalitem-delete [certain; likely: 404 when absent]
     """
     connection = authorized(graph, call, connection_id, everything=_NOBODY)
+    _check_state(connection)
     if connection.items.pop(item_id, None) is None:
         raise not_found(f"{connection_id!r} has no item {item_id!r}")
     return Reply(204)
@@ -78,13 +79,13 @@ def refuse_listing(graph: GraphSimulator, call: Call, connection_id: str) -> Rep
     raise Refusal(405, "Request_BadRequest", text)
 
 
-def _check_ready(connection: Connection) -> None:
-    """Hold to the states in which items may be written.
+def _check_state(connection: Connection, *, creating: bool = False) -> None:
+    """Hold to the states in which items may be created, and in which changed or deleted.
 
     https://learn.microsoft.com/graph/connecting-external-content-manage-connections [certain; unknown: the code]
     """
-    if connection.schema is None:
-        text = "The connection is not ready; its schema has not been registered."
+    if connection.state not in ({"ready"} if creating else {"ready", "limitExceeded"}):
+        text = f"The connection is in state {connection.state}."
         raise bad_request(text)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 Json = dict[str, Any]
 
@@ -63,12 +63,13 @@ class Connection:
     types: dict[str, str] = field(default_factory=dict)
     operations: dict[str, Operation] = field(default_factory=dict)
     items: dict[str, Item] = field(default_factory=dict)
-    extra: Json = field(default_factory=dict)
+    ended: Literal["limitExceeded", "obsolete"] | None = None
+    """What a ready connection has become."""
 
     @property
     def state(self) -> str:
-        """Return draft until a schema is in, then ready."""
-        return "draft" if self.schema is None else "ready"
+        """Return draft until a schema is in, then ready, or what has become of it."""
+        return self.ended or ("draft" if self.schema is None else "ready")
 
     def settle(self, now: float) -> None:
         """Let schema operations whose time has come take effect."""

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 
 from connector.core import health as judge
 from connector.core.due import DONE, MANIFEST, Dropped, settled_exports, unmet_exports
-from connector.core.health import Access, Check, Exports, Finding, Probe, Seen
+from connector.core.health import Access, Exports, Finding, Probe, Seen
 from connector.core.sighting import noted, recalled, sighting
 from connector.errors import ConnectorError, CredentialError, GraphError, InternalError, StoreError, StoreUnavailable
 from connector.graph.connections import CONNECTION_ROLES, Connections
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from connector.clock import Clock
     from connector.core.head import Head
-    from connector.core.health import SecretState
+    from connector.core.health import Check, CheckName, SecretState
     from connector.core.ledger import Ledger
     from connector.core.setup import Registration, Wanted
     from connector.core.sighting import Sighting
@@ -132,11 +132,11 @@ async def health(around: Surroundings) -> dict[str, Any]:
     return judge.answer([check for group in groups for check in group])
 
 
-_TENANT: Final = ("connection", "ingest-access", "profile-source", "priority", "entra-source")
-_REMEMBERED: Final = (*_TENANT, "export", "ledger", "sync")
+_TENANT: Final[tuple[CheckName, ...]] = ("connection", "ingest-access", "profile-source", "priority", "entra-source")
+_REMEMBERED: Final[tuple[CheckName, ...]] = (*_TENANT, "export", "ledger", "sync")
 
 
-async def _each(names: Sequence[str], look: Callable[[], Awaitable[Sequence[Check]]]) -> Sequence[Check]:
+async def _each(names: Sequence[CheckName], look: Callable[[], Awaitable[Sequence[Check]]]) -> Sequence[Check]:
     """Let some checks answer; a mistake of ours in them hides no other."""
     try:
         return await look()
@@ -174,7 +174,7 @@ async def _identities(around: Surroundings) -> Sequence[Check]:
     checks = [vault]
     for identity in ("admin", "ingest"):
         if identity not in held:
-            checks.append(Check(f"{identity}-roles", "ok", "not looked at: ADMIN_ENABLED is false"))
+            checks.append(judge.check("admin-roles", ["not looked at: ADMIN_ENABLED is false"]))
             continue
         found = judge.roles(identity, held[identity], needed=_NEEDED[identity], welcome=_WELCOME[identity])
         if any(finding.advice in vault.advice for finding in found.findings):

@@ -25,6 +25,22 @@ if TYPE_CHECKING:
 
 Status = Literal["ok", "warning", "failed", "unknown"]
 Identity = Literal["admin", "ingest"]
+CheckName = Literal[
+    "settings",
+    "vault",
+    "admin-roles",
+    "ingest-roles",
+    "containers",
+    "connection",
+    "ingest-access",
+    "profile-source",
+    "priority",
+    "entra-source",
+    "export",
+    "ledger",
+    "sync",
+]
+"""Every check there is, each once in an answer (but for wrong settings, one each), explained in docs/operations.md."""
 
 _ORDER: Final = ("ok", "unknown", "warning", "failed")
 
@@ -63,7 +79,7 @@ class Check:
     ``findings``, the worst of which is the ``status``.
     """
 
-    name: str
+    name: CheckName
     status: Status
     detail: str
     why: str = ""
@@ -102,7 +118,7 @@ def answer(checks: Sequence[Check]) -> dict[str, Any]:
     return {"status": status, "checks": [asdict(check) for check in checks]}
 
 
-def check(name: str, told: Iterable[str] = (), findings: Sequence[Finding] = ()) -> Check:
+def check(name: CheckName, told: Iterable[str] = (), findings: Sequence[Finding] = ()) -> Check:
     """Return one line of several findings: the worst status, and each sentence once."""
     worst: Status = max((finding.status for finding in findings), key=_ORDER.index, default="ok")
     return Check(
@@ -221,7 +237,7 @@ def roles(
     ``needed``: groups of roles, of each of which one is needed (the first is the least), and what for. ``welcome``:
     what it may hold without a warning.
     """
-    name = f"{identity}-roles"
+    name: CheckName = "admin-roles" if identity == "admin" else "ingest-roles"
     if isinstance(held, CredentialError):
         why = f"its roles cannot be seen, and {_WITHOUT[identity]}"
         return check(name, findings=[Finding("failed", f"the {identity} identity gets no token", why, held.message)])
@@ -295,7 +311,7 @@ class Seen:
         seconds = (now - datetime.fromisoformat(self.sighting.at)).total_seconds()
         return f"as it was seen {span(seconds)} ago, since ADMIN_ENABLED is false"
 
-    def check(self, name: str, told: str, findings: Sequence[Finding] = (), *, now: datetime) -> Check:
+    def check(self, name: CheckName, told: str, findings: Sequence[Finding] = (), *, now: datetime) -> Check:
         """Return one line about what was seen: ``told`` when nothing is wrong with it, and how old that is."""
         age = self.age(now)
         if not findings:
@@ -341,7 +357,7 @@ def setup_state(known: Registration | StoreError | None, wanted: Wanted, *, now:
 
 def connection(known: Registration, wanted: Wanted, seen: Seen, *, now: datetime) -> Check:
     """Judge the connection itself: there, usable, for both apps, of its contract, with the mapping's schema."""
-    name = "connection"
+    name: Final = "connection"
     if seen.gone:
         return check(name, findings=[_gone(wanted)])
     if seen.sighting is None:
@@ -465,7 +481,7 @@ def _schema(registered: Sequence[Json], wanted: Wanted) -> Iterable[Finding]:
 
 def profile_source(wanted: Wanted, seen: Seen, *, now: datetime) -> Check:
     """Judge whether our profile source is registered."""
-    name = "profile-source"
+    name: Final = "profile-source"
     if seen.sighting is None:
         return check(name, findings=[_unseen(seen, "whether our profile source is registered")])
     finding = Finding(
@@ -481,7 +497,7 @@ def profile_source(wanted: Wanted, seen: Seen, *, now: datetime) -> Check:
 
 def priority(wanted: Wanted, seen: Seen, *, now: datetime) -> Check:
     """Judge where our source stands in the tenant-wide list."""
-    name = "priority"
+    name: Final = "priority"
     if seen.sighting is None:
         return check(name, findings=[_unseen(seen, "which source wins")])
     above, sources = seen.sighting.above, seen.sighting.sources
@@ -507,7 +523,7 @@ def priority(wanted: Wanted, seen: Seen, *, now: datetime) -> Check:
 
 def entra_source(seen: Seen, *, now: datetime) -> Check:
     """Judge whether Entra's own source is still in the tenant-wide list."""
-    name = "entra-source"
+    name: Final = "entra-source"
     if seen.sighting is None:
         return check(name, findings=[_unseen(seen, "whether profiles fall back on Entra")])
     finding = Finding(
@@ -537,7 +553,7 @@ class Probe:
 
 def ingest_access(wanted: Wanted, probe: Probe, *, gone: bool) -> Check:
     """Judge whether the connection authorises the ingest app: only an item that is there proves it."""
-    name = "ingest-access"
+    name: Final = "ingest-access"
     if probe.error is not None:
         return check(name, findings=[_refused_probe(probe.error)])
     if probe.asked and not probe.missing:
@@ -642,7 +658,7 @@ class Exports:
 
 def export(head: Head, exports: Exports, *, stale_after_hours: float) -> Check:
     """Judge the age of the last applied complete export, and what became of newer ones."""
-    name = "export"
+    name: Final = "export"
     applied = head.applied
     stale = head.is_stale(exports.now, hours=stale_after_hours)
     what, advice = _why_not_newer(head, exports)
@@ -721,7 +737,7 @@ def ledger(
 
     ``whose``: the header of the ledger that the head names; None when it names none.
     """
-    name = "ledger"
+    name: Final = "ledger"
     why = "it is the only memory of what Graph holds: without it nothing is sent or deleted"
     if isinstance(head, StoreError):
         status: Status = "failed" if head.code == "head_corrupt" else "unknown"

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, get_args
 
 import pytest
 
+from connector.core.health import CheckName
 from connector.core.report import Outcome
 from connector.events import EventName
 from connector.pages.words import WARNINGS
@@ -190,6 +191,13 @@ def test_the_events_are_the_codes(page: Path) -> None:
 def test_the_outcomes_are_the_codes() -> None:
     """The runbook has a line for each outcome."""
     assert sorted(_first_column(OPERATIONS, "outcome")) == sorted(get_args(Outcome))
+
+
+def test_the_checks_are_the_codes() -> None:
+    """The runbook has a line for each check of health, or one for two of a kind."""
+    told = [name for row in _table(OPERATIONS, "check") for name in re.findall(r"`([^`]+)`", row[0])]
+
+    assert sorted(told) == sorted(get_args(CheckName))
 
 
 def _calls(*names: str) -> Iterator[ast.Call]:

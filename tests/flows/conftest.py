@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Let every test of a module that makes worlds run once under each contract."""
     if hasattr(metafunc.module, "a_world"):
-        metafunc.parametrize("contract", ["labels"], indirect=True)
+        metafunc.parametrize("contract", ["labels", "preview"], indirect=True)
 
 
 @pytest.fixture(autouse=True)

@@ -31,7 +31,7 @@ async def test_a_week_of_ticks_without_news_asks_graph_for_nothing():
 async def test_a_failed_item_is_tried_again_at_the_next_tick():
     """An item that Graph refused is sent again a quarter of an hour later."""
     world = await a_world()
-    world.graph.fault_when(lambda seen: seen.path.endswith(item_of("E2")), Refused(400))
+    world.graph.fault_when(lambda seen: seen.path.endswith(item_of("E2", "ben@contoso.com")), Refused(400))
     first = await world.night(STAFF)
 
     second = await world.tick() or {}
@@ -45,7 +45,7 @@ async def test_a_failed_item_is_tried_again_at_the_next_tick():
 async def test_an_item_that_keeps_failing_is_tried_less_and_less_often():
     """The pause between two attempts doubles, up to a day."""
     world = await a_world()
-    world.graph.fault_when(lambda seen: seen.path.endswith(item_of("E2")), Refused(400), times=None)
+    world.graph.fault_when(lambda seen: seen.path.endswith(item_of("E2", "ben@contoso.com")), Refused(400), times=None)
     await world.night(STAFF)
     attempts = []
     for tick in range(1, 4 * 24 * 4):
@@ -64,7 +64,7 @@ async def test_an_item_that_keeps_failing_is_tried_less_and_less_often():
 async def test_a_failed_item_is_tried_at_once_when_its_row_changes():
     """A new export that mends the row does not wait for the pause to end."""
     world = await a_world()
-    world.graph.fault_when(lambda seen: seen.path.endswith(item_of("E2")), Refused(400), times=4)
+    world.graph.fault_when(lambda seen: seen.path.endswith(item_of("E2", "ben@contoso.com")), Refused(400), times=4)
     await world.night(STAFF)
     for _ in range(8):
         await world.tick()
@@ -191,7 +191,7 @@ async def test_a_narrowed_pilot_rests():
 async def test_somebody_failed_who_leaves_is_forgotten():
     """A person whose item never came to be and who leaves is nothing to try again."""
     world = await a_world()
-    world.graph.fault_when(lambda seen: seen.path.endswith(item_of("E2")), Refused(400), times=None)
+    world.graph.fault_when(lambda seen: seen.path.endswith(item_of("E2", "ben@contoso.com")), Refused(400), times=None)
     await world.night(STAFF)
     await world.night([ADA, BEN | {"Status": "Left"}])
 

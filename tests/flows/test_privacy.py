@@ -135,7 +135,11 @@ class Witness:
 
     def tells(self) -> set[str]:
         """Return what was told of anybody."""
-        addresses = [f"{seen.method} {seen.path}" for seen in self.world.graph.requests]
+        addresses = [
+            f"{seen.method} {seen.path}"
+            for seen in self.world.graph.requests
+            if self.world.environment["CONTRACT"] == "labels" or "/items/" not in seen.path  # its ids are UPNs
+        ]
         text = "\n".join([*self.emitted, *addresses])
         return {secret for secret in SECRETS if secret in text}
 
@@ -252,7 +256,9 @@ async def test_every_kind_of_bad_answer_tells_nothing(witness: Witness):
         Failed(503, effect=True),
         Dropped(effect=True),
     ):
-        graph.fault_when(lambda seen: seen.path.endswith(item_of("KX-77001")), fault, times=10)
+        graph.fault_when(
+            lambda seen: seen.path.endswith(item_of("KX-77001", STAFF[1]["UserPrincipalName"])), fault, times=10
+        )
         await witness.night([row | {"JobTitle": f"Vexillologist {fault}"} for row in STAFF])
         graph.clear_faults()
         await witness.tick(3)

@@ -17,6 +17,7 @@ import gzip
 import hashlib
 import io
 import json
+import re
 import zipfile
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -137,7 +138,8 @@ def packed(name: str, data: bytes) -> bytes:
 def item_of(key: str, upn: str = "") -> str:
     """Return the id of a person's item, as interface §9 makes it; ``upn`` is the one of `a_person` unless given."""
     if CONTRACT == "preview":
-        return (upn or f"{key.lower()}@contoso.com").replace("@", "_at_").replace(".", "_dot_")
+        written = (upn or f"{key.lower()}@contoso.com").replace("@", "_at_").replace(".", "_dot_")
+        return re.sub(r"[^A-Za-z0-9_-]", lambda found: f"_x{ord(found[0]):02X}_", written)
     return "u" + hashlib.sha256(f"{CONNECTION}/{key}".encode()).hexdigest()[:40]
 
 
@@ -178,6 +180,7 @@ class World:
     containers: Containers = field(init=False)
     vault: Vault = field(init=False)
     _accounts: dict[str, str] = field(default_factory=dict)
+    _upns: dict[str, str] = field(default_factory=dict)
     _mark: int = 0
     _parts_mark: int = 0
     _blobs_mark: int = 0
@@ -237,6 +240,7 @@ class World:
             key, upn = row["EmployeeId"], row["UserPrincipalName"]
             if "@" not in upn or upn in self.without_account:
                 continue
+            self._upns[key] = upn
             known = self.graph.user_by_upn(upn)
             if known is not None:
                 self._accounts.setdefault(key, known.id)
@@ -355,7 +359,7 @@ class World:
     def item_of(self, key: str) -> str:
         """Return the id of a person's item, by the UPN that IT gives them at present."""
         user = self.graph.users.get(self._accounts.get(key, ""))
-        return item_of(key, user.upn if user else "")
+        return item_of(key, user.upn if user else self._upns.get(key, ""))
 
     @property
     def requests(self) -> list[Seen]:

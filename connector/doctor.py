@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 
 from connector.core import health as judge
 from connector.core.due import DONE, MANIFEST, Dropped, settled_exports, unmet_exports
-from connector.core.health import Access, Exports, Finding, Probe, Seen
+from connector.core.health import Access, Exports, Finding, Memory, Probe, Seen
 from connector.core.sighting import noted, recalled, sighting
 from connector.errors import ConnectorError, CredentialError, GraphError, InternalError, StoreError, StoreUnavailable
 from connector.graph.connections import CONNECTION_ROLES, Connections
@@ -33,7 +33,6 @@ if TYPE_CHECKING:
     from connector.clock import Clock
     from connector.core.head import Head
     from connector.core.health import Check, CheckName, SecretState
-    from connector.core.ledger import Ledger
     from connector.core.setup import Registration, Wanted
     from connector.core.sighting import Sighting
     from connector.errors import ConfigurationError
@@ -235,21 +234,6 @@ async def _writable(around: Surroundings, name: str, container: Container, purpo
 # --- the tenant, and what we remember ---------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class _Memory:
-    """What the state container says; an error where it cannot be read. ``items``: some that Graph holds."""
-
-    known: Registration | StoreError | None
-    head: Head | StoreError
-    whose: Ledger | StoreError | None = None
-    items: tuple[str, ...] = ()
-
-    @property
-    def registration(self) -> Registration | None:
-        """Return what setup remembers, if it can be read."""
-        return None if isinstance(self.known, StoreError) else self.known
-
-
 async def _remembered(around: Surroundings) -> Sequence[Check]:
     """Look at whatever depends on our own memory: the tenant as it should be, the items, exports and runs."""
     memory = await _memory(around.state)
@@ -261,16 +245,18 @@ async def _remembered(around: Surroundings) -> Sequence[Check]:
     return [check for group in groups for check in group]
 
 
-async def _memory(state: State) -> _Memory:
+async def _memory(state: State) -> Memory:
     known, head = await asyncio.gather(_or_error(state.registration()), _or_error(_head(state)))
-    if isinstance(head, StoreError) or not head.generation:
-        return _Memory(known, head)
+    if isinstance(head, StoreError):
+        return Memory(known, head)
+    if not head.generation:
+        return Memory(known, head, orphans=await _or_error(state.has_ledgers()) is True)
     sampled = await _or_error(state.sample(head.generation, most=_KNOWN_ITEMS))
     if isinstance(sampled, StoreError):
-        return _Memory(known, head, whose=sampled)
+        return Memory(known, head, whose=sampled)
     whose, items = sampled
     is_ours = known is not None and not isinstance(known, StoreError) and whose.incarnation == known.incarnation
-    return _Memory(known, head, whose, items if is_ours else ())
+    return Memory(known, head, whose, items if is_ours else ())
 
 
 async def _or_error(read: Awaitable[T]) -> T | StoreError:
@@ -287,7 +273,7 @@ async def _head(state: State) -> Head:
     return (await state.head())[0]
 
 
-async def _tenant(around: Surroundings, memory: _Memory) -> Sequence[Check]:
+async def _tenant(around: Surroundings, memory: Memory) -> Sequence[Check]:
     known, wanted, now = memory.known, around.wanted, around.clock.now()
     waits = judge.setup_state(known, wanted, now=now)
     if waits is not None:
@@ -354,7 +340,7 @@ async def _note(state: State, known: Registration, found: Sighting) -> None:
         await state.note(amend)
 
 
-async def _probe(around: Surroundings, memory: _Memory) -> Probe:
+async def _probe(around: Surroundings, memory: Memory) -> Probe:
     """Ask as the ingest identity for items that Graph holds, or, where none is known, for one that nobody has."""
     items = Items(around.ingest, around.settings.connection_id)
     unknown = next((found for found in (memory.head, memory.whose) if isinstance(found, StoreError)), None)
@@ -368,7 +354,7 @@ async def _probe(around: Surroundings, memory: _Memory) -> Probe:
     return Probe(len(found), missing, moving=bool(missing) and await _is_moving(around.state, memory))
 
 
-async def _is_moving(state: State, memory: _Memory) -> bool:
+async def _is_moving(state: State, memory: Memory) -> bool:
     """Tell whether a run was at work since the ledger was read: it may have deleted what the ledger still names."""
     before, now = memory.head, await _or_error(_head(state))
     if isinstance(before, StoreError) or isinstance(now, StoreError):
@@ -376,7 +362,7 @@ async def _is_moving(state: State, memory: _Memory) -> bool:
     return now.run is not None or now.epoch != before.epoch
 
 
-async def _export(around: Surroundings, memory: _Memory) -> Sequence[Check]:
+async def _export(around: Surroundings, memory: Memory) -> Sequence[Check]:
     settings, head = around.settings, memory.head
     why = "nobody can say how old the data in profiles is"
     if isinstance(head, StoreError):
@@ -409,8 +395,8 @@ def _is_ours(name: str, settings: Settings) -> bool:
     return settings.takes(name) or name.endswith((DONE, MANIFEST))
 
 
-async def _runs(around: Surroundings, memory: _Memory) -> Sequence[Check]:
-    ledger = judge.ledger(memory.head, memory.whose, memory.registration, around.wanted)
+async def _runs(around: Surroundings, memory: Memory) -> Sequence[Check]:
+    ledger = judge.ledger(memory, around.wanted)
     if isinstance(memory.head, StoreError):
         finding = Finding("unknown", "head.json cannot be read", "nobody can say how the runs went", "see ledger")
         return [ledger, judge.check("sync", findings=[finding])]

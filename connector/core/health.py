@@ -398,7 +398,8 @@ def _unseen(seen: Seen, what: str) -> Finding:
         case CredentialError():
             return Finding("unknown", "there is no token to ask with", why, "see admin-roles and vault")
         case error:
-            advice = "see admin-roles" if isinstance(error, GraphDenied) else "call health again in a few minutes"
+            denied = "grant what it names, or let the connection's owner authorise the admin app (see admin-roles)"
+            advice = denied if isinstance(error, GraphDenied) else "call health again in a few minutes"
             return Finding("unknown", error.message, why, advice)
 
 
@@ -730,13 +731,29 @@ def _why_not_newer(head: Head, exports: Exports) -> tuple[str, str]:
     )
 
 
-def ledger(
-    head: Head | StoreError, whose: Ledger | StoreError | None, known: Registration | None, wanted: Wanted
-) -> Check:
-    """Judge what we remember of Graph's items: is it there, and of the connection that is there now?
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """What the state container says; an error where it cannot be read.
 
-    ``whose``: the header of the ledger that the head names; None when it names none.
+    ``known``: what setup remembers. ``whose``: the header of the ledger that the head names; None when it names none.
+    ``items``: ids of some that Graph holds. ``orphans``: ledgers are there, and no head that could name one.
     """
+
+    known: Registration | StoreError | None
+    head: Head | StoreError
+    whose: Ledger | StoreError | None = None
+    items: tuple[str, ...] = ()
+    orphans: bool = False
+
+    @property
+    def registration(self) -> Registration | None:
+        """Return what setup remembers, if it can be read."""
+        return None if isinstance(self.known, StoreError) else self.known
+
+
+def ledger(memory: Memory, wanted: Wanted) -> Check:
+    """Judge what we remember of Graph's items: is it there, and of the connection that is there now?"""
+    head, whose, known = memory.head, memory.whose, memory.known
     name: Final = "ledger"
     why = "it is the only memory of what Graph holds: without it nothing is sent or deleted"
     if isinstance(head, StoreError):
@@ -752,6 +769,14 @@ def ledger(
             else "see containers"
         )
         return check(name, findings=[Finding(status, whose.message, why, advice)])
+    if whose is None and memory.orphans:
+        finding = Finding(
+            "failed",
+            "head.json is gone, while ledgers are there",
+            "the next run believes it is the first: whoever has left by then keeps HR's data in their profile for good",
+            "restore head.json (soft delete, versions) before the next tick",
+        )
+        return check(name, findings=[finding])
     if whose is None:
         return check(name, ["there is none yet: the first run sends everyone"])
     other = [
@@ -760,14 +785,14 @@ def ledger(
             ("tenant", whose.tenant != wanted.tenant_id),
             ("contract", whose.contract != wanted.contract),
             ("connection", whose.connection != wanted.connection_id),
-            ("incarnation of the connection", known is not None and whose.incarnation != known.incarnation),
+            ("incarnation of the connection", not isinstance(known, StoreError) and not _is_of(whose, known)),
         )
         if differs
     ]
     if other:
         finding = Finding(
             "warning",
-            f"it is of another {' and another '.join(other)} than the one that is set up",
+            f"it is of another {' and another '.join(other)} than is set up",
             "it is void: the next run sends everyone and deletes nobody, so leavers of the meantime keep items that are"
             " still there",
             "nothing, if the connection was torn down, lost or made anew; else check TENANT_ID, CONTRACT, CONNECTION_ID"
@@ -775,6 +800,10 @@ def ledger(
         )
         return check(name, findings=[finding])
     return check(name, [f"{head.people:,} people, {head.held_items:,} items in Graph, of this connection"])
+
+
+def _is_of(whose: Ledger, known: Registration | None) -> bool:
+    return known is not None and whose.incarnation == known.incarnation
 
 
 def sync(head: Head, known: Registration | None, *, now: float) -> Check:

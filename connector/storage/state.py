@@ -197,6 +197,10 @@ class State:
         blob = await self._ledger_blob(generation)
         return ledger_sample(blob.data, most=most)
 
+    async def has_ledgers(self) -> bool:
+        """Tell whether there is any, named by a head or not."""
+        return bool((await self.container.list(f"{self._root}/ledger/")).blobs)
+
     async def save_ledger(self, ledger: Ledger) -> Ledger:
         """Store a ledger as a new generation and return it, under the number it got.
 

@@ -463,6 +463,19 @@ async def test_a_connection_that_is_gone_fails():
     assert check(answer, "ingest-access")["advice"] == "see connection"
 
 
+async def test_a_connection_of_somebody_else_fails():
+    """Graph does not let our admin app see it: its owner must authorise us, or CONNECTION_ID is another one."""
+    world = await in_use()
+    connection = world.graph.connections[CONNECTION]
+    connection.owner = "22222222-3333-4444-5555-666666666666"
+    connection.authorized.clear()
+
+    answer = await look(world)
+
+    assert check(answer, "connection")["status"] == check(answer, "ingest-access")["status"] == "failed"
+    assert "belongs to another app" in check(answer, "connection")["detail"]
+
+
 async def test_a_connection_made_anew_behind_our_back_fails():
     """It is a draft without a schema: no item goes in."""
     world = await in_use()
@@ -788,6 +801,28 @@ async def test_a_ledger_that_is_lost_fails():
 
     assert statuses(answer) == {"ledger": "failed", "ingest-access": "unknown"}
     assert "sync --full --rebuild" in check(answer, "ledger")["advice"]
+
+
+async def test_a_head_that_is_lost_fails():
+    """The next tick would believe that it is the first: before it, the blob can be restored."""
+    world = await in_use()
+    await world.containers.state.delete(f"{CONNECTION}/head.json")
+
+    answer = await look(world)
+
+    assert check(answer, "ledger")["status"] == "failed"
+    assert "restore head.json" in check(answer, "ledger")["advice"]
+
+
+async def test_a_ledger_whose_connection_is_not_remembered_is_a_warning():
+    """Setup is going to begin a new incarnation, and everyone is sent."""
+    world = await in_use()
+    await world.containers.state.delete(f"{CONNECTION}/connection.json")
+
+    answer = await look(world)
+
+    assert check(answer, "connection")["status"] == "unknown"
+    assert check(answer, "ledger")["status"] == "warning"
 
 
 @pytest.mark.parametrize("blob", ["ledger", "head"])

@@ -4,13 +4,14 @@
 
 PY := .venv/bin/python
 
-.PHONY: help demo serve test check fmt lock clean venv
+.PHONY: help demo serve test check fmt beliefs lock clean venv
 
 help:
 	@echo 'make demo    three nights and one more on a local tenant; reports are left in .demo/'
 	@echo 'make serve   the same, but it stays up on http://127.0.0.1:7071 (Ctrl-C ends it)'
 	@echo 'make test    the whole test suite'
 	@echo 'make check   what CI runs: format, lint, types, layers, tests with coverage'
+	@echo 'make beliefs write docs/graph.md: what we believe about Microsoft Graph, from its tests'
 	@echo 'make fmt     put the code into its format'
 	@echo 'make lock    compile the requirements files again (UPGRADE=1: to newer versions)'
 	@echo 'make clean   remove everything that was made'
@@ -32,6 +33,9 @@ check: venv
 
 fmt: venv
 	@$(PY) -m ruff format && $(PY) -m ruff check --fix
+
+beliefs: venv
+	@$(PY) -m tests.beliefs
 
 lock:
 	@tools/lock.sh

@@ -22,6 +22,10 @@ if TYPE_CHECKING:
 
 ROOT: Final = Path(__file__).parents[2]
 PAGE: Final = ROOT / "docs" / "graph.md"
+_INTRODUCTION: Final = Path(__file__).with_name("introduction.md")
+
+_ELSEWHERE: Final = ("tests.graph.test_client", "tests.tenant.test_entra_and_vault", "tests.flows.test_rotation")
+"""Modules some of whose tests state beliefs, beside much else."""
 
 _LETTERS: Final[dict[Area, str]] = {
     "connections": "C",
@@ -48,8 +52,8 @@ class Stated:
 
 def test_modules() -> list[str]:
     """Return the modules whose tests are about Graph, or about its simulator."""
-    found = [*ROOT.glob("tests/graph/test_simulator*.py"), *ROOT.glob("tests/live/test_*.py")]
-    names = [".".join(path.relative_to(ROOT).with_suffix("").parts) for path in sorted(found)]
+    paths = [*sorted(ROOT.glob("tests/live/test_*.py")), *sorted(ROOT.glob("tests/graph/test_simulator*.py"))]
+    names = [".".join(path.relative_to(ROOT).with_suffix("").parts) for path in paths]
     return [name for name in names if name != "tests.live.test_the_suite"]
 
 
@@ -66,7 +70,7 @@ def tests_of(module: ModuleType) -> Iterator[tuple[str, list[Belief], bool]]:
 def collect() -> list[Stated]:
     """Return all beliefs, numbered within their area. Nothing is run; the modules are only imported."""
     found: list[tuple[Belief, str]] = []
-    for module_name in test_modules():
+    for module_name in (*test_modules(), *_ELSEWHERE):
         path = module_name.replace(".", "/") + ".py"
         module = importlib.import_module(module_name)
         found += [(belief, f"{path}::{name}") for name, beliefs, _ in tests_of(module) for belief in beliefs]
@@ -91,7 +95,7 @@ def test_names(path: str) -> set[str]:
 def page() -> str:
     """Return the page's text."""
     stated = collect()
-    parts = [_INTRODUCTION, _counts(stated)]
+    parts = [_INTRODUCTION.read_text(encoding="utf-8").rstrip(), _counts(stated)]
     for area in AREAS:
         rows = [one for one in stated if one.belief.area == area]
         if rows:
@@ -204,56 +208,6 @@ def _all_sources(stated: Sequence[Stated]) -> str:
         ),
     )
 
-
-_INTRODUCTION: Final = """\
-# What we believe about Microsoft Graph
-
-<!-- Made by `make beliefs` from the tests of the simulated Graph. Change those, not this page. -->
-
-No test of ours runs in a genuine tenant unless somebody asks for it, so everything rests on a simulated Graph
-([tests/tenant/graph](../tests/tenant/graph)). This page is the record of what it plays: each rule, how sure we are of it,
-where it comes from, the test that shows it, and what of ours rests on it. It is made from those tests and cannot say
-anything else than they do.
-
-**To find what a behaviour of ours rests on**, look for it in [From our behaviour to the rules](#from-our-behaviour-to-the-rules);
-to find out whether a page of Microsoft's that has changed concerns us, in [Sources](#sources).
-
-| mark | means |
-| --- | --- |
-| certain | current documentation or metadata of Microsoft's says so |
-| likely | older documentation, an example, or what several people saw in their tenants |
-| **unknown** | not found, contradictory, or seen once. What we do about each is told [below](#what-is-not-known) |
-
-A date is the page's own. "Field report" and "field code" are public repositories: what somebody saw, no promise of
-Microsoft's. Dates without a day are those of the commits.
-
-A test's file is behind its link, its name is its words with underscores; the tooltip has both. All of them:
-
-```sh
-.venv/bin/python -m pytest tests/graph tests/live
-.venv/bin/python -m pytest tests/live -k a_put_replaces_all_properties
-```
-
-## To check it in a tenant
-
-Tests in [tests/live](../tests/live) know nothing about where they run: on every test run they meet the simulator on
-loopback, and a genuine tenant when they are asked to. It takes half an hour, most of it waiting for two schemas:
-
-```sh
-export LIVE_TENANT_ID=... LIVE_USER_UPN=...                 # a test tenant, and one user in it
-export LIVE_ADMIN_CLIENT_ID=... LIVE_ADMIN_SECRET=...       # ExternalConnection.ReadWrite.OwnedBy, PeopleSettings.ReadWrite.All
-export LIVE_INGEST_CLIENT_ID=... LIVE_INGEST_SECRET=...     # ExternalItem.ReadWrite.OwnedBy, User.Read.All
-.venv/bin/python -m pytest -m live tests/live
-```
-
-It announces what it will do. Everything it makes is named `livetest` and random digits, and is removed in the end, also
-when rules fail; what could not be removed is named. It looks up one user and the ids of two; nobody's profile changes,
-since items are removed at once. The tenant's priority list is only read, unless `LIVE_PRIORITY=write` lets our source be
-added to its end for some seconds; then it is put back as it was. `LIVE_GRAPH_BASE_URL` chooses another version or cloud,
-`LIVE_AUTHORITY` its Entra. A rule that fails is a belief to correct: in the test, in the simulator, and then in what rests
-on it. To questions whose answer is unknown, the run ends with what it `observed`; write that into the test's mark.
-
-What people see hours later cannot be checked that way: look at the profiles of a pilot."""
 
 _UNKNOWN: Final = """\
 ## What is not known

@@ -85,6 +85,7 @@ FUTURE_MEMBERS = _page(
 # Profile sources and their priority.
 PROFILE_SOURCE = Source("profileSource", f"{_API}/resources/profilesource", "2026-03-12")
 LIST_SOURCES = Source("List profileSources", f"{_API}/peopleadminsettings-list-profilesources")
+GET_SOURCE = Source("Get profileSource", f"{_API}/profilesource-get")
 CREATE_SOURCE = Source("Create profileSource", f"{_API}/peopleadminsettings-post-profilesources", "2026-04-15")
 UPDATE_SOURCE = Source("Update profileSource", f"{_API}/profilesource-update")
 DELETE_SOURCE = Source("Delete profileSource", f"{_API}/profilesource-delete", "2026-02-10")
@@ -108,6 +109,8 @@ BEST_PRACTICES = _page("Best practices: reliability", "graph/best-practices-conc
 PERMISSIONS = _page("Permissions reference", "graph/permissions-reference")
 DEPLOYMENTS = _page("National clouds", "graph/deployments")
 TOKENS = _page("Access token claims", "entra/identity-platform/access-token-claims-reference")
+CLAIMS_CHALLENGE = _page("Claims challenges", "entra/identity-platform/claims-challenge")
+VERSIONS = _page("Versions of Graph", "graph/versioning-and-support")
 ENTRA_CODES = _page("Entra error codes", "entra/identity-platform/reference-error-codes")
 CLIENT_CREDENTIALS = _page("Client credentials flow", "entra/identity-platform/v2-oauth2-client-creds-grant-flow")
 URLS = Source("RFC 3986, fragments", "https://www.rfc-editor.org/rfc/rfc3986#section-3.5", "2005-01")

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from connector.errors import GraphError
-from tests.flows.world import CONNECTION, World, a_person, people
+from connector.errors import ConfigurationError, GraphError
+from connector.settings import Settings
+from tests.flows.world import CONNECTION, ENVIRONMENT, World, a_person, people
 from tests.tenant import ADMIN_CLIENT_ID, INGEST_CLIENT_ID
 from tests.tenant.graph import ENTRA_SOURCE, GLOBAL_SETTING, Dropped, Refused, Seen
 from tests.tenant.graph.people import source_url
@@ -201,3 +202,22 @@ async def test_more_connections_than_the_tenant_may_have_are_reported():
 
     with pytest.raises(GraphError, match="too many connections"):
         await world.setup()
+
+
+@pytest.mark.parametrize("contract", ["preview"], indirect=True)
+async def test_the_tutorials_contract_is_spoken_to_beta_with_its_header(contract: str):
+    """A tenant that takes registrations with `Prefer: respond-async` only, and knows nothing but beta, is set up."""
+    world = a_world_where()
+
+    await world.setup()
+
+    assert world.graph.connections[CONNECTION].state == "ready"
+    assert [reason for reason in world.graph.refusals if not reason.startswith("404 GET")] == []
+
+
+def test_the_tutorials_contract_is_refused_at_another_version():
+    """Nobody finds out night after night: the settings say so."""
+    environment = ENVIRONMENT | {"CONTRACT": "preview", "GRAPH_BASE_URL": "https://graph.microsoft.com/v1.0"}
+
+    with pytest.raises(ConfigurationError, match="'preview' is only there under"):
+        Settings.from_env(environment)

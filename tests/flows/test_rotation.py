@@ -20,6 +20,7 @@ from connector.events import quieten
 from connector.identities import Identities
 from connector.settings import Settings
 from connector.vault import SecretCache
+from tests.beliefs import belief, ours, sources
 from tests.flows.world import CONNECTION, TICK, Report, World, people
 from tests.tenant import ADMIN_CLIENT_ID, ADMIN_SECRET, INGEST_CLIENT_ID, INGEST_SECRET, MANAGED_CLIENT_ID
 from tests.tenant.azure_wire import IDENTITY, azure_wire
@@ -359,6 +360,13 @@ async def test_setup_without_a_token_says_why_and_goes_on_later(world: World):
 # --- revoked tokens -------------------------------------------------------------------------------------------------
 
 
+@belief(
+    "A token that was revoked is a 401, for some clients with a challenge: its `claims` buy a new token.",
+    area="tokens",
+    mark="certain",
+    source=(sources.CLAIMS_CHALLENGE, sources.AUTH_ERRORS),
+    ours=ours.RENEWED,
+)
 @pytest.mark.parametrize("challenge", [False, True], ids=["plain", "challenge"])
 async def test_a_revoked_token_is_renewed_once_for_all_who_met_it(world: World, *, challenge: bool):
     """Sixteen requests under way are refused: one new token, each repeated once, and everybody arrives once."""

@@ -18,6 +18,7 @@ from connector.errors import CredentialError, GraphDenied, GraphRejected, GraphU
 from connector.graph.client import Path, Purpose, document, open_graph, roles_in
 from connector.graph.items import Items
 from connector.graph.pace import Answer, Pace
+from tests.beliefs import belief, ours, sources
 from tests.graph.opening import BASE_URL, an_item, graph_at, with_connection
 from tests.tenant import ADMIN_CLIENT_ID, INGEST_CLIENT_ID, Tenant, VirtualClock
 from tests.tenant.graph.faults import Dropped, Failed, Refused
@@ -77,6 +78,14 @@ async def test_what_is_sent():
     assert credential.scopes == {"https://graph.microsoft.com/.default"}
 
 
+@belief(
+    "National clouds have hosts of their own, and want tokens for these; external connections are in all of "
+    "them but the one of 21Vianet.",
+    area="tokens",
+    mark="certain",
+    source=(sources.DEPLOYMENTS, sources.CREATE_CONNECTION),
+    ours=(ours.CLOUDS, ours.BASE_URL),
+)
 async def test_a_national_cloud_gets_tokens_of_its_own():
     """Tokens are for the host of the base address where that is one of Graph's."""
     credential = Credential()

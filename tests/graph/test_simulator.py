@@ -92,7 +92,7 @@ async def test_consent_given_later_is_in_the_next_token_only(tenant, ingest):
     "Connections, schemas, items, profile sources and their priority are the same at `/v1.0` and at `/beta`.",
     area="connections",
     mark="certain",
-    source=(sources.BUILD, sources.PRIORITY),
+    source=(sources.BUILD, sources.PRIORITY, sources.VERSIONS),
     ours=ours.BASE_URL,
 )
 @belief(

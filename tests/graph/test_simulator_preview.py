@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 import orjson
 import pytest
 
-from tests.beliefs import belief, ours, sources
+from tests.beliefs import belief, machinery, ours, sources
 from tests.tenant import ADMIN_CLIENT_ID, INGEST_CLIENT_ID, Tenant, VirtualClock
 from tests.tenant.graph import ENTRA_SOURCE, GLOBAL_SETTING, Ignored
 
-AREA = "the tutorial's contract"
+AREA: Final = "the tutorial's contract"
 
 CONNECTION = {"id": "contosohrconnector1", "name": "Contoso HR Connector"}
-SCHEMA = {
+SCHEMA: dict[str, Any] = {
     "baseType": "microsoft.graph.externalItem",
     "properties": [
         {"name": "connectionId", "type": "string"},
@@ -33,7 +33,7 @@ SOURCE = {
 }
 PRIORITY = "https://graph.microsoft.com/beta/admin/people/profileSources(sourceId='contosohrconnector1')"
 ALEX = "9d1f2f6e-8f7a-4c9e-9a3e-0000000000a1"
-ITEM = {
+ITEM: dict[str, Any] = {
     "id": "alexw_at_contoso_dot_com",
     "acl": [{"accessType": "grant", "type": "everyone", "value": "EVERYONE"}],
     "properties": {
@@ -162,6 +162,13 @@ async def test_profiles_have_the_shape_of_todays_contract(ready, ingest):
     assert ready.graph.ignored() == []
 
 
+@belief(
+    "Every entity is an array, also those of which a profile has one; then the first counts.",
+    area=AREA,
+    mark="likely",
+    source=sources.TUTORIAL,
+    ours=ours.PREVIEW_ITEM,
+)
 async def test_single_entities_are_the_first_of_their_array(ready, ingest):
     """One name, one position; positions behind the first are former ones, further names are dropped."""
     positions = [{"detail": {"jobTitle": title}} for title in ("Chef", "Cook")]
@@ -180,12 +187,14 @@ async def test_single_entities_are_the_first_of_their_array(ready, ingest):
 
 
 @belief(
-    "Is anything of people data there under /v1.0?",
+    "Is anything of people data there under `/v1.0`?",
     area=AREA,
     mark="unknown",
     source=sources.TUTORIAL,
     ours=ours.BASE_URL,
-    either="the settings refuse any other GRAPH_BASE_URL than beta's under this contract",
+    either="The walkthrough has beta addresses only, and the settings refuse any other `GRAPH_BASE_URL` under this "
+    "contract.",
+    proof="tests/flows/test_either_answer.py::test_the_tutorials_contract_is_refused_at_another_version",
 )
 @pytest.mark.parametrize("path", [CONNECTIONS, "/admin/people/profileSources", "/users"])
 async def test_there_is_nothing_but_beta(tenant, path):
@@ -200,6 +209,7 @@ async def test_there_is_nothing_but_beta(tenant, path):
     assert refused.json()["error"]["message"] == f"Resource not found for the segment '{segment}'."
 
 
+@machinery("the version of the outer address counts for all parts of a batch")
 async def test_a_batch_is_not_there_under_another_version(tenant):
     """The version of the outer address counts for all parts."""
     body = {"requests": [{"id": "1", "method": "GET", "url": "/users"}]}
@@ -231,6 +241,13 @@ async def test_a_connection_may_have_a_description_and_two_apps(admin):
     assert read == {**body, "name": "HR", "description": "All people", "state": "draft"}
 
 
+@belief(
+    "There are no content categories yet; an id and a name are required.",
+    area=AREA,
+    mark="likely",
+    source=(sources.TUTORIAL, sources.CONNECTION),
+    ours=ours.PREVIEW_CONNECTION,
+)
 @pytest.mark.parametrize(
     "body",
     [
@@ -249,6 +266,7 @@ async def test_a_connection_of_another_contract_is_refused(tenant, admin, body):
     assert tenant.graph.connections == {}
 
 
+@machinery("refuses what is today's in a PATCH, too")
 async def test_a_connection_cannot_be_given_a_category_later(admin):
     """Nor is there anything else of today's contract to change."""
     await admin.post(CONNECTIONS, json=CONNECTION)
@@ -259,12 +277,13 @@ async def test_a_connection_cannot_be_given_a_category_later(admin):
 
 
 @belief(
-    "The registration carries `Prefer: respond-async`; without it?",
+    "The registration carries `Prefer: respond-async`; what becomes of one without?",
     area=AREA,
     mark="unknown",
     source=sources.TUTORIAL,
     ours=ours.PREVIEW_SCHEMA,
-    either="it is always sent under this contract",
+    either="It is always sent under this contract.",
+    proof="tests/flows/test_either_answer.py::test_the_tutorials_contract_is_spoken_to_beta_with_its_header",
 )
 @pytest.mark.parametrize("headers", [{}, {"Prefer": "return=minimal"}])
 async def test_a_schema_is_registered_with_the_walkthroughs_header_only(tenant, admin, headers):
@@ -310,6 +329,13 @@ async def test_another_schema_is_refused(tenant, admin, schema):
     assert tenant.graph.connections["contosohrconnector1"].operations == {}
 
 
+@belief(
+    "The limits of schemas are the same as today's.",
+    area=AREA,
+    mark="likely",
+    source=(sources.TUTORIAL, sources.LIMITS),
+    ours=ours.PREVIEW_SCHEMA,
+)
 async def test_a_schema_may_have_up_to_128_properties_and_describe_them(admin):
     """Names of 32 letters and digits, a description of a custom property."""
     described = {"name": "x" * 32, "type": "string", "description": "The favourite colour"}
@@ -338,6 +364,7 @@ async def test_item_ids_that_are_taken(ready, ingest, item_id):
     assert list(ready.graph.items) == [item_id]
 
 
+@machinery("takes no other characters in item ids than the walkthrough and the field have")
 @pytest.mark.parametrize("item_id", ["alexw@contoso.com", "alexw.contoso", "a+b", "zo\u00eb", "x" * 129])
 async def test_item_ids_that_are_not(ready, ingest, item_id):
     """What the walkthrough replaces, and everything else."""
@@ -353,7 +380,8 @@ async def test_item_ids_that_are_not(ready, ingest, item_id):
     mark="unknown",
     source=sources.TUTORIAL,
     ours=ours.PREVIEW_ITEM,
-    either="every item has exactly this one",
+    either="Every item has exactly this one.",
+    proof="tests/core/test_preview.py::test_the_walkthroughs_person_becomes_the_walkthroughs_item",
 )
 @pytest.mark.parametrize(
     "acl",
@@ -381,7 +409,8 @@ async def test_another_access_list_is_refused(ready, ingest, acl):
     mark="unknown",
     source=sources.TUTORIAL,
     ours=ours.PREVIEW_ITEM,
-    either="every item has all four",
+    either="Every item has all four.",
+    proof="tests/core/test_preview.py::test_the_walkthroughs_person_becomes_the_walkthroughs_item",
 )
 @pytest.mark.parametrize(
     "properties",
@@ -406,6 +435,13 @@ async def test_an_item_that_breaks_a_rule_is_refused(ready, ingest, properties):
     assert ready.graph.items == {}
 
 
+@belief(
+    "Text beyond ASCII carries its type specifier, as today.",
+    area=AREA,
+    mark="likely",
+    source=(sources.TUTORIAL, sources.PUT_ITEM),
+    ours=ours.PREVIEW_ITEM,
+)
 async def test_text_beyond_ascii_needs_its_type_specifier(ready, ingest):
     """As everywhere in Graph's items."""
     answer = await ingest.put(PUT, json=an_item(favoriteColor="Bl\u00e5", favoriteColor__type="String"))
@@ -468,6 +504,13 @@ async def test_an_item_of_nobody_is_ignored(ready, ingest, user):
     assert "custom" not in ready.graph.profiles().get("luisg@contoso.com", {})
 
 
+@belief(
+    "One of an account's two ids is enough to find the user.",
+    area=AREA,
+    mark="certain",
+    source=sources.TUTORIAL,
+    ours=ours.PREVIEW_ITEM,
+)
 async def test_one_of_the_accounts_ids_is_enough_to_match(ready, ingest):
     """Somebody renamed in Entra is still found by the object id."""
     ready.graph.rename_user(ALEX, "alex.wilber@contoso.com")
@@ -528,6 +571,13 @@ async def test_the_priority_list_has_beta_addresses(tenant, admin):
     assert tenant.graph.priorities() == ["contosohrconnector1", ENTRA_SOURCE]
 
 
+@belief(
+    "A connection is one of people by the four properties of its schema, and by nothing else.",
+    area=AREA,
+    mark="certain",
+    source=sources.TUTORIAL,
+    ours=ours.PREVIEW_SCHEMA,
+)
 async def test_a_connection_without_the_four_properties_is_none_of_people(ready, ingest):
     """Nothing of it reaches a profile."""
     await ingest.put(PUT, json=ITEM)

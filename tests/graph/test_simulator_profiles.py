@@ -8,7 +8,7 @@ from typing import Any
 import orjson
 import pytest
 
-from connector.core.entities import LABELS, field_paths, field_type
+from connector.core.entities import LABELS, FieldType, field_paths, field_type
 from tests.beliefs import belief, ours, sources
 from tests.tenant import ADMIN_CLIENT_ID, INGEST_CLIENT_ID, Tenant, VirtualClock
 from tests.tenant.graph import ENTRA_SOURCE, GLOBAL_SETTING, Ignored
@@ -579,7 +579,7 @@ def test_every_field_that_a_mapping_can_fill_is_one_of_its_entity(label):
             assert read_entity(ENTITIES[label], entity) == (entity, [])
 
 
-def _a_value(kind):
+def _a_value(kind: FieldType) -> Any:
     if kind.person:
         return {"userId": "1", "userPrincipalName": UPN, "relationship": "manager"}
     return {str: "x", int: 1, bool: True, date: "2026-03-02"}[kind.kind]

@@ -174,13 +174,12 @@ def tenant_with_position() -> Tenant:
 
 
 @belief(
-    "When does what was sent show in profiles?",
+    "What was sent shows in profiles within 6 hours after the connection was made; up to two days were seen.",
     area="profile composition",
     mark="likely",
     source=(sources.BUILD, sources.FIELD_PROVISIONING, sources.FIELD_PROFILE_CARD),
     ours=ours.ACCEPTED,
-    either="Documented: within 6 hours after the connection was made; seen: up to two days. Our reports count what "
-    "Graph accepted and never say that somebody sees it.",
+    either="Our reports count what Graph accepted and never say that somebody sees it.",
     proof="tests/flows/test_provision.py::test_what_setup_made_is_what_items_need",
 )
 @belief(
@@ -332,7 +331,7 @@ async def test_a_limit_is_a_refusal_like_any_other():
     proof="tests/core/test_mapping.py::test_a_full_row_becomes_exactly_the_documented_properties",
 )
 @belief(
-    "Microsoft's sample for people data still has the model of July 2025, with named properties.",
+    "Will Microsoft bring its sample, which has the model of July 2025 with named properties, up to date?",
     area="schema",
     mark="unknown",
     source=sources.FIELD_SAMPLE,

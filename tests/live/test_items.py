@@ -11,9 +11,22 @@ from tests.beliefs import belief, ours, sources
 from tests.live.site import EVERYONE
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     import httpx
 
     from tests.live.site import Site
+
+
+ITEM_IDS = ("u1", "u2", "u3", "u4", "u5", "u6", "u-1", "u_1", "x" * 128)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def no_items_left(site: Site, ready: str) -> Iterator[None]:
+    """Delete whatever these tests have put, so that nothing of it is in the connection when it becomes a source."""
+    yield
+    for item_id in ITEM_IDS:
+        site.ingest.send("DELETE", f"{ready}/items/{item_id}")
 
 
 @pytest.fixture

@@ -49,7 +49,7 @@ def source(site: Site, ready: str) -> httpx.Response:
     "connection's id, and finds it too.",
     area="profile sources and priority",
     mark="certain",
-    source=(sources.CREATE_SOURCE, sources.SOURCE_SETTINGS, sources.BUILD),
+    source=(sources.CREATE_SOURCE, sources.GET_SOURCE, sources.SOURCE_SETTINGS, sources.BUILD),
     ours=ours.SOURCE,
 )
 @belief(

@@ -15,6 +15,7 @@ from azure.identity.aio import ClientSecretCredential, ManagedIdentityCredential
 from azure.keyvault.secrets.aio import SecretClient
 
 from connector.clock import SystemClock
+from tests.beliefs import belief, ours, sources
 from tests.tenant import (
     ADMIN_CLIENT_ID,
     ADMIN_SECRET,
@@ -67,6 +68,14 @@ def a_grant(tenant: Tenant, **changes: str) -> dict[str, str]:
     return {**form, **changes}
 
 
+@belief(
+    "A client secret buys an access token for Graph's `.default` scope: a JWT with app, tenant, audience, "
+    "roles and end.",
+    area="tokens",
+    mark="certain",
+    source=(sources.CLIENT_CREDENTIALS, sources.TOKENS),
+    ours=(ours.TWO_APPS, ours.DENIED),
+)
 async def test_a_secret_buys_a_token_with_the_consented_roles(tenant, entra):
     """A JWT that says for whom, for what and until when."""
     answer = await entra.post(TOKEN_PATH, data=a_grant(tenant))
@@ -87,6 +96,14 @@ def _decoded(part: str) -> bytes:
     return base64.urlsafe_b64decode(part + "=" * (-len(part) % 4))
 
 
+@belief(
+    "Entra says by number what is wrong: 7000215 wrong secret, 7000222 expired, 700016 unknown app, 90002 and 900023 "
+    "unknown tenant.",
+    area="tokens",
+    mark="certain",
+    source=(sources.ENTRA_CODES, sources.FIELD_CONNECTORS),
+    ours=ours.NEW_SECRET,
+)
 @pytest.mark.parametrize(
     ("path", "changes", "status", "error", "code"),
     [

@@ -55,7 +55,7 @@ def schema(mapping: Mapping) -> dict[str, Any]:
     """Return the schema that a mapping's items need, as the body of the PATCH.
 
     The search attributes are ignored for people data and left out.
-    https://learn.microsoft.com/graph/api/externalconnection-patch-schema
+    https://learn.microsoft.com/graph/api/externalconnectors-externalconnection-patch-schema
     """
     properties: list[dict[str, Any]] = []
     for part in mapping.file.property:
@@ -74,7 +74,7 @@ def item(content: Content) -> bytes:
     """Return the body of a person's PUT, byte for byte the same for the same content.
 
     The whole bag of properties is replaced by each PUT, so all of them are sent.
-    https://learn.microsoft.com/graph/api/externalconnection-put-items
+    https://learn.microsoft.com/graph/api/externalconnectors-externalconnection-put-items
     """
     properties: dict[str, Any] = {}
     for name, value in content.filled.items():

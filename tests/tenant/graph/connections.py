@@ -39,7 +39,8 @@ def authorized(graph: GraphSimulator, call: Call, connection_id: str, *, everyth
 def create_connection(graph: GraphSimulator, call: Call) -> Reply:
     """Create a connection in state draft; the calling app is authorised by the service itself.
 
-    https://learn.microsoft.com/graph/api/external-post-connections [certain; likely: the added app id, the 409's code]
+    https://learn.microsoft.com/graph/api/externalconnectors-external-post-connections [certain;
+    likely: the added app id, the 409's code]
     """
     body = call.json_object()
     _check_id(body.get("id"))

@@ -33,7 +33,8 @@ def error_reply(status: int, code: str, message: str, *, inner: dict[str, Any] |
 def malformed(reason: str) -> Refusal:
     """Return the vague refusal that most mistakes around connections meet.
 
-    https://learn.microsoft.com/graph/api/external-post-connections [likely: code and text from field reports]
+    https://learn.microsoft.com/graph/api/externalconnectors-external-post-connections [likely: code
+    and text from field reports]
     """
     text = "The request is malformed or incorrect."
     return Refusal(400, "InvalidRequest", text, reason=reason)

@@ -44,8 +44,8 @@ class Items(Protocol):
         """Create or replace an item."""
         ...
 
-    async def delete(self, item_id: str) -> None:
-        """Delete an item; one that is not there is deleted."""
+    async def delete(self, item_id: str) -> bool:
+        """Delete an item and return True; one that is not there is deleted, and False."""
         ...
 
 
@@ -61,11 +61,15 @@ class Journal(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Applied:
-    """How far it went. ``stopped``: why the run cannot go on. ``finished``: nothing is left to do."""
+    """How far it went. ``stopped``: why the run cannot go on. ``finished``: nothing is left to do.
+
+    ``lost``: the actions that Graph answered with 404, as if there were no such connection or no such item.
+    """
 
     progress: Progress
     finished: bool
     stopped: ConnectorError | None = None
+    lost: frozenset[int] = frozenset()
 
 
 async def apply(
@@ -105,7 +109,7 @@ async def apply(
     if isinstance(work.stopped, StoreError):
         raise work.stopped
     done = Progress(before.announced | work.announced, {**before.outcomes, **work.outcomes})
-    return Applied(done, finished=done.is_complete(plan), stopped=work.stopped)
+    return Applied(done, finished=done.is_complete(plan), stopped=work.stopped, lost=frozenset(work.lost))
 
 
 @dataclass(slots=True)
@@ -128,6 +132,7 @@ class _Work:
     denied: list[int] = field(default_factory=list)
     without_item: set[str] = field(default_factory=set)
     put: dict[str, str] = field(default_factory=dict)
+    lost: set[int] = field(default_factory=set)
     open: int = 0
     running: int = 0
     streak: Counter[str] = field(default_factory=Counter)
@@ -222,11 +227,10 @@ class _Work:
             self._settle(index, outcome, None)
             return
         try:
-            match action:
-                case Upsert(after=after):
-                    await self.items.put(after.item_id, body or b"")
-                case Delete(entry=entry):
-                    await self.items.delete(entry.item_id)
+            if isinstance(action, Upsert):
+                await self.items.put(action.after.item_id, body or b"")
+            elif not await self.items.delete(action.entry.item_id) and index not in self.before.announced:
+                self.lost.add(index)
         except (GraphDenied, CredentialError) as error:
             if not error.in_doubt:
                 self.denied.append(index)
@@ -270,6 +274,8 @@ class _Work:
         item = action.after.item_id if isinstance(action, Upsert) else action.entry.item_id
         if isinstance(action, Upsert):
             self.without_item.add(action.after.user_id)
+            if error.status == 404:
+                self.lost.add(index)
         emit(
             "item.failed", item=self.logged_as(item), status=error.status, code=error.code, request_id=error.request_id
         )

@@ -281,8 +281,12 @@ class Provision:
         return observed
 
     async def _recall(self) -> _Memory:
+        """Return what is remembered of this connection; state that was copied from elsewhere is no memory of it."""
         blob = await self._state.read(self._blob)
-        return _Memory(None, None) if blob is None else _Memory(Registration.from_json(blob.data), blob.info.etag)
+        if blob is None:
+            return _Memory(None, None)
+        registration = Registration.from_json(blob.data)
+        return _Memory(registration if registration.speaks_of(self._wanted) else None, blob.info.etag)
 
     async def _write(self, memory: _Memory, registration: Registration | None) -> _Memory:
         """Store what has changed, provided that nobody else has meanwhile."""

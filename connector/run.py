@@ -20,7 +20,8 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import orjson
 
-from connector.apply import Items, apply
+from connector.apply import Items as Writes
+from connector.apply import apply
 from connector.core import guards
 from connector.core.accounts import (
     UNMATCHED_AGAIN_SECONDS,
@@ -54,7 +55,16 @@ from connector.core.population import ExportFile, Reading, is_correction, read_p
 from connector.core.quarantine import quarantine_file, quarantine_name
 from connector.core.report import MAX_LISTED, Counts, ListedRow, Report, dump_report, load_report
 from connector.core.setup import schema_contained
-from connector.errors import ConnectorError, ExportError, LeaseLost, NotReady, StateChanged, StoreError
+from connector.errors import (
+    ConnectorError,
+    CredentialError,
+    ExportError,
+    GraphError,
+    LeaseLost,
+    NotReady,
+    StateChanged,
+    StoreError,
+)
 from connector.events import emit
 from connector.offload import offload
 
@@ -62,6 +72,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Mapping, Sequence
     from contextlib import AbstractAsyncContextManager
 
+    from connector.apply import Applied
     from connector.clock import Clock
     from connector.core.accounts import Account
     from connector.core.due import Dropped, Work
@@ -83,6 +94,14 @@ KEPT_REFUSALS: Final = 20
 
 LEDGER_MISSING: Final = "ledger_missing"
 """The one failure of our own memory that counts as a refusal: nobody can say what Graph holds (interface §10)."""
+
+
+class Items(Writes, Protocol):
+    """What a run asks of Graph's items."""
+
+    async def get(self, item_id: str) -> Mapping[str, Any] | None:
+        """Return an item, or None."""
+        ...
 
 
 class Users(Protocol):
@@ -510,8 +529,9 @@ class Run:
         )
         if isinstance(applied.stopped, LeaseLost):
             raise applied.stopped
-        if applied.stopped is not None:
-            return await self._stop(planned, applied.progress, applied.stopped)
+        stopped = await self._lost(planned, applied) or applied.stopped
+        if stopped is not None:
+            return await self._stop(planned, applied.progress, stopped)
         if applied.finished:
             return await self._settle(planned, applied.progress)
         report = self._finished(planned.report, "partial", planned.plan, applied.progress)
@@ -520,6 +540,55 @@ class Run:
         run = mark and replace(mark, graph=dict(report.graph))
         await self._commit(replace(head, run=run, pace=ingest.pace.learned, last_run=report.run))
         return await self._end(report)
+
+    async def _lost(self, planned: Planned, applied: Applied) -> GraphError | None:
+        """Say so when Graph's 404s mean that the connection, or what was in it, is gone; then everyone is sent again.
+
+        One item that is not there may have been deleted by somebody. So others are asked for that Graph took from us.
+        """
+        if not applied.lost or not (applied.finished or applied.stopped):
+            return None
+        plan, outcomes = planned.plan, applied.progress.outcomes
+        puts = [index for index in applied.lost if isinstance(plan.actions[index], Upsert)]
+        arrived = [
+            action.after.item_id
+            for index, action in enumerate(plan.actions)
+            if isinstance(action, Upsert) and outcomes.get(index) == ""
+        ]
+        touched = {_item_of(action) for action in plan.actions}
+        taken = [
+            entry.item_id
+            for entry in planned.ledger.entries.values()
+            if entry.state == "sent" and entry.held and entry.item_id not in touched
+        ]
+        if puts and await self._holds_none((*arrived, *taken)):
+            return GraphError(
+                f"Microsoft Graph does not find the connection {self._settings.connection_id!r} for the ingest identity"
+                " (HTTP 404): it was deleted, or does not list the app of INGEST_CLIENT_ID in authorizedAppIds. Run"
+                " setup, which makes it anew or adds the app; a new connection is filled with everyone",
+                status=404,
+                code="connection_missing",
+            )
+        if not puts and taken and await self._holds_none(taken):
+            await self._state.ask(f"{planned.report.run}-emptied", full=True, by="sync")
+            return GraphError(
+                "Microsoft Graph holds none of the items asked for that it took from us (HTTP 404): the connection was"
+                " emptied, or deleted and made anew by somebody else. The next tick sends everyone again",
+                status=404,
+                code="connection_emptied",
+            )
+        return None
+
+    async def _holds_none(self, item_ids: Sequence[str]) -> bool:
+        """Tell whether Graph has none of some of these items: the first, the last, and the one in the middle."""
+        some = dict.fromkeys(item_ids[place] for place in (0, len(item_ids) // 2, -1) if item_ids)
+        try:
+            for item_id in some:
+                if await (await self._graph()).items.get(item_id) is not None:
+                    return False
+        except (CredentialError, GraphError):
+            return False  # nobody can say; the run ends as it would have
+        return True
 
     def _requests(self, planned: Planned, indices: Sequence[int]) -> Iterator[tuple[int, bytes]]:
         """Yield the bodies of the given upserts; each is held to the digest the ledger will remember."""
@@ -874,6 +943,10 @@ def _known_by(plan: Plan, ledger: Ledger) -> dict[str, Known]:
         for key, entry in entries.items()
         if entry.user_id and entry.state != "unmatched"
     }
+
+
+def _item_of(action: Upsert | Delete) -> str:
+    return action.after.item_id if isinstance(action, Upsert) else action.entry.item_id
 
 
 def _deleted(plan: Plan) -> frozenset[str]:

@@ -112,7 +112,9 @@ class Settings(BaseModel):
         frozen=True, hide_input_in_errors=True, extra="ignore", regex_engine="python-re", allow_inf_nan=False
     )
 
-    tenant_id: Annotated[str, Field(pattern=_UUID[:-1] + r"$|^[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+$")]
+    tenant_id: Annotated[
+        str, AfterValidator(str.lower), Field(pattern=_UUID[:-1] + r"$|^[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+$")
+    ]
     key_vault_url: Https
     admin_client_id: Identifier
     ingest_client_id: Identifier

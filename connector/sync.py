@@ -157,7 +157,7 @@ async def _under_lease(
     if registration is None or not registration.ready(services.clock.now()):
         emit("sync.tick", trigger=trigger, waiting_for="setup")
         return Tick("not_ready")
-    _refuse_other_contract(services.settings, registration)
+    _refuse_other_connection(services.settings, registration)
     requests = [*(await services.state.requests() if look.requests else ()), *([request] if request else ())]
     head = replace(head, epoch=head.epoch + 1)
     if any(each.rebuild for each in requests):
@@ -255,11 +255,19 @@ async def _begin_anew(services: Services, head: Head, registration: Registration
     return replace(head, generation=ledger.generation, run=run, held=None, held_items=0, people=0)
 
 
-def _refuse_other_contract(settings: Settings, registration: Registration) -> None:
-    if registration.contract != settings.contract or registration.tenant_id != settings.tenant_id:
+def _refuse_other_connection(settings: Settings, registration: Registration) -> None:
+    """Hold state and settings to each other: what was set up elsewhere or otherwise says nothing about this one."""
+    there = (registration.tenant_id, registration.connection_id)
+    if there != (settings.tenant_id, settings.connection_id):
         raise NotReady(
-            f"the connection was set up in another tenant or under the contract {registration.contract!r}, and"
-            f" CONTRACT is {settings.contract!r}; choose a new CONNECTION_ID, or tear the connection down first"
+            "connection.json in the state container is of another tenant or of another connection than TENANT_ID and"
+            " CONNECTION_ID name; put the settings right, or run setup: everyone is sent again then, and nobody is"
+            " deleted"
+        )
+    if registration.contract != settings.contract:
+        raise NotReady(
+            f"the connection was set up under the contract '{registration.contract}', CONTRACT is"
+            f" '{settings.contract}'; use a new CONNECTION_ID, or tear this one down first"
         )
 
 

@@ -92,6 +92,10 @@ class Registration:
             and now >= datetime.fromisoformat(self.settled)
         )
 
+    def speaks_of(self, wanted: Wanted) -> bool:
+        """Tell whether this is about the connection of the settings, and not about one in another tenant, say."""
+        return (self.tenant_id, self.connection_id) == (wanted.tenant_id, wanted.connection_id)
+
     def to_json(self) -> bytes:
         """Return the content of ``connection.json``."""
         return orjson.dumps(asdict(self), option=orjson.OPT_INDENT_2)
@@ -255,14 +259,13 @@ _WAITING: Final = _Finding("pending", "waits for the step before it")
 def remember(observed: Observed, wanted: Wanted, *, incarnation: str) -> Registration | None:
     """Return what ``connection.json`` should hold after this observation; ``incarnation`` is used if a new one begins.
 
-    A connection that is there but not remembered is adopted, if it is one of people and of this contract. One that is
-    back in draft though it was ready has been made anew behind our back: its items are gone, so it is a new one too.
+    A connection that is there but not remembered is adopted, if it is one of people and of this contract. One that has
+    been made anew behind our back is a new one too: its items are gone.
     """
     known, connection, now = observed.registration, observed.connection, observed.now.isoformat()
     if connection is None or foreign(observed, wanted) is not None:
         return known
-    reborn = known is not None and known.ready_since is not None and connection.get("state") == "draft"
-    if known is None or reborn or known.tenant_id != wanted.tenant_id:
+    if known is None or not known.speaks_of(wanted) or (known.contract == wanted.contract and _reborn(known, observed)):
         known = begin(wanted, now=observed.now, incarnation=incarnation)
     if not observed.usable or known.contract != wanted.contract:
         return known
@@ -273,6 +276,18 @@ def remember(observed: Observed, wanted: Wanted, *, incarnation: str) -> Registr
     if known.registered_at is None and _source(observed, wanted).state == _priority(observed, wanted).state == "done":
         known = replace(known, registered_at=now, settled=(observed.now + wanted.settle).isoformat())
     return known
+
+
+def _reborn(known: Registration, observed: Observed) -> bool:
+    """Tell whether the connection that is there cannot be the one we knew.
+
+    A ready connection does not become a draft again, and Graph removes no property from a schema.
+    https://learn.microsoft.com/graph/connecting-external-content-manage-schema
+    """
+    if known.ready_since is not None and (observed.connection or {}).get("state") == "draft":
+        return True
+    registered = (observed.schema or {}).get("properties", ())
+    return bool(observed.usable and registered and schema_lacks({"properties": known.schema}, registered))
 
 
 def begin(wanted: Wanted, *, now: datetime, incarnation: str) -> Registration:
@@ -343,14 +358,22 @@ def foreign(observed: Observed, wanted: Wanted) -> str | None:
     contract = contract_of(wanted.contract)
     category = observed.connection.get("contentCategory")
     if contract.CATEGORY is not None:
-        if category == contract.CATEGORY:
-            return None
-        return f"has contentCategory '{category}', it must be '{contract.CATEGORY}'"
+        if category != contract.CATEGORY:
+            return f"has contentCategory '{category}', it must be '{contract.CATEGORY}'"
+        return _is_strange(observed, wanted)
     if category not in {None, "uncategorized"}:
         return f"has contentCategory '{category}', which the contract '{wanted.contract}' does not know"
     names = {str(entry.get("name")) for entry in (observed.schema or {}).get("properties", ())}
     lacking = sorted(contract.MARKS - names) if names else ()
-    return f"has a schema without {', '.join(lacking)}" if lacking else None
+    return f"has a schema without {', '.join(lacking)}" if lacking else _is_strange(observed, wanted)
+
+
+def _is_strange(observed: Observed, wanted: Wanted) -> str | None:
+    """Say by what a connection that we have no memory of shows that it was made for something else than our mapping."""
+    if observed.registration is not None:
+        return None
+    conflicts = list(schema_conflicts(wanted.schema, (observed.schema or {}).get("properties", ())))
+    return f"has a schema that contradicts the mapping ({'; '.join(conflicts)})" if conflicts else None
 
 
 def _is_foreign(what: str, wanted: Wanted, *, ours: bool) -> str:
@@ -360,7 +383,10 @@ def _is_foreign(what: str, wanted: Wanted, *, ours: bool) -> str:
             f"{found}: the tenant ignored what was asked for. Items in it would never reach a profile. Tear it down,"
             " try another GRAPH_BASE_URL (https://graph.microsoft.com/beta), and set up again"
         )
-    return f"{found}, and that cannot be changed: it serves something else. Choose another CONNECTION_ID"
+    return (
+        f"{found}, and that cannot be changed: it serves something else. Choose another CONNECTION_ID (or, if it is"
+        " ours after all, have it deleted in the Microsoft 365 admin center)"
+    )
 
 
 def authorized_apps(connection: Json) -> list[str]:

@@ -38,10 +38,14 @@ class Items:
         target = self._items.by_external_item_id(item_id)
         await self._client.send("PUT", target, self._writing, body=body, before=self._before_write)
 
-    async def delete(self, item_id: str) -> None:
-        """Delete the item; one that is not there is as good as deleted."""
+    async def delete(self, item_id: str) -> bool:
+        """Delete the item and return True; one that is not there is as good as deleted, and False.
+
+        After an attempt without answer a 404 is what that one has done.
+        """
         target = self._items.by_external_item_id(item_id)
-        await self._client.send("DELETE", target, self._deleting, expected={404}, before=self._before_write)
+        answer = await self._client.send("DELETE", target, self._deleting, expected={404}, before=self._before_write)
+        return answer.status != 404 or answer.in_doubt
 
     async def get(self, item_id: str) -> Json | None:
         """Return the item as Graph holds it, or None."""

@@ -101,9 +101,10 @@ class MemoryItems:
         await self._answer(item_id)
         self.items[item_id] = body
 
-    async def delete(self, item_id: str) -> None:
+    async def delete(self, item_id: str) -> bool:
         await self._answer(item_id)
         self.items.pop(item_id, None)
+        return True
 
     async def _answer(self, item_id: str) -> None:
         if int(item_id[1:]) not in self.journal.announced:

@@ -277,7 +277,7 @@ async def _tenant(around: Surroundings, memory: Memory) -> Sequence[Check]:
     known, wanted, now = memory.known, around.wanted, around.clock.now()
     waits = judge.setup_state(known, wanted, now=now)
     if waits is not None:
-        later = replace(waits, status="unknown", advice="see connection")
+        later = replace(waits, status="unknown", detail="not looked at", advice="see connection")
         return [judge.check(name, findings=[waits if name == "connection" else later]) for name in _TENANT]
     if known is None or isinstance(known, StoreError):
         raise AssertionError

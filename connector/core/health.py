@@ -334,14 +334,20 @@ def setup_state(known: Registration | StoreError | None, wanted: Wanted, *, now:
             return Finding("failed", "what setup remembers of the connection is damaged", why, known.message)
         what = "what setup remembers of the connection cannot be read"
         return Finding("unknown", what, why, f"see containers: {known.message}")
-    if known.tenant_id != wanted.tenant_id or known.contract != wanted.contract:
+    other = [
+        f"{name} {found!r}, and {setting} is {asked!r}"
+        for name, found, setting, asked in (
+            ("in the tenant", known.tenant_id, "TENANT_ID", wanted.tenant_id),
+            ("under the contract", known.contract, "CONTRACT", wanted.contract),
+        )
+        if found != asked
+    ]
+    if other:
         return Finding(
             "failed",
-            f"the state is of a connection in tenant {known.tenant_id} under the contract '{known.contract}'; the"
-            f" settings say tenant {wanted.tenant_id} and '{wanted.contract}'",
+            f"the connection was set up {'; '.join(other)}",
             "ticks refuse to work, since nobody could say which items exist",
-            "set TENANT_ID and CONTRACT back, or choose a new CONNECTION_ID (or tear the old connection down first,"
-            " under its old settings)",
+            "set it back; or choose a new CONNECTION_ID, or tear the old connection down first, under its old settings",
         )
     if known.leaving:
         return Finding(
@@ -768,7 +774,9 @@ def ledger(memory: Memory, wanted: Wanted) -> Check:
             if status == "failed"
             else "see containers"
         )
-        return check(name, findings=[Finding(status, whose.message, why, advice)])
+        missing = "the ledger that head.json names is not there"
+        what = missing if whose.code == "ledger_missing" else whose.message
+        return check(name, findings=[Finding(status, what, why, advice)])
     if whose is None and memory.orphans:
         finding = Finding(
             "failed",
@@ -779,11 +787,12 @@ def ledger(memory: Memory, wanted: Wanted) -> Check:
         return check(name, findings=[finding])
     if whose is None:
         return check(name, ["there is none yet: the first run sends everyone"])
+    owner = memory.registration or wanted  # where settings and connection differ, that check says so
     other = [
         text
         for text, differs in (
-            ("tenant", whose.tenant != wanted.tenant_id),
-            ("contract", whose.contract != wanted.contract),
+            ("tenant", whose.tenant != owner.tenant_id),
+            ("contract", whose.contract != owner.contract),
             ("connection", whose.connection != wanted.connection_id),
             ("incarnation of the connection", not isinstance(known, StoreError) and not _is_of(whose, known)),
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from contextlib import suppress
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -14,8 +14,11 @@ from connector.errors import ConfigurationError, StoreUnavailable
 from tests.flows.world import CONNECTION, DAY, KILLED, MINUTE, World, a_world, people
 from tests.storage.memory import MemoryContainer
 from tests.tenant import ADMIN_CLIENT_ID, INGEST_CLIENT_ID
-from tests.tenant.graph.faults import Failed, Kill
+from tests.tenant.graph.faults import Failed, Kill, Refused
 from tests.tenant.graph.state import ENTRA_SOURCE, GLOBAL_SETTING
+
+if TYPE_CHECKING:
+    from tests.tenant.graph.faults import Fault
 
 CHECKS = [
     "settings",
@@ -184,6 +187,23 @@ async def test_a_mistake_of_ours_hides_no_other_check():
     assert statuses(answer) == {"vault": "unknown", "admin-roles": "unknown", "ingest-roles": "unknown"}
     assert "internal error: KeyError at" in check(answer, "vault")["detail"]
     assert "adelev" not in json.dumps(answer)
+
+
+@pytest.mark.parametrize("refusal", [None, Refused(403), Refused(400), Failed(503)])
+async def test_nobody_is_named(refusal: Fault | None, caplog: pytest.LogCaptureFixture):
+    """Whatever becomes of the items that are asked for: whose they are stays here, in answer and log."""
+    world = await in_use()
+    world.graph.connections[CONNECTION].items.clear()
+    if refusal is not None:
+        world.graph.fault_when(lambda seen: "/items/" in seen.path, refusal, times=None)
+    ids = [entry.item_id for entry in (await world.ledger()).entries.values()]
+    caplog.clear()
+
+    answer = await look(world)
+
+    told = json.dumps(answer) + caplog.text
+    assert check(answer, "ingest-access")["status"] == "failed"
+    assert not [each for each in [*ids, "@contoso.com", "_at_"] if each in told]
 
 
 # --- settings ---------------------------------------------------------------------------------------------------------
@@ -510,8 +530,10 @@ async def test_settings_of_another_contract_fail():
 
     answer = await look(world)
 
-    assert check(answer, "connection")["status"] == "failed"
-    assert "set TENANT_ID and CONTRACT back" in check(answer, "connection")["advice"]
+    assert {name for name, status in statuses(answer).items() if status == "failed"} == {"connection"}
+    assert f"CONTRACT is '{other}'" in check(answer, "connection")["detail"]
+    assert "set it back" in check(answer, "connection")["advice"]
+    assert check(answer, "ledger")["status"] == "ok"
 
 
 async def test_graph_that_lost_all_items_fails():
@@ -682,6 +704,21 @@ async def test_a_note_is_no_reason_for_a_run():
     assert (requests, tokens) == ([], 0)
     assert world.blobs("reports") == reports
     assert world.blob_requests <= 4
+
+
+async def test_a_note_in_the_middle_of_a_run_leaves_it_alone():
+    """The unfinished run goes on where it was; it is not taken for one of another connection."""
+    world = await in_use(6)
+    await an_unfinished_run(world)
+    unfinished = (await world.head()).run
+    assert unfinished
+    prioritise(world, "otherhr", CONNECTION, ENTRA_SOURCE)
+    await look(world)
+
+    reports = await world.settle()
+
+    assert [(each["run"], each["outcome"]) for each in reports] == [(unfinished.id, "completed")]
+    assert reports[0]["deleted"] == 5
 
 
 async def test_what_cannot_be_noted_is_told_all_the_same():

@@ -420,7 +420,17 @@ def test_doctor_says_what_is_wrong(world: Contoso, unset: dict[str, str]) -> Non
     assert bad.code == FAILED
     assert bad.out.splitlines()[0] == "Health: failed"
     assert "✗ ingest-roles" in bad.out
+    assert "· it cannot look people up in Entra" in bad.out
     assert "→ grant User.Read" in bad.out
+
+
+def test_doctor_looks_on_when_the_mapping_is_wrong(ready: dict[str, str]) -> None:
+    """A mapping is a setting, so the exit code is 2; everything else is still looked at."""
+    told = command({**ready, "MAPPING": "blob:ours.toml"}, "doctor", "--json")
+
+    failed = [check["name"] for check in told.json()["checks"] if check["status"] == "failed"]
+    assert (told.code, failed) == (USAGE, ["settings"])
+    assert len(told.json()["checks"]) > 1
 
 
 # --- settings, usage, errors ------------------------------------------------------------------------------------------

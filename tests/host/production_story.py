@@ -48,7 +48,7 @@ def _story(there: Production, app: FunctionApp) -> dict[str, Any]:
         with there.storage() as account:
             account.get_blob_client(EXPORTS, name).upload_blob(export)
         seen["nights"].append({"failure": app.fire("sync_people"), "run": app.get("runs").json()["runs"][0]})
-    seen["profiles"] = graph.profiles()
+    seen["items"], seen["profiles"] = sorted(graph.items), graph.profiles()
     seen["status"], seen["health"] = _told(app.get("status")), _told(app.get("health"))
     with app.under({"KEY_VAULT_URL": f"https://{FOREIGN_VAULT}"}):
         seen["health with a foreign vault"] = _told(app.get("health"))

@@ -229,6 +229,54 @@ def test_the_host_says_what_runs_the_functions(tmp_path: Path) -> None:
         assert told.startswith("direct calls (Microsoft's worker library needs Python 3.13 and is not installed")
 
 
+UNCONFIGURED = """
+    import json, logging, sys
+    from pathlib import Path
+
+    from tests.tenant.engines import Direct, best_engine
+    from tests.tenant.functions_host import FunctionsHost
+
+    logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(message)s")
+    engine = Direct("a test wants it") if sys.argv[1] == "direct" else best_engine()
+    with FunctionsHost(Path.cwd(), {"SYNC_SCHEDULE": "0 0 2 * * *"}, key="key", engine=engine) as host:
+        failed = host.fire("sync_people").error
+        answers = {}
+        for function in host.http.values():
+            for method in sorted(function.methods):
+                target = "/api/admin/" + function.route.replace("{run}", "20261123T020004Z-1a2b")
+                answer = host.request(method, target, key="key", body={"full": True})
+                answers[f"{method} {target}"] = (answer.status, answer.headers, answer.body.decode())
+        print(json.dumps({
+            "bindings": host.bindings, "refused": host.errors, "answers": answers,
+            "failed": failed and (failed.kind, failed.message),
+        }))
+"""
+
+
+@with_worker
+def test_the_app_itself_answers_alike_on_both_engines() -> None:
+    """Every route and the timer of an app that nobody has configured yet: bindings, answers, the failure, the log."""
+    processes = [
+        subprocess.Popen(  # noqa: S603
+            [sys.executable, "-c", dedent(UNCONFIGURED), engine],
+            env=environment({}), cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        )
+        for engine in ("direct", "worker")
+    ]  # fmt: skip
+    (direct, direct_log), (worker, worker_log) = [process.communicate(timeout=120) for process in processes]
+
+    assert json.loads(worker) == json.loads(direct)
+    assert events(worker_log) == events(direct_log)
+    assert {status for status, _, _ in json.loads(worker)["answers"].values()} == {503}
+    assert json.loads(worker)["failed"][0] == "ConfigurationError"
+    assert [event["event"] for event in events(worker_log)] == ["sync.failed"]
+
+
+def events(log: str) -> list[dict[str, Any]]:
+    """Return the events in a log, whatever else is in it."""
+    return [json.loads(line) for line in log.splitlines() if line.startswith('{"event":')]
+
+
 SPECIALISED = """
     import json, os, sys
     from pathlib import Path

@@ -16,7 +16,6 @@ from rich.text import Text
 
 from tests.tenant.contoso import (
     EXPORTS,
-    NIGHTS,
     PORTS,
     QUARANTINE,
     REPORTS,
@@ -35,6 +34,8 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
+    from tests.tenant.contoso import Cast
+
 FOLDER: Final = ROOT / ".serve"
 SETTINGS: Final = "local.settings.json"
 IT_URL: Final = "it.url"
@@ -43,12 +44,13 @@ SCHEDULE: Final = "*/15 * * * * *"
 """Every 15 seconds instead of minutes: somebody is watching."""
 
 
-def stay_up(console: Console, folder: Path, *, tenant_only: bool, free_ports: bool) -> None:
+def stay_up(console: Console, folder: Path, *, cast: Cast, tenant_only: bool, free_ports: bool) -> None:
     """Run everything until SIGINT or SIGTERM.
 
     Args:
         console: where it says what to do with it.
         folder: where certificates and a settings file are while it runs; emptied first.
+        cast: whose company runs.
         tenant_only: everything but the functions, which are left to ``func start``.
         free_ports: take whatever ports are free instead of the usual ones.
 
@@ -62,9 +64,10 @@ def stay_up(console: Console, folder: Path, *, tenant_only: bool, free_ports: bo
     stopped = threading.Event()
     with ExitStack() as stack:
         stack.callback(shutil.rmtree, folder, ignore_errors=True)
-        world = stack.enter_context(contoso(directory=folder / "tls", ports=ports, schema_seconds=10, settle_seconds=5))
+        running = contoso(cast=cast, directory=folder / "tls", ports=ports, schema_seconds=10, settle_seconds=5)
+        world = stack.enter_context(running)
         world.settings["SYNC_SCHEDULE"] = SCHEDULE
-        world.follow((SAMPLES / NIGHTS[0]).read_bytes())
+        world.follow((SAMPLES / cast.nights[0]).read_bytes())
         it = Served({"it": Mount(ItDepartment(world), tls=False)}, directory=folder / "it")
         stack.enter_context(it)
         (folder / IT_URL).write_text(it.urls["it"], encoding="utf-8")
@@ -77,7 +80,7 @@ def stay_up(console: Console, folder: Path, *, tenant_only: bool, free_ports: bo
             host = stack.enter_context(FunctionsHost(ROOT, world.settings))
             url = stack.enter_context(host.serve(0 if free_ports else PORT))
             stack.enter_context(host.schedule())
-            _tell(console, url, host)
+            _tell(console, url, host, cast)
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, lambda *_: stopped.set())
         console.print("Ctrl-C stops it all.", style="dim")
@@ -134,13 +137,14 @@ def _write_settings(folder: Path, settings: Mapping[str, str]) -> None:
     (folder / SETTINGS).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
 
 
-def _tell(console: Console, url: str, host: FunctionsHost) -> None:
+def _tell(console: Console, url: str, host: FunctionsHost, cast: Cast) -> None:
     header = f"-H 'x-functions-key: {host.key}'"
     master = f"-H 'x-functions-key: {host.master_key}' -H 'content-type: application/json' -d '{{}}'"
     console.print(Text(f"Functions host on {url}, key {host.key}", style="bold"))
+    console.print(f"function_app.py runs through {host.engine}")
     lines = {
         "set it up (again until 200)": f"curl -i -X POST {header} {url}/api/admin/setup",
-        "drop an export": f".venv/bin/python -m tests.tenant drop samples/{NIGHTS[0]}",
+        "drop an export": f".venv/bin/python -m tests.tenant drop samples/{cast.nights[0]}",
         "fire the timer (or wait 15 s)": f"curl -i -X POST {master} {url}/admin/functions/sync_people",
         "see what it did": f"curl -s {header} {url}/api/admin/runs",
     }

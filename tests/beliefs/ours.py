@@ -25,6 +25,7 @@ ID_CHECK = _we("check `CONNECTION_ID` before anything is sent", "settings.py")
 UNION_OF_APPS = _we("add missing apps to those listed, and take none away", "core/setup.py")
 FOREIGN = _we("refuse a connection of another category: neither used nor removed", "core/setup.py", "provision.py")
 LOOK_FIRST = _we("look before creating again, and take a 409 for done", "provision.py", "graph/client.py")
+GONE = _we("notice a connection that is gone, emptied, or somebody else's", "run.py", "apply.py", "core/setup.py")
 INCARNATION = _we("begin a new ledger when the connection was made anew", "core/setup.py", "core/ledger.py")
 REGISTRATION = _we("answer 202 while a schema registers, and look again", "core/setup.py", "graph/schemas.py")
 REGISTRATION_AGAIN = _we("tell why a registration failed, and ask again", "core/setup.py", "provision.py")
@@ -52,7 +53,18 @@ DENIED = _we("stop at 401 and 403, and name the role or authorisation that is mi
 NEW_SECRET = _we("try the secret before the newest one, and say which is wrong", "identities.py", "vault.py")
 CLOUDS = _we("ask for tokens of the cloud that `GRAPH_BASE_URL` is in", "graph/client.py")
 RENEWED = _we("get one new token after a 401", "graph/client.py", "identities.py")
-HEALTH = _we("ask, as the ingest app, for an item that nobody has", "doctor.py")
+HEALTH = _we(
+    "ask in health, as the ingest app, for items that Graph took from us; only one that is there proves access",
+    "doctor.py",
+    "core/health.py",
+)
+SEEN = _we(
+    "tell in health what the admin app saw: connection, profile source, our place, Entra's source",
+    "doctor.py",
+    "core/health.py",
+    "core/sighting.py",
+)
+ROLES = _we("tell in health which roles an app lacks, and which are more than it needs", "doctor.py", "core/health.py")
 REQUEST_IDS = _we("send a request id, and log Graph's", "graph/client.py", "apply.py")
 BY_STATUS = _we(
     "decide by HTTP status, hardly ever by code, never by text", "graph/client.py", "provision.py", "apply.py"

@@ -24,6 +24,9 @@ ROOT: Final = Path(__file__).parents[2]
 PAGE: Final = ROOT / "docs" / "graph.md"
 _INTRODUCTION: Final = Path(__file__).with_name("introduction.md")
 
+_FIRST: Final = tuple(f"tests.live.test_{name}" for name in ("connections", "schema", "items", "people", "users"))
+"""What a reader wants to read first, in this order; the others follow."""
+
 _ELSEWHERE: Final = ("tests.graph.test_client", "tests.tenant.test_entra_and_vault", "tests.flows.test_rotation")
 """Modules some of whose tests state beliefs, beside much else."""
 
@@ -52,9 +55,9 @@ class Stated:
 
 def test_modules() -> list[str]:
     """Return the modules whose tests are about Graph, or about its simulator."""
-    paths = [*sorted(ROOT.glob("tests/live/test_*.py")), *sorted(ROOT.glob("tests/graph/test_simulator*.py"))]
-    names = [".".join(path.relative_to(ROOT).with_suffix("").parts) for path in paths]
-    return [name for name in names if name != "tests.live.test_the_suite"]
+    paths = [*ROOT.glob("tests/live/test_*.py"), *ROOT.glob("tests/graph/test_simulator*.py")]
+    names = {".".join(path.relative_to(ROOT).with_suffix("").parts) for path in paths} - {"tests.live.test_the_suite"}
+    return [*_FIRST, *sorted(names - {*_FIRST}, key=lambda name: (name.startswith("tests.graph"), name))]
 
 
 def tests_of(module: ModuleType) -> Iterator[tuple[str, list[Belief], bool]]:
@@ -124,13 +127,13 @@ def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 def _area(rows: Sequence[Stated]) -> str:
     return _table(
-        ("", "rule", "mark", "source", "test", "what rests on it"),
+        ("", "rule", "mark", "source", "test", "resting on it, we"),
         (
             (
                 f'<a id="{one.number.lower()}"></a>{one.number}',
                 one.belief.rule,
                 f"**{one.belief.mark}**" if one.belief.mark == "unknown" else one.belief.mark,
-                "; ".join(map(_source, one.belief.sources)),
+                "<br>".join(map(_source, one.belief.sources)),
                 _test(one.test),
                 "; ".join(behaviour.does for behaviour in one.belief.rests),
             )
@@ -159,7 +162,7 @@ def _unknown(stated: Sequence[Stated]) -> str:
     return _table(
         ("", "what is not known", "what we do, so that either answer works; or how it would be noticed", "shown by"),
         (
-            (_number(one), one.belief.rule, one.belief.either, "; ".join(map(_test, one.belief.proof)))
+            (_number(one), one.belief.rule, one.belief.either, "<br>".join(map(_test, one.belief.proof)))
             for one in stated
             if one.belief.mark == "unknown"
         ),
@@ -168,7 +171,7 @@ def _unknown(stated: Sequence[Stated]) -> str:
 
 def _prepared(stated: Sequence[Stated]) -> str:
     rows = [
-        (_number(one), one.belief.rule, one.belief.either, "; ".join(map(_test, one.belief.proof)))
+        (_number(one), one.belief.rule, one.belief.either, "<br>".join(map(_test, one.belief.proof)))
         for one in stated
         if one.belief.mark == "likely" and one.belief.either
     ]

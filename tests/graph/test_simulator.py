@@ -75,7 +75,7 @@ async def test_a_token_that_does_not_count_is_401(tenant, spoil):
     area="tokens",
     mark="certain",
     source=(sources.TOKENS, sources.AUTH_ERRORS),
-    ours=(ours.DENIED, ours.HEALTH),
+    ours=(ours.DENIED, ours.ROLES),
 )
 async def test_consent_given_later_is_in_the_next_token_only(tenant, ingest):
     """Roles are baked into a token when it is issued."""
@@ -299,7 +299,7 @@ async def test_new_labels_read_back_only_for_those_who_ask(admin):
     area="schema",
     mark="likely",
     source=(sources.FIELD_PROVISIONING, sources.MANAGE_SCHEMA),
-    ours=(ours.SCHEMA_UNION, ours.SCHEMA_FIXED),
+    ours=(ours.SCHEMA_UNION, ours.SCHEMA_FIXED, ours.GONE),
 )
 @pytest.mark.parametrize(
     "changed",

@@ -189,8 +189,7 @@ def tenant_with_position() -> Tenant:
     source=(sources.PEOPLE_CONNECTORS, sources.FIELD_PROFILE_CARD),
     ours=(ours.ACCEPTED, ours.LEDGER),
     either="Nothing of ours waits for it: a leaver counts as deleted when Graph has accepted the deletion, and the "
-    "ledger forgets them then. A profile that lingers is Microsoft's; the item's id (in the report) is what "
-    "support needs.",
+    "ledger forgets them then. A profile that lingers is Microsoft's to clear.",
     proof="tests/flows/test_leavers.py::test_a_status_word_deletes_at_once",
 )
 async def test_profiles_are_shown_as_they_will_be_in_the_end():

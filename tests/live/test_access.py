@@ -20,14 +20,14 @@ if TYPE_CHECKING:
     area="tokens",
     mark="certain",
     source=sources.TOKENS,
-    ours=(ours.DENIED, ours.TWO_APPS),
+    ours=(ours.DENIED, ours.TWO_APPS, ours.ROLES),
 )
 @belief(
     "Which app role id has `PeopleSettings.ReadWrite.All`?",
     area="tokens",
     mark="unknown",
     source=sources.NOWHERE,
-    ours=ours.DENIED,
+    ours=(ours.DENIED, ours.ROLES),
     either="The role is only ever compared by its value, which is what a token holds; no id of a role is in the code. "
     "Whoever grants it finds it in the portal by that name.",
     proof=(
@@ -127,6 +127,16 @@ def test_the_admin_app_lacks_the_permissions_for_items_and_users(site: Site, dra
     source=(sources.MANAGE_CONNECTIONS, sources.FIELD_TWO_APPS, sources.FIELD_CONNECTORS),
     ours=(ours.CREATION, ours.HEALTH, ours.DENIED),
 )
+@belief(
+    "Might such an app be told 404, as if there was nothing?",
+    area="connections",
+    mark="unknown",
+    source=(sources.GET_ITEM, sources.AUTH_ERRORS),
+    ours=ours.HEALTH,
+    either="A 404 proves nothing to health: it asks for items that Graph took from us, and only one that it can read "
+    "shows that the app is authorised; without any the answer is `unknown`.",
+    proof="tests/flows/test_doctor.py::test_after_setup_only_an_item_can_prove_the_rest",
+)
 def test_an_app_that_the_connection_does_not_list_is_403(site: Site, draft: httpx.Response):
     """Having the role is not enough."""
     answer = site.ingest.send("GET", site.path("d", "/items/nobody"))
@@ -135,28 +145,29 @@ def test_an_app_that_the_connection_does_not_list_is_403(site: Site, draft: http
 
 
 @belief(
-    "Asking for an item that is not there tells an authorised app (404) from another one (403).",
+    "An item that is not there is a 404 for an app that the connection lists.",
     area="items",
     mark="likely",
     source=(sources.GET_ITEM, sources.FIELD_CONNECTORS),
-    ours=ours.HEALTH,
+    ours=(ours.DELETED, ours.GONE),
 )
 @belief(
     "May a second app with `ExternalItem.ReadWrite.OwnedBy` ingest into a people connection that lists it?",
     area="connections",
     mark="unknown",
     source=(sources.CONNECTION, sources.FIELD_TWO_APPS),
-    ours=(ours.TWO_APPS, ours.HEALTH),
+    ours=(ours.TWO_APPS, ours.DENIED),
     either="The resource's page says so of every connection, reports confirm it for ordinary ones. Should people "
-    "connections differ, health says `failed` at the check of the connection before the first night, and a run stops "
-    "at its first item with what is missing; the role `ExternalItem.ReadWrite.All` is then the way out.",
+    "connections differ, health fails at the 403 before the first night, and a run stops at its first item and says "
+    "what is missing; `ExternalItem.ReadWrite.All` is then the way out.",
     proof=(
         "tests/graph/test_client.py::test_a_connection_that_does_not_list_the_app_is_named",
+        "tests/flows/test_doctor.py::test_a_refusal_is_a_failure_before_any_item_is_known",
         "tests/flows/test_faults.py::test_a_403_stops_the_run_and_says_who_lacks_what",
     ),
 )
 def test_an_item_that_is_not_there_is_404_for_an_app_that_is_listed(site: Site, ready: str):
-    """The look by which health knows whether the ingest app may work."""
+    """Read access, and an address without anything."""
     answer = site.ingest.send("GET", f"{ready}/items/nobody")
 
     assert answer.status_code == 404

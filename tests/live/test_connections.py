@@ -193,14 +193,14 @@ def test_what_a_patch_of_the_content_category_does(site: Site, draft: httpx.Resp
     area="connections",
     mark="likely",
     source=(sources.GET_CONNECTION, sources.FIELD_GENERATOR),
-    ours=(ours.STEPS, ours.TEARDOWN),
+    ours=(ours.STEPS, ours.TEARDOWN, ours.GONE),
 )
 @belief(
     "`DELETE` of a connection answers 204, and removes its items with it.",
     area="connections",
     mark="certain",
     source=sources.DELETE_CONNECTION,
-    ours=ours.TEARDOWN,
+    ours=(ours.TEARDOWN, ours.GONE),
 )
 def test_a_connection_is_deleted(site: Site):
     """Gone; a second deletion finds nothing."""

@@ -288,7 +288,7 @@ def test_a_connection_without_schema_takes_no_items(site: Site, an_item):
     area="items",
     mark="likely",
     source=sources.GET_ITEM,
-    ours=ours.DELETED,
+    ours=(ours.DELETED, ours.GONE),
 )
 def test_an_item_of_no_connection_is_404(site: Site):
     """Before setup there is nothing to be authorised for."""

@@ -51,7 +51,7 @@ def a_schema(*properties: dict[str, Any]) -> dict[str, Any]:
     mark="unknown",
     source=sources.PROPERTY,
     ours=(ours.SCHEMA_RENDERED, ours.REGISTRATION_AGAIN),
-    either="No list of them is published, and the default mapping's names were seen to work. Should a tenant "
+    either="No list of them is published. Should a tenant "
     "refuse one, setup ends with Graph's words, and the mapping can choose another.",
     proof="tests/flows/test_provision.py::test_a_schema_that_graph_cannot_read_is_reported",
 )

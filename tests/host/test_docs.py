@@ -68,9 +68,10 @@ def _first_column(path: Path, first: str) -> list[str]:
 
 
 def _anchors(path: Path) -> set[str]:
-    """Return the anchors of a page's headings, as GitHub makes them."""
+    """Return the anchors of a page's headings, as GitHub makes them, and those that it sets itself."""
     headings = (line.lstrip("#").strip() for line in _lines(path) if line.startswith("#"))
-    return {re.sub(r"[^\w\- ]", "", heading.casefold()).replace(" ", "-") for heading in headings}
+    own = re.findall(r'<a id="([^"]+)">', path.read_text(encoding="utf-8"))
+    return {re.sub(r"[^\w\- ]", "", heading.casefold()).replace(" ", "-") for heading in headings} | {*own}
 
 
 # --- settings -------------------------------------------------------------------------------------------------------

@@ -875,6 +875,18 @@ async def test_damaged_memory_fails(blob: str):
     assert {check(answer, each)["status"] for each in ("vault", "containers", "connection", "priority")} == {"ok"}
 
 
+async def test_a_damaged_memory_of_setup_fails():
+    """No tick works without it; what to do stands at the connection, and the ledger is fine."""
+    world = await in_use()
+    await world.containers.state.write(f"{CONNECTION}/connection.json", b"nonsense")
+
+    answer = await look(world)
+
+    assert check(answer, "connection")["status"] == "failed"
+    assert "setup then adopts the connection" in check(answer, "connection")["advice"]
+    assert check(answer, "ledger")["status"] == "ok"
+
+
 async def test_a_ledger_of_another_incarnation_is_a_warning():
     """State was lost and setup adopted the connection: everyone is going to be sent, which the operator should know."""
     world = await in_use()

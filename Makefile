@@ -3,11 +3,13 @@
 # Needs make, git and a Python of 3.13, 3.12 or 3.11; makes its environments itself and touches nothing outside.
 
 PY := .venv/bin/python
+CONTRACT ?= labels
 
 .PHONY: help demo serve test check fmt beliefs lock clean venv
 
 help:
-	@echo 'make demo    three nights and one more on a local tenant; reports are left in .demo/'
+	@echo 'make demo    some nights on a local tenant; reports are left in .demo/'
+	@echo '             (CONTRACT=preview, here and for serve: what Microsoft'"'"'s first walkthrough sends)'
 	@echo 'make serve   the same, but it stays up on http://127.0.0.1:7071 (Ctrl-C ends it)'
 	@echo 'make test    the whole test suite'
 	@echo 'make check   what CI runs: format, lint, types, layers, tests with coverage'
@@ -20,10 +22,10 @@ venv:
 	@python=$$(tools/python.sh) && "$$python" tools/environment.py .venv requirements-dev.txt
 
 demo: venv
-	@$(PY) -m tests.tenant demo
+	@$(PY) -m tests.tenant demo --contract $(CONTRACT)
 
 serve: venv
-	@$(PY) -m tests.tenant serve
+	@$(PY) -m tests.tenant serve --contract $(CONTRACT)
 
 test: venv
 	@$(PY) -m pytest $(ARGS)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 
 from tests.tenant.azurite import AzuriteUnavailable
-from tests.tenant.contoso import ROOT
+from tests.tenant.contoso import CASTS, ROOT
 from tests.tenant.engines import IndexingFailed
 
 if TYPE_CHECKING:
@@ -24,9 +24,11 @@ def main(arguments: list[str] | None = None) -> int:
 
     parser = argparse.ArgumentParser(prog="python -m tests.tenant", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
-    demo = commands.add_parser("demo", help="three nights and one more")
+    contracts = argparse.ArgumentParser(add_help=False)
+    contracts.add_argument("--contract", choices=list(CASTS), default="labels", help="labels unless given")
+    demo = commands.add_parser("demo", parents=[contracts], help="some nights, and what comes of them")
     demo.add_argument("--folder", type=Path, default=ROOT / ".demo", help="where reports are left; emptied first")
-    serve = commands.add_parser("serve", help="stay up on http://127.0.0.1:7071 until Ctrl-C")
+    serve = commands.add_parser("serve", parents=[contracts], help="stay up on http://127.0.0.1:7071 until Ctrl-C")
     serve.add_argument("--folder", type=Path, default=stay_up.FOLDER, help=argparse.SUPPRESS)
     serve.add_argument("--free-ports", action="store_true", help="on ports that are free, not on the usual ones")
     serve.add_argument("--tenant-only", action="store_true", help="leave the functions to `func start`")
@@ -53,9 +55,12 @@ def _run(given: argparse.Namespace, console: Console) -> int:
 
     try:
         if given.command == "demo":
-            demo.demo(console, given.folder)
+            demo.demo(console, given.folder, contract=given.contract)
         elif given.command == "serve":
-            stay_up.stay_up(console, given.folder, tenant_only=given.tenant_only, free_ports=given.free_ports)
+            cast = CASTS[given.contract]
+            stay_up.stay_up(
+                console, given.folder, cast=cast, tenant_only=given.tenant_only, free_ports=given.free_ports
+            )
         elif given.command == "fetch":
             stay_up.fetch(console, given.folder)
         else:

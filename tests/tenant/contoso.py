@@ -8,7 +8,7 @@ import sys
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from connector.clock import SystemClock
 from tests.tenant import Tenant
@@ -20,14 +20,72 @@ if TYPE_CHECKING:
 
     from azure.storage.blob import BlobServiceClient
 
+    from tests.tenant.graph.contracts import ContractName
     from tests.tenant.wire import Receive, Request, Scope, Send
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 SAMPLES: Final = ROOT / "samples"
-NIGHTS: Final = ("people-2026-11-20.csv", "people-2026-11-21.csv", "people-2026-11-22.csv")
 
-WITHOUT_ACCOUNT: Final = frozenset({"C1024"})
-"""People of the samples whom Entra does not know: HR was faster than IT."""
+
+@dataclass(frozen=True, slots=True)
+class Cast:
+    """Made-up people: HR's exports of them, one per night, and what IT makes of these."""
+
+    contract: ContractName
+    settings: Mapping[str, str]
+    """App settings that differ from one cast to another."""
+    nights: tuple[str, ...]
+    key: str
+    """The column of HR's key."""
+    upn: str
+    """The column of the UPN."""
+    known: Mapping[str, str]
+    """What Entra knows of a user, and from which column."""
+    without_account: frozenset[str]
+    """Keys of people whom Entra does not know: HR was faster than IT."""
+    renamed: Mapping[str, str] = field(default_factory=dict)
+    """New keys of people whose key is their UPN, and the old ones."""
+
+
+CASTS: Final[dict[ContractName, Cast]] = {
+    "labels": Cast(
+        contract="labels",
+        settings={"CONNECTION_ID": "contosohr", "CONNECTION_NAME": "Contoso HR"},
+        nights=("people-2026-11-20.csv", "people-2026-11-21.csv", "people-2026-11-22.csv"),
+        key="EmployeeId",
+        upn="UserPrincipalName",
+        known={
+            "displayName": "DisplayName",
+            "givenName": "FirstName",
+            "surname": "LastName",
+            "department": "Department",
+        },
+        without_account=frozenset({"C1024"}),
+    ),
+    "preview": Cast(
+        contract="preview",
+        settings={
+            "CONTRACT": "preview",
+            "MAPPING": "tutorial",
+            "CONNECTION_ID": "contosohrconnector1",
+            "CONNECTION_NAME": "Contoso HR Connector",
+        },
+        nights=(
+            "tutorial-2026-11-20.csv",
+            "tutorial-2026-11-21.csv",
+            "tutorial-2026-11-22.csv",
+            "tutorial-2026-11-23.csv",
+        ),
+        key="UPN",
+        upn="UPN",
+        known={"department": "Department"},
+        without_account=frozenset({"nora.haddad@contoso.com"}),
+        renamed={"luis.garcia@contoso.com": "luisg@contoso.com"},
+    ),
+}
+"""Who plays under which contract: 25 people of the default mapping; the two of Microsoft's walkthrough, and more."""
+
+NIGHTS: Final = CASTS["labels"].nights
 
 EXPORTS, REPORTS, QUARANTINE, STATE = "hr-exports", "connector-reports", "hr-quarantine", "connector-state"
 
@@ -44,30 +102,30 @@ class Contoso:
 
     tenant: Tenant
     settings: dict[str, str]
-    _accounts: dict[str, str] = field(default_factory=dict)  # employee id to object id
+    cast: Cast = CASTS["labels"]
+    _accounts: dict[str, str] = field(default_factory=dict)  # HR's first key to object id
 
     def follow(self, export: bytes) -> None:
-        """Let IT follow HR: joiners get accounts, renamed people new UPNs. Entra knows names and departments only."""
+        """Let IT follow HR: joiners get accounts, renamed people new UPNs. Entra knows little of what HR knows."""
         graph = self.tenant.graph
         for row in csv.DictReader(io.StringIO(export.decode("utf-8-sig"))):
-            employee, upn = row["EmployeeId"], row["UserPrincipalName"]
-            if employee in self._accounts:
-                known = graph.users[self._accounts[employee]]
+            key, upn = self.cast.renamed.get(row[self.cast.key], row[self.cast.key]), row[self.cast.upn]
+            if key in self._accounts:
+                known = graph.users[self._accounts[key]]
                 if known.upn != upn:
                     graph.rename_user(known.id, upn)
                     known.mail = upn
-            elif employee not in WITHOUT_ACCOUNT:
-                self._accounts[employee] = graph.add_user(
-                    upn,
-                    displayName=row["DisplayName"],
-                    givenName=row["FirstName"],
-                    surname=row["LastName"],
-                    department=row["Department"],
-                )
+            elif key not in self.cast.without_account:
+                attributes: dict[str, Any] = {name: row[column] for name, column in self.cast.known.items()}
+                self._accounts[key] = graph.add_user(upn, **attributes)
 
-    def upn(self, employee: str) -> str:
-        """Return someone's present UPN."""
-        return self.tenant.graph.users[self._accounts[employee]].upn
+    def knows(self, key: str) -> bool:
+        """Tell whether Entra knows somebody, by the key that HR knew them by at first."""
+        return key in self._accounts
+
+    def upn(self, key: str) -> str:
+        """Return someone's present UPN, by the key that HR knew them by at first."""
+        return self.tenant.graph.users[self._accounts[key]].upn
 
     def storage(self) -> BlobServiceClient:
         """Return a client of the HR storage account, to be closed by the caller."""
@@ -103,6 +161,7 @@ def storage(settings: Mapping[str, str]) -> BlobServiceClient:
 @contextmanager
 def contoso(
     *,
+    cast: Cast = CASTS["labels"],
     directory: Path | None = None,
     ports: Mapping[str, int] | None = None,
     schema_seconds: float = 2,
@@ -114,6 +173,7 @@ def contoso(
     What takes Microsoft minutes (registering a schema, settling a registration) takes seconds here, but it takes them.
 
     Args:
+        cast: whose company this is, and under which contract.
         directory: where the throw-away certificates go; a temporary one unless given.
         ports: by the names of ``PORTS``; free ones where none is given.
         schema_seconds: how long registering a schema takes.
@@ -125,13 +185,17 @@ def contoso(
         raise RuntimeError("aiohttp has been imported: it would not trust this tenant's certificate authority any more")
     # Azurite first: installing it needs the machine's own certificate authorities.
     with azurite(port=given.pop("azurite", 0)) as blobs:
-        tenant = Tenant(clock=SystemClock(), schema_seconds=schema_seconds, settle_seconds=settle_seconds)
+        tenant = Tenant(
+            clock=SystemClock(),
+            contract=cast.contract,
+            schema_seconds=schema_seconds,
+            settle_seconds=settle_seconds,
+        )
         tenant.entra.identity_header = IDENTITY_HEADER
         with tenant.serve(ports=given, directory=directory) as served:
             settings = {
                 **served.environment(),
-                "CONNECTION_ID": "contosohr",
-                "CONNECTION_NAME": "Contoso HR",
+                **cast.settings,
                 "PROFILE_SOURCE_URL": "https://hr.contoso.com",
                 "HR_STORAGE_CONNECTION_STRING": blobs.connection_string,
                 "SYNC_SCHEDULE": "0 */15 * * * *",
@@ -143,4 +207,4 @@ def contoso(
             with storage(settings) as account:  # in Azure the Bicep files make them
                 for container in (EXPORTS, REPORTS, QUARANTINE, STATE):
                     account.create_container(container)
-            yield Contoso(tenant, settings)
+            yield Contoso(tenant, settings, cast)

@@ -1,4 +1,4 @@
-"""``make demo``: three nights and one more, told from what Graph holds; every sentence of the story is checked."""
+"""``make demo``: some nights, told from what Graph holds; every sentence of the story is checked."""
 
 from __future__ import annotations
 
@@ -8,15 +8,16 @@ import json
 import logging
 import shutil
 import time
-from dataclasses import dataclass
+from textwrap import indent
 from typing import TYPE_CHECKING, Any, Final
 
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from tests.tenant.contoso import EXPORTS, QUARANTINE, REPORTS, ROOT, SAMPLES, contoso
+from tests.tenant.contoso import CASTS, EXPORTS, QUARANTINE, REPORTS, ROOT, SAMPLES, contoso
 from tests.tenant.functions_host import FunctionsHost
+from tests.tenant.stories import STORIES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 
     from tests.tenant.contoso import Contoso
     from tests.tenant.engines import Answer
+    from tests.tenant.graph.contracts import ContractName
+    from tests.tenant.stories import Night, Story
 
 STORY: Final = "story.txt"
 LOG: Final = "connector.log"
@@ -33,79 +36,22 @@ LOG: Final = "connector.log"
 
 SETUP_DEADLINE_SECONDS: Final = 120
 
-SHOWN: Final = ("C1006", "C1008", "C1005")
-"""Whose profiles are shown: a new title, a new UPN, and a report of the manager with a new UPN."""
-
 
 class StoryFailed(Exception):
     """Something came out otherwise than the demo tells it."""
 
 
-NAME, EMPLOYEE = "name.displayName", "positions.detail.employeeId"
-"""Where an item has the person's name and key, with the JSON in its strings taken apart."""
+ACCOUNT: Final = "accounts.externalDirectoryObjectId"
+"""Where an item has the object id of its person, with the JSON in its strings taken apart: it is theirs for good."""
 
-WORDS: Final = {
-    NAME: "name",
-    "positions.detail.jobTitle": "title",
-    "positions.manager.userPrincipalName": "manager",
-    "accounts.userPrincipalName": "UPN, same item",
-}
-"""Differences worth telling, and what to call them; the rest (ids, the mail address) goes along with these."""
-
-COUNTS: Final = ("created", "updated", "deleted", "unchanged", "unmatched", "rejected", "grace", "held", "failed")
-
-
-@dataclass(frozen=True, slots=True)
-class Night:
-    """One night: which sample is dropped under which name, and what must come of it; counts not named must be 0."""
-
-    sample: str
-    name: str
-    title: str
-    outcome: str
-    counts: Mapping[str, int]
-    changed: frozenset[str]
-    """Employee ids of everyone whose item is created, updated or deleted."""
-
-
-NIGHTS: Final = (
-    Night(
-        sample="people-2026-11-20.csv",
-        name="people-2026-11-20.csv",
-        title="the first export: everyone is new",
-        outcome="completed",
-        counts={"created": 23},
-        changed=frozenset(f"C{number}" for number in range(1001, 1024)),
-    ),
-    Night(
-        sample="people-2026-11-21.csv",
-        name="people-2026-11-21.csv",
-        title="joiners, movers, leavers, a bad row",
-        outcome="completed",
-        counts={"created": 1, "updated": 7, "deleted": 1, "unchanged": 13, "unmatched": 1, "rejected": 1, "grace": 1},
-        changed=frozenset({"C1025", "C1006", "C1008", "C1002", "C1003", "C1004", "C1005", "C1007", "C1013"}),
-    ),
-    Night(
-        sample="people-2026-11-22.csv",
-        name="people-2026-11-22.csv",
-        title="the same people again, in another order",
-        outcome="completed",
-        counts={"deleted": 1, "unchanged": 21, "unmatched": 1, "rejected": 1},
-        changed=frozenset({"C1009"}),
-    ),
-    Night(
-        sample="people-2026-11-22.csv",
-        name="people-2026-11-23.csv",
-        title="and once more",
-        outcome="unchanged",
-        counts={"unchanged": 21, "unmatched": 1, "rejected": 1},
-        changed=frozenset(),
-    ),
+COUNTS: Final = (
+    *("created", "updated", "transferred", "deleted", "unchanged"),
+    *("unmatched", "rejected", "grace", "held", "failed"),
 )
 
 
-def demo(console: Console, folder: Path) -> None:
-    """Run the demo; reports, quarantine and log are left in the folder, which is emptied first.
+def demo(console: Console, folder: Path, *, contract: ContractName) -> None:
+    """Run the demo under a contract; reports, quarantine and log are left in the folder, which is emptied first.
 
     Raises:
         StoryFailed: with a sentence, when something is not as the story has it.
@@ -117,28 +63,31 @@ def demo(console: Console, folder: Path) -> None:
     logging.getLogger("azure").setLevel(logging.WARNING)  # our own uploads are not the connector's log
     began = time.monotonic()
     console.print("[bold]People connector[/] on a local tenant: Graph, Entra and Key Vault simulated, Azurite genuine")
-    with contoso() as world, FunctionsHost(ROOT, world.settings) as host:
+    story = STORIES[contract]
+    if story.about:
+        console.print(Text(story.about))
+    with contoso(cast=CASTS[contract]) as world, FunctionsHost(ROOT, world.settings) as host:
         if host.errors:
             raise StoryFailed(" ".join(host.errors.values()))
         console.print(f"function_app.py runs through {host.engine}")
-        story = _Story(console, world, host)
-        world.follow((SAMPLES / NIGHTS[0].sample).read_bytes())
-        before = {employee: _lines(world, employee) for employee in SHOWN}
-        story.set_up()
-        for number, night in enumerate(NIGHTS, 1):
-            story.night(number, night)
-        story.profiles(before)
-        story.keep_files(folder)
+        teller = _Teller(console, world, host, story)
+        teller.set_up()
+        for number, night in enumerate(story.nights, 1):
+            teller.night(number, night)
+        teller.profiles()
+        teller.keep_files(folder)
     seconds = time.monotonic() - began
     console.print(f"\n[green]As told.[/] {seconds:.0f} s. Reports, quarantine and log are in [bold]{folder.name}/[/]")
     (folder / STORY).write_text(console.export_text(), encoding="utf-8")
 
 
-class _Story:
-    def __init__(self, console: Console, world: Contoso, host: FunctionsHost) -> None:
+class _Teller:
+    def __init__(self, console: Console, world: Contoso, host: FunctionsHost, story: Story) -> None:
         self._console = console
         self._world = world
         self._host = host
+        self._story = story
+        self._before: dict[str, dict[str, str]] = {}  # the profiles of those shown, when Entra first knew them
         self._known_runs: set[str] = set()
 
     def set_up(self) -> None:
@@ -164,6 +113,7 @@ class _Story:
         """Drop the export, fire the timer, and say what that changed in Graph."""
         export = (SAMPLES / night.sample).read_bytes()
         self._world.follow(export)
+        self._look()
         graph = self._world.tenant.graph
         before, requests = dict(graph.items), len(graph.requests)
         with self._world.storage() as account:
@@ -177,29 +127,52 @@ class _Story:
         sent = len(graph.requests) - requests
         self._heading(f"Night {number}", f"{night.name}: {night.title}")
         self._print(_numbers(report, sent))
-        people = {row["EmployeeId"]: row for row in csv.DictReader(io.StringIO(export.decode()))}
-        self._print(_changes(before, graph.items, people, report))
-        _check(number, night, report, _touched(before, graph.items), sent)
+        people = {row[self._world.cast.key]: row for row in csv.DictReader(io.StringIO(export.decode()))}
+        self._print(_changes(self._story, before, graph.items, people, report))
+        for item_id, expected in night.items.items():
+            self._item(item_id, expected)
+        _check(number, night, report, _touched(self._story, before, graph.items), sent)
 
-    def profiles(self, before: Mapping[str, Mapping[str, str]]) -> None:
-        """Show what people would see of three of them, before and after."""
-        self._heading("Profiles", "as people see them: before the first night → now")
-        after = {employee: _lines(self._world, employee) for employee in SHOWN}
+    def profiles(self) -> None:
+        """Show what people would see of some of them, before and after."""
+        story, before = self._story, self._before
+        self._heading("Profiles", "as people see them: before the connector sent anything → now")
+        after = {key: _lines(self._world, key, story.lines) for key in story.shown}
         table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), show_header=False)
         table.add_column(style="dim", no_wrap=True)
-        for _ in SHOWN:
+        for _ in story.shown:
             table.add_column(overflow="fold", ratio=1)
-        for name in next(iter(after.values())):
-            cells = (_before_and_after(before[employee][name], after[employee][name]) for employee in SHOWN)
-            table.add_row(name, *cells)
+        for name in story.lines:
+            table.add_row(name, *(_before_and_after(before[key][name], after[key][name]) for key in story.shown))
         self._print(table)
-        for employee, lines in after.items():
+        for key, lines in after.items():
             if missing := [name for name, value in lines.items() if value == "-"]:
-                raise StoryFailed(f"the profile of {employee} has no {', '.join(missing)}")
-        if after["C1006"]["title"] != "Senior Data Engineer":
-            raise StoryFailed("the new title of C1006 is not in the profile")
-        if after["C1005"]["manager"] != _short(self._world.upn("C1002")):
-            raise StoryFailed("the manager's new UPN did not reach C1005")
+                raise StoryFailed(f"the profile of {key} has no {', '.join(missing)}")
+        for key, name, value in story.ends:
+            if after[key][name] != value:
+                raise StoryFailed(f"the profile of {key} should have the {name} {value}, but has {after[key][name]}")
+
+    def _look(self) -> None:
+        """Remember the profiles of those who are new, before anything of ours reaches them."""
+        for key in self._story.shown:
+            if key not in self._before and self._world.knows(key):
+                self._before[key] = _lines(self._world, key, self._story.lines)
+
+    def _item(self, item_id: str, expected: Mapping[str, Any]) -> None:
+        """Show an item as Graph holds it, which must be this one to the letter."""
+        held = self._world.tenant.graph.items.get(item_id)
+        connection = self._world.settings["CONNECTION_ID"]
+        self._print(Text(f"PUT /external/connections/{connection}/items/{item_id}, as Graph holds it:", style="dim"))
+        # Lines as they are, so that they can be copied; the terminal folds those that are too long for it.
+        self._console.print(Text(indent(json.dumps(held, indent=2), "    ")), soft_wrap=True)
+        if held != expected:
+            raise StoryFailed(f"Graph should hold this instead:\n{json.dumps(expected, indent=2)}")
+        self._print(
+            Text(
+                "✓ the walkthrough's item to the letter, but for the object id, which is the local Entra's",
+                style="green",
+            )
+        )
 
     def keep_files(self, folder: Path) -> None:
         """Copy the reports and the quarantined rows to where they can be looked at."""
@@ -260,65 +233,73 @@ def _numbers(report: Mapping[str, Any], sent: int) -> Text:
 
 
 def _changes(
-    before: Mapping[str, Any], after: Mapping[str, Any], people: Mapping[str, Any], report: Mapping[str, Any]
+    story: Story,
+    before: Mapping[str, Any],
+    after: Mapping[str, Any],
+    people: Mapping[str, Any],
+    report: Mapping[str, Any],
 ) -> Table:
     """Say of everyone what changed: items as Graph holds them now, against what it held before."""
     table = Table.grid(padding=(0, 2, 0, 0))
     table.add_column(no_wrap=True)
     table.add_column()
     table.add_column(style="dim")
-    old, new = _by_employee(before), _by_employee(after)
-    joined = [fields[NAME] for employee, fields in new.items() if employee not in old]
+    old, new = _by_account(story, before), _by_account(story, after)
+    joined = [_short(fields[story.name]) for account, fields in new.items() if account not in old]
     if len(joined) > 4:
         table.add_row("[green]+[/]", ", ".join(joined[:3]), f"and {len(joined) - 3} more")
     elif joined:
-        table.add_row("[green]+[/]", ", ".join(joined), "")
+        table.add_row("[green]+[/]", ", ".join(joined), "new")
     movers: dict[str, list[str]] = {}
-    for employee, fields in new.items():
-        if employee in old and fields != old[employee]:
-            movers.setdefault(_differences(old[employee], fields), []).append(fields[NAME])
+    for account, fields in new.items():
+        if account in old and fields != old[account]:
+            movers.setdefault(_differences(story, old[account], fields), []).append(_short(fields[story.name]))
     for differences, names in movers.items():
         table.add_row("[yellow]~[/]", ", ".join(names), differences)
-    for mark, name, why in (*_gone(old, new, people), *_left_aside(people, report)):
+    for mark, name, why in (*_gone(story, old, new, people), *_left_aside(story, people, report)):
         table.add_row(mark, name, why)
     return table
 
 
 def _gone(
-    old: Mapping[str, Mapping[str, str]], new: Mapping[str, Mapping[str, str]], people: Mapping[str, Any]
+    story: Story,
+    old: Mapping[str, Mapping[str, str]],
+    new: Mapping[str, Mapping[str, str]],
+    people: Mapping[str, Any],
 ) -> Iterator[tuple[str, str, str]]:
     """Say who is deleted, and who is missing."""
-    for employee, fields in old.items():
-        if employee not in new:
-            why = "left: " + people[employee]["Status"].lower() if employee in people else "missing once more: gone"
-            yield "[red]-[/]", fields[NAME], why
-        elif employee not in people:
-            yield "[magenta]?[/]", fields[NAME], "missing: kept until the next export confirms it"
+    for account, fields in old.items():
+        key, name = fields[story.key], _short(fields[story.name])
+        if account not in new:
+            why = "left: " + people[key]["Status"].lower() if key in people else "missing once more: gone"
+            yield "[red]-[/]", name, why
+        elif new[account][story.key] not in people:
+            yield "[magenta]?[/]", name, "missing: kept until the next export confirms it"
 
 
-def _left_aside(people: Mapping[str, Any], report: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
+def _left_aside(story: Story, people: Mapping[str, Any], report: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
     """Say who has no account, and which rows are rejected."""
     for person in report["unmatched_people"]:
-        name = people[person["key"]]["DisplayName"]
+        name = _short(people[person["key"]][story.named])
         yield "[magenta]∅[/]", name, "no account in Entra yet: not sent, looked up again every day"
     for row in report["rows"]:
         codes = ", ".join(row["codes"])
         yield "[red]![/]", f"row {row['row']}", f"{codes}: quarantined for HR, the person stays as is"
 
 
-def _differences(old: Mapping[str, str], new: Mapping[str, str]) -> str:
+def _differences(story: Story, old: Mapping[str, str], new: Mapping[str, str]) -> str:
     told = [
         f"{word} {_short(old.get(path, '-'))} → {_short(new.get(path, '-'))}"
-        for path, word in WORDS.items()
+        for path, word in story.words.items()
         if old.get(path) != new.get(path)
     ]
     return "; ".join(told)
 
 
-def _by_employee(items: Mapping[str, Any]) -> dict[str, dict[str, str]]:
-    """Return every item's values, and its own id, by employee id."""
+def _by_account(story: Story, items: Mapping[str, Any]) -> dict[str, dict[str, str]]:
+    """Return every item's values, and its own id, by the person's object id; in the order of HR's keys."""
     fields = [{"item": item, **_fields(body)} for item, body in items.items()]
-    return {one[EMPLOYEE]: one for one in sorted(fields, key=lambda one: one[EMPLOYEE])}
+    return {one[ACCOUNT]: one for one in sorted(fields, key=lambda one: one[story.key])}
 
 
 def _before_and_after(before: str, after: str) -> Text:
@@ -327,10 +308,12 @@ def _before_and_after(before: str, after: str) -> Text:
     return Text.assemble((f"{before} → ", "dim"), (after, "green"))
 
 
-def _touched(before: Mapping[str, Any], after: Mapping[str, Any]) -> set[str]:
-    """Return the employee ids of everyone whose item came, changed or went."""
-    old, new = _by_employee(before), _by_employee(after)
-    return {employee for employee in old.keys() | new.keys() if old.get(employee) != new.get(employee)}
+def _touched(story: Story, before: Mapping[str, Any], after: Mapping[str, Any]) -> set[str]:
+    """Return the keys of everyone whose item came, changed or went; who has a new key, has that."""
+    old, new = _by_account(story, before), _by_account(story, after)
+    return {
+        (old | new)[account][story.key] for account in old.keys() | new.keys() if old.get(account) != new.get(account)
+    }
 
 
 def _check(number: int, night: Night, report: Mapping[str, Any], touched: set[str], sent: int) -> None:
@@ -361,23 +344,28 @@ def _fields(item: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _parsed(text: Any) -> Any:
-    return json.loads(text) if isinstance(text, str) and text.startswith("{") else text
+    return json.loads(text) if isinstance(text, str) and text.startswith(("{", "[")) else text
 
 
 def _leaves(value: Any, path: str) -> Iterator[tuple[str, str]]:
     if isinstance(value, dict):
         for name, inner in value.items():
             yield from _leaves(inner, f"{path}.{name}")
+    elif isinstance(value, list):
+        for inner in value:
+            yield from _leaves(inner, path)
     else:
         yield path, str(value)
 
 
-def _lines(world: Contoso, employee: str) -> dict[str, str]:
-    """Return what someone's profile shows, by the words people use for it."""
-    profile = world.tenant.graph.profiles()[world.upn(employee)]
+def _lines(world: Contoso, key: str, names: tuple[str, ...]) -> dict[str, str]:
+    """Return these lines of what someone's profile shows, by the words people use for it."""
+    upn = world.upn(key)
+    profile = world.tenant.graph.profiles()[upn]
     position = profile.get("personCurrentPosition", {})
     detail = position.get("detail", {})
-    return {
+    lines = {
+        "UPN": _short(upn),
         "name": profile.get("personName", {}).get("displayName", "-"),
         "title": detail.get("jobTitle", "-"),
         "department": detail.get("company", {}).get("department", "-"),
@@ -386,6 +374,7 @@ def _lines(world: Contoso, employee: str) -> dict[str, str]:
         "skills": ", ".join(skill["displayName"] for skill in profile.get("personSkills", [])) or "-",
         "colour": profile.get("custom", {}).get("favoriteColor", "-"),
     }
+    return {name: lines[name] for name in names}
 
 
 def _short(text: str) -> str:

@@ -235,15 +235,12 @@ class Application:
             raise ConfigurationError([f"mapping {name}: {problem}" for problem in problems])
         return mapping
 
-    def _pace(self, concurrency: int, *, learned: Mapping[str, float] | None = None) -> Pace:
+    def _pace(
+        self, concurrency: int, *, per_second: float | None = None, learned: Mapping[str, float] | None = None
+    ) -> Pace:
         from connector.graph.pace import Pace
 
-        return Pace(
-            self._edges.clock,
-            max_concurrency=concurrency,
-            max_per_second=self._settings.max_items_per_second,
-            learned=learned,
-        )
+        return Pace(self._edges.clock, max_concurrency=concurrency, max_per_second=per_second, learned=learned)
 
     @asynccontextmanager
     async def _provision(self) -> AsyncIterator[Provision]:
@@ -263,7 +260,8 @@ class Application:
         from connector.graph.items import Items
         from connector.graph.users import Users
 
-        pace = self._pace(self._settings.max_concurrency, learned=learned)
+        settings = self._settings
+        pace = self._pace(settings.max_concurrency, per_second=settings.max_items_per_second, learned=learned)
         async with self._edges.graph("ingest", pace) as graph:
             items = Items(graph, self._settings.connection_id, before_write=before_write)
             yield Ingest(users=Users(graph), items=items, pace=pace)

@@ -152,6 +152,16 @@ FAULTS: Final[Mapping[str, Fault]] = {
         "Operator",
         "It is not the people: look at the code in the message, and at the events “item.failed” in the log.",
     ),
+    "connection_missing": Fault(
+        "the connection in Microsoft 365 is gone",
+        "Operator",
+        "Run setup: it makes the connection anew, and everyone is sent again.",
+    ),
+    "connection_emptied": Fault(
+        "Microsoft 365 has lost what was sent",
+        "By itself",
+        "The next run sends everyone again. Find out who emptied the connection, or made it anew.",
+    ),
     "store": Fault("the connector's own state cannot be used", "Operator", "Check the state container."),
     "store_unavailable": Fault(
         "the storage account did not answer",
@@ -230,7 +240,9 @@ class RowWords:
 
 ROW_CODES: Final[Mapping[str, RowWords]] = {
     "missing_key": RowWords("Key is missing", "Fill in the person's key. Without it nobody can tell whose row it is."),
-    "duplicate_key": RowWords("Key appears twice", "Leave one row for each person, with a key and an account of their own. None was taken."),
+    "duplicate_key": RowWords(
+        "Key appears twice", "Leave one row for each person, with a key and an account of their own. None was taken."
+    ),
     "missing_account": RowWords("Account is missing", "Fill in the person's user principal name."),
     "bad_account": RowWords("Account is not valid", "Write the user principal name as name@domain."),
     "duplicate_account": RowWords(

@@ -85,6 +85,17 @@ async def test_items_per_second_are_limited():
     assert report["graph"]["seconds"] == pytest.approx(20, abs=2)
 
 
+async def test_setup_is_not_slowed_down_with_the_items():
+    """The limit is for items: a very low one would leave setup no time to look, call after call."""
+    world = World()
+    world.decide(MAX_ITEMS_PER_SECOND=0.01)
+    begun = world.clock.monotonic()
+
+    await world.setup()
+
+    assert world.clock.monotonic() - begun < 5 * MINUTE
+
+
 # --- failed, dropped ------------------------------------------------------------------------------------------------
 
 FAULTS: list[Fault] = [

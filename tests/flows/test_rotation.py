@@ -39,6 +39,11 @@ KEYS = tuple(row["EmployeeId"] for row in STAFF)
 CHANGED = [row | {"JobTitle": "Chief"} for row in STAFF]
 
 
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Let every test run once under each contract."""
+    metafunc.parametrize("contract", ["labels", "preview"], indirect=True)
+
+
 @pytest.fixture
 def world(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> Iterator[World]:
     """Return a world before setup, whose tokens come from the vault's secrets. Nothing it logs may tell any of them."""
@@ -337,6 +342,27 @@ async def test_a_secret_rotated_between_two_requests_of_setup(world: World):
         assert len(again.graph.sources) == 2
         position, most = position + 1, len(again.graph.requests)
     assert position > 10
+
+
+async def test_a_secret_rotated_between_two_requests_of_a_teardown(world: World):
+    """With every token revoked besides: nothing of ours is left, whichever request it was."""
+    position, met = -1, True
+    while met:
+        position += 1
+        await world.setup()
+        begun = len(world.graph.requests)
+
+        def happens() -> None:
+            rotate(world, ADMIN_CLIENT_ID)
+            revoke(world, ADMIN_CLIENT_ID)
+
+        world.graph.fault(begun + position, _Happens(happens))  # type: ignore[arg-type]
+
+        await world.teardown()
+
+        assert (world.graph.connections, len(world.graph.sources)) == ({}, 1)
+        met = len(world.graph.requests) - begun > position
+    assert position >= 6
 
 
 async def test_setup_without_a_token_says_why_and_goes_on_later(world: World):

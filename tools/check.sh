@@ -13,7 +13,7 @@ step() { printf '\n== %s\n' "$*"; }
 
 on_oldest() {
     "$oldest_python" tools/environment.py ".venv-$oldest" requirements-dev.txt || return
-    exec ".venv-$oldest/bin/python" -m pytest -p no:cacheprovider "$@"
+    exec ".venv-$oldest/bin/python" -m pytest -p no:cacheprovider -rs "$@"
 }
 
 older=''
@@ -29,7 +29,7 @@ step "lint" && $bin/ruff check
 step "types" && $bin/mypy
 step "layers" && $bin/lint-imports
 step "tests on Python $newest, with coverage"
-$bin/python -m pytest --cov --cov-report=term-missing:skip-covered "$@"
+$bin/python -m pytest -rs --cov --cov-report=term-missing:skip-covered "$@"
 
 if [ -n "$older" ]; then
     step "tests on Python $oldest"

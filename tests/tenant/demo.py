@@ -160,19 +160,15 @@ class _Teller:
 
     def _item(self, item_id: str, expected: Mapping[str, Any]) -> None:
         """Show an item as Graph holds it, which must be this one to the letter."""
-        held = self._world.tenant.graph.items.get(item_id)
-        connection = self._world.settings["CONNECTION_ID"]
-        self._print(Text(f"PUT /external/connections/{connection}/items/{item_id}, as Graph holds it:", style="dim"))
+        graph = self._world.tenant.graph
+        held = graph.items.get(item_id)
+        path = f"/{graph.rules.version}/external/connections/{self._world.settings['CONNECTION_ID']}/items/{item_id}"
+        self._print(Text(f"PUT {path}, as Graph holds it:", style="dim"))
         # Lines as they are, so that they can be copied; the terminal folds those that are too long for it.
         self._console.print(Text(indent(json.dumps(held, indent=2), "    ")), soft_wrap=True)
         if held != expected:
             raise StoryFailed(f"Graph should hold this instead:\n{json.dumps(expected, indent=2)}")
-        self._print(
-            Text(
-                "✓ the walkthrough's item to the letter, but for the object id, which is the local Entra's",
-                style="green",
-            )
-        )
+        self._print(Text("✓ to the letter the walkthrough's; the object id is the local Entra's", style="green"))
 
     def keep_files(self, folder: Path) -> None:
         """Copy the reports and the quarantined rows to where they can be looked at."""

@@ -65,6 +65,7 @@ SEEN = _we(
     "core/sighting.py",
 )
 ROLES = _we("tell in health which roles an app lacks, and which are more than it needs", "doctor.py", "core/health.py")
+UTF8 = _we("send JSON as `application/json; charset=utf-8`", "graph/client.py")
 REQUEST_IDS = _we("send a request id, and log Graph's", "graph/client.py", "apply.py")
 BY_STATUS = _we(
     "decide by HTTP status, hardly ever by code, never by text", "graph/client.py", "provision.py", "apply.py"

@@ -44,10 +44,12 @@ SCHEMA: Final[Json] = {
 }
 EVERYONE: Final[Json] = {"type": "everyone", "value": "everyone", "accessType": "grant"}
 
-_SCOPE = "https://graph.microsoft.com/.default"
 _LONGEST_REQUEST = 60
 _TIMES = (("LIVE_PATIENCE", "1800"), ("LIVE_PAUSE", "15"))
+_TOKEN_SECONDS = 1800
 _TRIES = 6
+_DONE = frozenset({204, 404})
+_REFUSED = frozenset({401, 403})
 
 
 def missing(environment: Mapping[str, str]) -> list[str]:
@@ -77,10 +79,18 @@ class LeftBehind(Exception):
 class Caller:
     """One app at Graph: sends as it, waits when throttled, judges nothing."""
 
-    def __init__(self, http: httpx.Client, *, base_url: str, token: str) -> None:
-        self.token = token
+    def __init__(self, http: httpx.Client, *, base_url: str, sign_in: Callable[[], str]) -> None:
         self._http = http
         self._base_url = base_url.rstrip("/")
+        self._sign_in = sign_in
+        self._token, self._since = sign_in(), time.monotonic()
+
+    @property
+    def token(self) -> str:
+        """Return a token that outlives the next request; a visit may outlive its first one."""
+        if time.monotonic() - self._since > _TOKEN_SECONDS:
+            self._token, self._since = self._sign_in(), time.monotonic()
+        return self._token
 
     @property
     def roles(self) -> set[str]:
@@ -130,6 +140,7 @@ class Site:
     name: str = field(default_factory=lambda: f"livetest{secrets.token_hex(5)}")
     observed: list[str] = field(default_factory=list)
     _made: list[str] = field(default_factory=list)
+    _sources: list[str] = field(default_factory=list)
     _priority: tuple[str, list[str]] | None = None
 
     @property
@@ -167,6 +178,13 @@ class Site:
         answer = self.admin.send("POST", CONNECTIONS, body)
         if answer.is_success and str(body["id"]) not in self._made:
             self._made.append(str(body["id"]))
+        return answer
+
+    def register(self, body: Json) -> httpx.Response:
+        """Try to register a profile source; whatever is registered is removed in the end."""
+        answer = self.admin.send("POST", SOURCES, body)
+        if answer.is_success:
+            self._sources.append(str(answer.json()["sourceId"]))
         return answer
 
     def path(self, suffix: str = "", rest: str = "") -> str:
@@ -224,10 +242,8 @@ class Site:
         """
         failures: list[str] = []
         self._try(self.restore_priorities, "the priority list could not be restored", failures)
-        source = f"{SOURCES}(sourceId='{self.name}')"
-        self._try(lambda: self._remove(source), f"DELETE {source}", failures)
-        for connection_id in self._made:
-            path = f"{CONNECTIONS}/{connection_id}"
+        sources = [f"{SOURCES}(sourceId='{source_id}')" for source_id in self._sources]
+        for path in (*sources, *(f"{CONNECTIONS}/{connection_id}" for connection_id in self._made)):
             self._try(lambda path=path: self._remove(path), f"DELETE {path}", failures)  # type: ignore[misc]
         self.http.close()
         if failures:
@@ -235,9 +251,9 @@ class Site:
 
     def _remove(self, path: str) -> None:
         answer = self.until(
-            lambda: self.admin.send("DELETE", path), lambda answer: answer.status_code in {204, 404}, seconds=120
+            lambda: self.admin.send("DELETE", path), lambda answer: answer.status_code in _DONE | _REFUSED, seconds=120
         )
-        if answer.status_code not in {204, 404}:
+        if answer.status_code not in _DONE:
             answer.raise_for_status()
 
     @staticmethod
@@ -256,7 +272,7 @@ def open_site(environment: Mapping[str, str]) -> Site:
     base_url = environment.get("LIVE_GRAPH_BASE_URL", "https://graph.microsoft.com/v1.0")
 
     def caller(app: str) -> Caller:
-        return Caller(http, base_url=base_url, token=_token(http, environment, app))
+        return Caller(http, base_url=base_url, sign_in=lambda: _token(http, environment, app))
 
     patience, pause = (float(environment.get(name, default)) for name, default in _TIMES)
     return Site(environment, http, caller("ADMIN"), caller("INGEST"), patience=patience, pause=pause)
@@ -268,7 +284,7 @@ def _token(http: httpx.Client, environment: Mapping[str, str], app: str) -> str:
         "grant_type": "client_credentials",
         "client_id": environment[f"LIVE_{app}_CLIENT_ID"],
         "client_secret": environment[f"LIVE_{app}_SECRET"],
-        "scope": _SCOPE,
+        "scope": environment.get("LIVE_SCOPE", "https://graph.microsoft.com/.default"),
     }
     answer = http.post(f"{authority}/{environment['LIVE_TENANT_ID']}/oauth2/v2.0/token", data=form)
     if answer.is_error:

@@ -38,7 +38,7 @@ def source_ids(urls: list[str]) -> list[str]:
 @pytest.fixture(scope="module")
 def source(site: Site, ready: str) -> httpx.Response:
     """Return the answer to the registration of our source."""
-    answer = site.admin.send("POST", SOURCES, a_source(site))
+    answer = site.register(a_source(site))
     assert answer.status_code == 201, answer.text
     site.until(lambda: site.admin.send("GET", of_ours(site)), lambda read: read.status_code == 200)
     return answer
@@ -51,6 +51,13 @@ def source(site: Site, ready: str) -> httpx.Response:
     mark="certain",
     source=(sources.CREATE_SOURCE, sources.GET_SOURCE, sources.SOURCE_SETTINGS, sources.BUILD),
     ours=ours.SOURCE,
+)
+@belief(
+    "Requests about people settings carry `Content-Type: application/json; charset=utf-8`.",
+    area="profile sources and priority",
+    mark="certain",
+    source=sources.CREATE_SOURCE,
+    ours=ours.UTF8,
 )
 @belief(
     "`kind` is free text; some tenants want one.",
@@ -76,7 +83,7 @@ def source(site: Site, ready: str) -> httpx.Response:
 )
 def test_a_source_is_registered_once_and_found_by_both_its_ids(site: Site, source: httpx.Response):
     """The connection's id as the key, or the service's own."""
-    again = site.admin.send("POST", SOURCES, a_source(site))
+    again = site.register(a_source(site))
 
     by_source_id = site.admin.send("GET", of_ours(site)).json()
     by_id = site.admin.send("GET", f"{SOURCES}/{source.json()['id']}").json()
@@ -96,7 +103,7 @@ def test_a_source_is_registered_once_and_found_by_both_its_ids(site: Site, sourc
 @pytest.mark.parametrize("change", [{"sourceId": None}, {"displayName": ""}, {"colour": "blue"}], ids=str)
 def test_a_source_that_breaks_a_rule_is_refused(site: Site, change):
     """Nothing is registered."""
-    answer = site.admin.send("POST", SOURCES, a_source(site, **change))
+    answer = site.register(a_source(site, **change))
 
     assert answer.status_code == 400
 

@@ -192,9 +192,11 @@ def test_new_labels_read_back_for_those_who_ask(site: Site, ready: str):
     asked = site.admin.send("GET", f"{ready}/schema", headers=KNOWN).json()["properties"]
 
     labels = {prop["name"]: prop.get("labels") or [] for prop in asked}
+    described = {prop["name"]: prop.get("description") or "" for prop in asked}
     site.note(f"without Prefer the label personAccount reads back as {_labels(plain, 'account')}")
     assert _labels(plain, "account") in (["unknownFutureValue"], ["personAccount"])
     assert labels == {"account": ["personAccount"], "skills": ["personSkills"], "favoriteColor": []}
+    assert described["favoriteColor"] == "What they like"
     assert {prop["name"]: prop["type"].lower() for prop in asked}["skills"] == "stringcollection"
 
 

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.live.simulated import a_tenant, simulated
-from tests.live.site import REQUIRED
+from tests.live.site import REQUIRED, LeftBehind, open_site
 from tests.tenant import TENANT_ID, Tenant
 from tests.tenant.contoso import ROOT
-from tests.tenant.graph import Failed
+from tests.tenant.graph import ENTRA_SOURCE, Failed, Refused
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -91,3 +91,51 @@ def test_nobody_visits_a_tenant_without_asking():
     assert done.returncode == 0, done.stdout
     assert "[simulated" in done.stdout
     assert "[tenant" not in done.stdout
+
+
+def test_leaving_restores_the_priority_list_and_removes_what_was_made():
+    """Whatever happened in between: a visit that ends right after it wrote leaves the tenant as it was."""
+    tenant = a_tenant()
+
+    with simulated(tenant) as environment:
+        site = open_site(environment)
+        site.create(site.connection())
+        site.register({"sourceId": site.name, "displayName": site.name, "webUrl": "https://example.com"})
+        url = f"https://graph.microsoft.com/v1.0/admin/people/profileSources(sourceId='{site.name}')"
+        written = site.prioritize([url])
+        during = tenant.graph.priorities()
+        site.leave()
+
+    assert written.status_code == 200
+    assert during == [site.name, ENTRA_SOURCE]
+    assert tenant.graph.priorities() == ["theirs", "bamboohr1", ENTRA_SOURCE]
+
+
+def test_what_cannot_be_removed_is_named():
+    """Everything else is removed all the same."""
+    tenant = a_tenant()
+
+    with simulated(tenant) as environment:
+        site = open_site(environment)
+        site.create(site.connection("a"))
+        site.create(site.connection("b"))
+        tenant.graph.fault_when(
+            lambda seen: seen == ("DELETE", f"/external/connections/{site.name}a", "admin"), Refused(403)
+        )
+        with pytest.raises(LeftBehind, match=rf"DELETE /external/connections/{site.name}a ") as left:
+            site.leave()
+        remaining = list(tenant.graph.connections)
+        tenant.graph.connections.clear()
+
+    assert remaining == [f"{site.name}a"]
+    assert f"{site.name}b" not in str(left.value)
+
+
+def test_no_token_leaves_for_another_host():
+    """An address from an answer is followed on Graph's host only."""
+    with simulated() as environment:
+        site = open_site(environment)
+
+        with pytest.raises(ValueError, match="example"):
+            site.admin.send("GET", "https://example.com/v1.0/users")
+        site.leave()

@@ -27,7 +27,7 @@ def _get(condition: str, *, select: str = "$select=id,userPrincipalName") -> str
     "`GET /users` takes `$filter` with `in` or with `eq` joined by `or`, compares without case, reads a doubled quote "
     "as one, and leaves out whom it does not know.",
     area="users and $batch",
-    mark="certain",
+    mark="likely",
     source=(sources.LIST_USERS, sources.QUERIES),
     ours=(ours.LOOKED_UP, ours.FOLDED),
 )

@@ -37,6 +37,7 @@ from connector.core.due import LOOKS_ONLY, MANIFEST
 from connector.core.head import ExportMark, Held, Refused, RunMark, moment
 from connector.core.ledger import Ledger, due_times
 from connector.core.plan import (
+    IN_DOUBT,
     Delete,
     ItemIds,
     Plan,
@@ -542,34 +543,37 @@ class Run:
         return await self._end(report)
 
     async def _lost(self, planned: Planned, applied: Applied) -> GraphError | None:
-        """Say so when Graph's 404s mean that the connection, or what was in it, is gone; then everyone is sent again.
+        """Say so when Graph's refusals mean that the connection, or what was in it, is gone.
 
-        One item that is not there may have been deleted by somebody. So others are asked for that Graph took from us.
+        One item that is not there may have been deleted by somebody, and one that is refused may be a bad one. So some
+        are asked for that Graph took from us.
         """
-        if not applied.lost or not (applied.finished or applied.stopped):
+        if not (applied.finished or applied.stopped):
             return None
-        plan, outcomes = planned.plan, applied.progress.outcomes
-        puts = [index for index in applied.lost if isinstance(plan.actions[index], Upsert)]
-        arrived = [
-            action.after.item_id
-            for index, action in enumerate(plan.actions)
-            if isinstance(action, Upsert) and outcomes.get(index) == ""
-        ]
-        touched = {_item_of(action) for action in plan.actions}
+        actions, outcomes = planned.plan.actions, applied.progress.outcomes
+        upserts = {index: action.after for index, action in enumerate(actions) if isinstance(action, Upsert)}
+        arrived = {entry.item_id: None for index, entry in upserts.items() if outcomes.get(index) == ""}
+        unknown = applied.lost & upserts.keys()
+        refused = not arrived and any(outcomes.get(index, "") not in {"", IN_DOUBT} for index in upserts)
+        if not (applied.lost or refused):
+            return None
+        gone = {action.entry.item_id for action in actions if isinstance(action, Delete)}
         taken = [
             entry.item_id
             for entry in planned.ledger.entries.values()
-            if entry.state == "sent" and entry.held and entry.item_id not in touched
+            if entry.state == "sent" and entry.held and entry.item_id not in gone
         ]
-        if puts and await self._holds_none((*arrived, *taken)):
+        if (unknown or (refused and taken)) and await self._holds_none((*arrived, *taken)):
             return GraphError(
-                f"Microsoft Graph does not find the connection {self._settings.connection_id!r} for the ingest identity"
-                " (HTTP 404): it was deleted, or does not list the app of INGEST_CLIENT_ID in authorizedAppIds. Run"
-                " setup, which makes it anew or adds the app; a new connection is filled with everyone",
+                f"Microsoft Graph takes no items for the connection {self._settings.connection_id!r}, and has none of"
+                " those asked for that it took from us: the connection was deleted, or made anew by somebody else, or"
+                " does not list the app of INGEST_CLIENT_ID in authorizedAppIds. Run setup, which mends all three; a"
+                " new connection is filled with everyone",
                 status=404,
                 code="connection_missing",
             )
-        if not puts and taken and await self._holds_none(taken):
+        others = [item_id for item_id in taken if item_id not in arrived]
+        if not unknown and applied.lost and others and await self._holds_none(others):
             await self._state.ask(f"{planned.report.run}-emptied", full=True, by="sync")
             return GraphError(
                 "Microsoft Graph holds none of the items asked for that it took from us (HTTP 404): the connection was"
@@ -943,10 +947,6 @@ def _known_by(plan: Plan, ledger: Ledger) -> dict[str, Known]:
         for key, entry in entries.items()
         if entry.user_id and entry.state != "unmatched"
     }
-
-
-def _item_of(action: Upsert | Delete) -> str:
-    return action.after.item_id if isinstance(action, Upsert) else action.entry.item_id
 
 
 def _deleted(plan: Plan) -> frozenset[str]:

@@ -309,11 +309,39 @@ async def test_a_connection_deleted_between_two_nights(changed: int):
     await world.setup()
 
     assert (report["outcome"], report["error"]["code"]) == ("failed", "connection_missing")
-    assert "Run setup" in report["error"]["message"]
+    assert "un setup" in report["error"]["message"]
     assert (report["deleted"], report["updated"]) == (0, 0)
     assert await incarnation(world) != first
     await world.drop("again.csv", CHANGED)
     await everyone_is_sent_again(world)
+
+
+@pytest.mark.parametrize("status", [400, 403, 410])
+@pytest.mark.parametrize("changed", [1, 40])
+async def test_however_graph_refuses_items_of_a_connection_that_is_gone(status: int, changed: int):
+    """Which status it is, nobody documents: the run fails and points at setup, and everyone is sent after it."""
+    world = await after_a_night()
+    await somebody_deletes(world)
+    world.graph.fault_when(is_put, Refused(status), times=None)
+
+    report = await world.night([*CHANGED[:changed], *STAFF[changed:]])
+    world.graph.clear_faults()
+    await world.setup()
+
+    assert report["outcome"] == "failed"
+    assert "un setup" in report["error"]["message"]
+    await world.drop("again.csv", CHANGED)
+    await everyone_is_sent_again(world)
+
+
+async def test_one_refused_item_is_not_a_lost_connection():
+    """Nothing else was to be sent that night; what Graph took before is there."""
+    world = await after_a_night()
+    world.graph.fault_when(is_put, Refused(400), times=1)
+
+    report = await world.night([*CHANGED[:1], *STAFF[1:]])
+
+    assert (report["outcome"], report["failed"]) == ("completed", 1)
 
 
 async def test_until_setup_is_run_every_try_says_so():
@@ -390,10 +418,11 @@ async def test_a_connection_that_is_a_draft_again_is_another_one():
     first = await incarnation(world)
     somebody_makes_it_anew(world)
 
-    report = await world.night(CHANGED)
+    report = await world.night([*CHANGED[:1], *STAFF[1:]])
     await world.setup()
+    await world.drop("again.csv", CHANGED)
 
-    assert report["outcome"] == "failed"
+    assert (report["outcome"], report["error"]["code"]) == ("failed", "connection_missing")
     assert await incarnation(world) != first
     await everyone_is_sent_again(world)
 

@@ -6,7 +6,7 @@ import pytest
 
 from connector.errors import ConfigurationError, GraphError
 from connector.settings import Settings
-from tests.flows.world import CONNECTION, ENVIRONMENT, World, a_person, people
+from tests.flows.world import CONNECTION, ENVIRONMENT, World, a_person, item_of, people
 from tests.tenant import ADMIN_CLIENT_ID, INGEST_CLIENT_ID
 from tests.tenant.graph import ENTRA_SOURCE, GLOBAL_SETTING, Dropped, Refused, Seen
 from tests.tenant.graph.people import source_url
@@ -106,21 +106,24 @@ async def test_both_ids_of_an_account_belong_to_one_user_whichever_counts(prefer
 
 @pytest.mark.parametrize("code", ["", "Directory_ConcurrencyViolation", "accessDenied"])
 async def test_the_words_of_error_codes_do_not_matter(code: str):
-    """Setup, nights, lost answers and teardown go by HTTP status: creations that are repeated are 409s, items 404s."""
-    world = a_world_where(error_codes=code, priority_lag_seconds=30)
+    """Setup, nights, lost answers and teardown go by HTTP status: a taken id is a 409, an item gone a 404."""
+    world = a_world_where(error_codes=code, priority_lag_seconds=30, id_reuse_seconds=300)
     for path in ("/external/connections", "/admin/people/profileSources"):
         lost = Dropped(effect=True)
         world.graph.fault_when(lambda seen, path=path: seen[:2] == ("POST", path), lost, times=1)  # type: ignore[misc]
 
     await world.setup()
     await world.night(people(3))
-    world.graph.connections[CONNECTION].items.clear()
-    await world.night([*people(2), a_person("P3", status="Left")])
+    del world.graph.connections[CONNECTION].items[item_of("P3")]
+    report = await world.night([*people(2), a_person("P3", status="Left")])
     await world.teardown()
+    left = (list(world.graph.connections), list(world.graph.sources), world.graph.priorities())
+    await world.setup()
 
-    assert world.graph.connections == {}
-    assert CONNECTION not in world.graph.sources
-    assert CONNECTION not in world.graph.priorities()
+    assert (report["deleted"], report["failed"]) == (1, 0)
+    assert left == ([], [ENTRA_SOURCE], [ENTRA_SOURCE])
+    assert world.graph.connections[CONNECTION].state == "ready"
+    assert world.graph.statuses[409] > 0
 
 
 async def test_setup_right_after_teardown_waits_for_the_id():

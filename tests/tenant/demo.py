@@ -162,8 +162,7 @@ class _Teller:
         """Show an item as Graph holds it, which must be this one to the letter."""
         graph = self._world.tenant.graph
         held = graph.items.get(item_id)
-        path = f"/{graph.rules.version}/external/connections/{self._world.settings['CONNECTION_ID']}/items/{item_id}"
-        self._print(Text(f"PUT {path}, as Graph holds it:", style="dim"))
+        self._print(Text(f"PUT /{graph.rules.version}/…/items/{item_id}, as Graph holds it:", style="dim"))
         # Lines as they are, so that they can be copied; the terminal folds those that are too long for it.
         self._console.print(Text(indent(json.dumps(held, indent=2), "    ")), soft_wrap=True)
         if held != expected:

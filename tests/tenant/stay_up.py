@@ -77,6 +77,7 @@ def stay_up(console: Console, folder: Path, *, cast: Cast, tenant_only: bool, fr
             console.print(Text(f"  cp {folder / SETTINGS} local.settings.json && func start"), soft_wrap=True)
         else:
             logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
+            logging.getLogger("azure").setLevel(logging.WARNING)  # Microsoft's worker tells how it indexed, at length
             host = stack.enter_context(FunctionsHost(ROOT, world.settings))
             url = stack.enter_context(host.serve(0 if free_ports else PORT))
             stack.enter_context(host.schedule())

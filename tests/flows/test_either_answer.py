@@ -6,7 +6,7 @@ import pytest
 
 from connector.errors import ConfigurationError, GraphError
 from connector.settings import Settings
-from tests.flows.world import CONNECTION, ENVIRONMENT, World, a_person, item_of, people
+from tests.flows.world import CONNECTION, ENVIRONMENT, World, a_person, a_world, item_of, people
 from tests.tenant import ADMIN_CLIENT_ID, INGEST_CLIENT_ID
 from tests.tenant.graph import ENTRA_SOURCE, GLOBAL_SETTING, Dropped, Refused, Seen
 from tests.tenant.graph.people import source_url
@@ -158,7 +158,7 @@ async def test_a_setting_that_somebody_else_made_meanwhile_is_used():
     def made_by_another(seen: Seen) -> bool:
         created = seen[:2] == ("POST", "/admin/people/profilePropertySettings")
         if created and GLOBAL_SETTING not in world.graph.settings:
-            theirs = [source_url(ENTRA_SOURCE)]
+            theirs = [source_url(ENTRA_SOURCE, version="beta")]
             world.graph.settings[GLOBAL_SETTING] = PropertySetting(GLOBAL_SETTING, None, None, theirs)
         return False  # what is served then is the second creation
 
@@ -207,9 +207,8 @@ async def test_more_connections_than_the_tenant_may_have_are_reported():
         await world.setup()
 
 
-@pytest.mark.parametrize("contract", ["preview"], indirect=True)
-async def test_the_tutorials_contract_is_spoken_to_beta_with_its_header(contract: str):
-    """A tenant that takes registrations with `Prefer: respond-async` only, and knows nothing but beta, is set up."""
+async def test_setup_is_refused_nothing_under_its_contract():
+    """A tenant that takes only the tutorial's requests, `Prefer: respond-async` among them, or only today's."""
     world = a_world_where()
 
     await world.setup()
@@ -224,3 +223,6 @@ def test_the_tutorials_contract_is_refused_at_another_version():
 
     with pytest.raises(ConfigurationError, match="'preview' is only there under"):
         Settings.from_env(environment)
+
+
+assert a_world  # every test of this module runs under each contract (conftest.py)

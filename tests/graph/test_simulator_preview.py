@@ -283,7 +283,7 @@ async def test_a_connection_cannot_be_given_a_category_later(admin):
     source=sources.TUTORIAL,
     ours=ours.PREVIEW_SCHEMA,
     either="It is always sent under this contract.",
-    proof="tests/flows/test_either_answer.py::test_the_tutorials_contract_is_spoken_to_beta_with_its_header",
+    proof="tests/flows/test_either_answer.py::test_setup_is_refused_nothing_under_its_contract",
 )
 @pytest.mark.parametrize("headers", [{}, {"Prefer": "return=minimal"}])
 async def test_a_schema_is_registered_with_the_walkthroughs_header_only(tenant, admin, headers):

@@ -279,7 +279,7 @@ def _left_aside(story: Story, people: Mapping[str, Any], report: Mapping[str, An
         yield "[magenta]∅[/]", name, "no account in Entra yet: not sent, looked up again every day"
     for row in report["rows"]:
         codes = ", ".join(row["codes"])
-        yield "[red]![/]", f"row {row['row']}", f"{codes}: quarantined for HR, the person stays as is"
+        yield "[red]![/]", f"row {row['row']}", f"{codes}: quarantined for HR; whoever it is about stays as is"
 
 
 def _differences(story: Story, old: Mapping[str, str], new: Mapping[str, str]) -> str:

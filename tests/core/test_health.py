@@ -127,7 +127,7 @@ def test_several_findings_make_one_line() -> None:
     one = Finding("warning", "a", "because", "do this")
     other = Finding("failed", "b", "because", "do that")
 
-    found = health.check("x", ["c"], [one, other])
+    found = health.check("sync", ["c"], [one, other])
 
     assert (found.status, found.detail, found.why, found.advice) == ("failed", "a; b; c", "because", "do this; do that")
     assert found.findings == (one, other)

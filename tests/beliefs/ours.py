@@ -3,21 +3,29 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 @dataclass(frozen=True, slots=True)
 class Behaviour:
     """Something that we do. ``does`` is a phrase that reads on after "we"; ``where`` holds paths in the repository."""
 
+    topic: str
     does: str
     where: tuple[str, ...]
 
 
-def _we(does: str, *where: str) -> Behaviour:
-    return Behaviour(does, tuple(f"connector/{path}" for path in where))
+def _about(topic: str) -> Callable[..., Behaviour]:
+    def we(does: str, *where: str) -> Behaviour:
+        return Behaviour(topic, does, tuple(f"connector/{path}" for path in where))
+
+    return we
 
 
-# Setup, registration, teardown.
+_we = _about("Setup, registration, teardown")
 STEPS = _we("set up in Microsoft's order, one step after the other", "core/setup.py")
 CREATION = _we("create the connection with category people and both apps", "core/setup.py")
 READ_BACK = _we("read the connection back, and stop if the tenant ignored what was asked", "core/setup.py")
@@ -46,7 +54,7 @@ TEARDOWN = _we(
     "remove priority, source and connection, in this order, until all are gone", "core/setup.py", "provision.py"
 )
 
-# Identities and errors.
+_we = _about("Identities and errors")
 TWO_APPS = _we("work as two apps, each with the least roles", "wiring.py", "identities.py")
 BASE_URL = _we("take `GRAPH_BASE_URL` for either version", "settings.py", "graph/client.py")
 DENIED = _we("stop at 401 and 403, and name the role or authorisation that is missing", "graph/client.py", "apply.py")
@@ -71,7 +79,7 @@ BY_STATUS = _we(
     "decide by HTTP status, hardly ever by code, never by text", "graph/client.py", "provision.py", "apply.py"
 )
 
-# Items.
+_we = _about("Items")
 ITEM_ID = _we("make item ids of digests: letters and digits, for good", "core/contracts/labels.py")
 WHOLE_ITEM = _we("send all properties of a person each time", "core/contracts/labels.py", "core/plan.py")
 SPECIFIERS = _we("send type specifiers with collections and with text beyond ASCII", "core/contracts/labels.py")
@@ -92,7 +100,7 @@ FAILED_ITEMS = _we("record a refused item, go on, and try it again later", "appl
 ACCEPTED = _we("report what Graph accepted, and never that somebody sees it", "core/report.py", "pages/words.py")
 QUOTA = _we("tell when Graph reports that the item quota is exhausted", "core/setup.py")
 
-# Accounts.
+_we = _about("Accounts")
 BOTH_IDS = _we("send object id and UPN of the account", "core/mapping.py", "core/accounts.py")
 MANAGER_IDS = _we("send object id and UPN of a manager", "core/mapping.py", "core/accounts.py")
 MATCHED = _we("send only people with an account that is no guest's, and report the others", "core/accounts.py")
@@ -106,18 +114,19 @@ PAGES = _we("follow every page of a list", "graph/client.py")
 
 PILOT = _we("send only the people of `PILOT`, when it is set", "core/population.py")
 
-# Pace.
+_we = _about("Pace")
 PAUSE = _we("pause everybody for what a 429 asks", "graph/pace.py")
 REPEATED = _we("repeat failures with growing waits, where that is harmless", "graph/pace.py")
 LEARNED = _we("find the tenant's limit by ourselves", "graph/pace.py")
 
+_we = _about("The tutorial's contract")
 PREVIEW_SCHEMA = _we("make the tutorial's schema when `CONTRACT` is preview", "core/contracts/preview.py")
 PREVIEW_ITEM = _we("make the tutorial's items when `CONTRACT` is preview", "core/contracts/preview.py")
 PREVIEW_CONNECTION = _we(
     "make the tutorial's connection when `CONTRACT` is preview", "core/contracts/preview.py", "core/setup.py"
 )
 
-NOTHING = Behaviour("(nothing of ours rests on it)", ())
+NOTHING = Behaviour("", "(nothing of ours rests on it)", ())
 
 
 def behaviours() -> tuple[Behaviour, ...]:

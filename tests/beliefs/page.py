@@ -180,13 +180,19 @@ def _prepared(stated: Sequence[Stated]) -> str:
 
 
 def _ours(stated: Sequence[Stated]) -> str:
-    def rows() -> Iterator[tuple[str, str, str]]:
-        for behaviour in ours.behaviours():
-            facts = [one for one in stated if behaviour in one.belief.rests]
-            if facts:
-                yield behaviour.does, _modules(behaviour), ", ".join(map(_number, facts))
-
-    return _table(("we", "in", "rests on"), rows())
+    tables = []
+    for topic in dict.fromkeys(behaviour.topic for behaviour in ours.behaviours()):
+        rows = [
+            (
+                behaviour.does,
+                _modules(behaviour),
+                ", ".join(_number(one) for one in stated if behaviour in one.belief.rests),
+            )
+            for behaviour in ours.behaviours()
+            if behaviour.topic == topic
+        ]
+        tables.append(f"### {topic}\n\n" + _table(("we", "in", "rests on"), rows))
+    return "\n\n".join(tables)
 
 
 def _modules(behaviour: Behaviour) -> str:

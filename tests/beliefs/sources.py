@@ -123,4 +123,5 @@ FIELD_PROFILE_CARD = Source("field report, ProfKaz/Profile-Card---Awards-Recogni
 FIELD_CONNECTORS = Source("field report, JosephSaad/m365-copilot-connectors", date="2026-08 to 09")
 FIELD_SAMPLE = Source("Microsoft's sample, microsoftgraph/msgraph-people-connector-sample-dotnet", date="2025-07-22")
 FIELD_TWO_APPS = Source("field report, pnp/cli-microsoft365 and a public gist", date="2021 to 2024")
+SDK = Source("what Microsoft's SDK sends, microsoftgraph/msgraph-beta-sdk-python", date="1.66.0")
 NOWHERE = Source("not found in any public page")

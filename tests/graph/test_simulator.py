@@ -99,7 +99,7 @@ async def test_consent_given_later_is_in_the_next_token_only(tenant, ingest):
     "Repeated slashes in an address count as one.",
     area="throttling and errors",
     mark="likely",
-    source=sources.FIELD_GENERATOR,
+    source=sources.SDK,
     ours=ours.BASE_URL,
 )
 @pytest.mark.parametrize("base", ["/v1.0", "/beta", "/beta/", "//beta"])

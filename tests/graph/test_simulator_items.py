@@ -395,11 +395,13 @@ async def test_a_malformed_batch_is_refused_as_a_whole(ingest, parts):
     ours=(ours.PARTS, ours.PAUSE),
 )
 @belief(
-    "A part may be missing from the answers.",
+    "May a part be missing from the answers?",
     area="users and $batch",
-    mark="likely",
+    mark="unknown",
     source=sources.BATCH,
     ours=ours.PARTS,
+    either="One that is missing is asked for again, like one that failed.",
+    proof="tests/graph/test_resources.py::test_only_the_parts_that_failed_are_asked_for_again",
 )
 async def test_parts_are_throttled_lost_and_answered_in_any_order(tenant, ingest):
     """Throttling is per part, a part may be missing, and order means nothing."""

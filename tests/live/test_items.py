@@ -49,6 +49,13 @@ def an_item(site: Site):
     ours=(ours.IDEMPOTENT, ours.WHOLE_ITEM),
 )
 @belief(
+    "An item of people needs no `content`.",
+    area="items",
+    mark="likely",
+    source=(sources.PUT_ITEM, sources.FIELD_GENERATOR),
+    ours=ours.WHOLE_ITEM,
+)
+@belief(
     "An item reads back as it was put.",
     area="items",
     mark="certain",

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Let every test of a module that makes worlds run once under each contract."""
-    if hasattr(metafunc.module, "a_world"):
+    if any(value is world.World or value is world.a_world for value in vars(metafunc.module).values()):
         metafunc.parametrize("contract", ["labels", "preview"], indirect=True)
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from connector.errors import ConfigurationError, GraphError
 from connector.settings import Settings
-from tests.flows.world import CONNECTION, ENVIRONMENT, World, a_person, a_world, item_of, people
+from tests.flows.world import CONNECTION, ENVIRONMENT, World, a_person, item_of, people
 from tests.tenant import ADMIN_CLIENT_ID, INGEST_CLIENT_ID
 from tests.tenant.graph import ENTRA_SOURCE, GLOBAL_SETTING, Dropped, Refused, Seen
 from tests.tenant.graph.people import source_url
@@ -223,6 +223,3 @@ def test_the_tutorials_contract_is_refused_at_another_version():
 
     with pytest.raises(ConfigurationError, match="'preview' is only there under"):
         Settings.from_env(environment)
-
-
-assert a_world  # every test of this module runs under each contract (conftest.py)

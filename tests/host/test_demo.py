@@ -25,7 +25,7 @@ pytestmark = [pytest.mark.host, pytest.mark.azurite]
 COMMAND = [sys.executable, "-m", "tests.tenant"]
 
 
-@pytest.fixture(scope="module", params=CASTS.values(), ids=CASTS)
+@pytest.fixture(scope="module", params=list(CASTS.values()), ids=list(CASTS))
 def cast(request: pytest.FixtureRequest) -> Cast:
     """Return who plays: the demo is told under either contract."""
     chosen: Cast = request.param

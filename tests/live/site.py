@@ -59,16 +59,17 @@ def missing(environment: Mapping[str, str]) -> list[str]:
 
 def announcement(environment: Mapping[str, str]) -> list[str]:
     """Return what a visit does to the tenant, for whoever has started it."""
-    priority = (
-        "and adds ours to the end of the priority list for some seconds (LIVE_PRIORITY=write)"
-        if environment.get("LIVE_PRIORITY") == "write"
-        else "reads the priority list, and writes it only with LIVE_PRIORITY=write"
-    )
+    writes = environment.get("LIVE_PRIORITY") == "write"
     return [
         f"tests/live works in the tenant {environment['LIVE_TENANT_ID']}:",
-        "  makes connections named livetest... with a random suffix, registers a schema and adds to it (5 to 15",
-        f"  minutes each), puts and deletes items, registers one profile source of that name, {priority},",
-        f"  looks up {environment['LIVE_USER_UPN']}, and removes everything in the end.",
+        "  makes connections named livetest... with a random suffix; registers a schema and adds to it, which takes",
+        "  5 to 15 minutes each; puts and deletes items; registers one profile source of that name;",
+        (
+            "  adds that to the end of the priority list for some seconds (LIVE_PRIORITY=write);"
+            if writes
+            else "  reads the priority list, which it would write only with LIVE_PRIORITY=write;"
+        ),
+        f"  looks up {environment['LIVE_USER_UPN']}; and removes everything in the end.",
     ]
 
 

@@ -409,6 +409,17 @@ async def test_a_leaver_whom_somebody_deleted_already_is_no_alarm():
     assert await world.tick() is None
 
 
+async def test_a_deletion_whose_answer_was_lost_is_no_alarm():
+    """The second attempt finds nothing, because the first one has taken effect: nobody else is asked for."""
+    world = await after_a_night()
+    world.graph.fault_when(lambda seen: seen.method == "DELETE", Dropped(effect=True))
+
+    report = await world.night([*STAFF[:-1], STAFF[-1] | {"Status": "Left"}])
+
+    assert (report["outcome"], report["deleted"]) == ("completed", 1)
+    assert {seen.method for seen in world.requests} == {"DELETE"}
+
+
 # --- made anew by somebody else -------------------------------------------------------------------------------------
 
 
@@ -566,11 +577,16 @@ async def test_state_of_another_tenant_is_void():
 
 
 async def test_the_same_tenant_in_capitals_is_the_same():
-    """A GUID has no case: nothing is sent for it."""
+    """A GUID has no case: its memory is ours."""
     world = await after_a_night()
+    first = await incarnation(world)
     world.decide(TENANT_ID=TENANT_ID.upper())
+    await world.setup()
 
-    assert await world.tick() is None
+    report = await world.night([*CHANGED[:1], *STAFF[1:]])
+
+    assert await incarnation(world) == first
+    assert (report["outcome"], report["updated"], report["unchanged"]) == ("completed", 1, 39)
 
 
 async def test_state_of_another_connection_is_void():
@@ -591,6 +607,20 @@ async def test_state_of_another_connection_is_void():
     assert {item.id for item in world.graph.connections[CONNECTION].items.values()} == set(before)
     registration = json.loads(world.blobs("state")["otherhr/connection.json"])
     assert registration["connection_id"] == "otherhr"
+
+
+@pytest.mark.parametrize("do", ["setup", "teardown"])
+async def test_state_from_elsewhere_makes_nobodys_connection_ours(do: str):
+    """Here the id belongs to somebody else: what was copied along is no leave to use it, nor to remove it."""
+    world = await after_a_night(TENANT_ID=OTHER_TENANT)
+    somebody_makes_it_anew(world, [{"name": "member", "type": "string", "labels": ["personAccount"]}])
+    before = tenant_of(world)
+    world.decide(TENANT_ID=TENANT_ID)
+
+    with pytest.raises(Conflict, match="serves something else"):
+        await getattr(world, do)()
+
+    assert tenant_of(world) == before
 
 
 # --- another contract -----------------------------------------------------------------------------------------------

@@ -39,11 +39,6 @@ KEYS = tuple(row["EmployeeId"] for row in STAFF)
 CHANGED = [row | {"JobTitle": "Chief"} for row in STAFF]
 
 
-def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Let every test run once under each contract."""
-    metafunc.parametrize("contract", ["labels", "preview"], indirect=True)
-
-
 @pytest.fixture
 def world(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> Iterator[World]:
     """Return a world before setup, whose tokens come from the vault's secrets. Nothing it logs may tell any of them."""

@@ -530,9 +530,11 @@ class Run:
         )
         if isinstance(applied.stopped, LeaseLost):
             raise applied.stopped
-        stopped = await self._lost(planned, applied) or applied.stopped
-        if stopped is not None:
-            return await self._stop(planned, applied.progress, stopped)
+        lost = await self._lost(planned, applied)
+        if lost is not None:
+            return await self._stop(planned, _doubting(planned.plan, applied), lost)
+        if applied.stopped is not None:
+            return await self._stop(planned, applied.progress, applied.stopped)
         if applied.finished:
             return await self._settle(planned, applied.progress)
         report = self._finished(planned.report, "partial", planned.plan, applied.progress)
@@ -548,8 +550,6 @@ class Run:
         One item that is not there may have been deleted by somebody, and one that is refused may be a bad one. So some
         are asked for that Graph took from us.
         """
-        if not (applied.finished or applied.stopped):
-            return None
         actions, outcomes = planned.plan.actions, applied.progress.outcomes
         upserts = {index: action.after for index, action in enumerate(actions) if isinstance(action, Upsert)}
         arrived = {entry.item_id: None for index, entry in upserts.items() if outcomes.get(index) == ""}
@@ -947,6 +947,15 @@ def _known_by(plan: Plan, ledger: Ledger) -> dict[str, Known]:
         for key, entry in entries.items()
         if entry.user_id and entry.state != "unmatched"
     }
+
+
+def _doubting(plan: Plan, applied: Applied) -> Progress:
+    """Return how far a run got whose deletions may have met a closed door: they are done again once it is open.
+
+    Who may not see a connection might be told 404 as well; an item that is forgotten stays in profiles for good.
+    """
+    doubts = {index: IN_DOUBT for index in applied.lost if isinstance(plan.actions[index], Delete)}
+    return replace(applied.progress, outcomes={**applied.progress.outcomes, **doubts})
 
 
 def _deleted(plan: Plan) -> frozenset[str]:

@@ -398,6 +398,24 @@ async def test_a_night_of_leavers_notices_that_the_connection_is_gone():
     assert world.holds(*KEYS[:-1])
 
 
+async def test_leavers_are_not_forgotten_when_graph_only_hides_the_connection():
+    """Whether an app that was taken out is told 403 or 404 is unknown: 404 is not taken for deleted then."""
+    world = await after_a_night()
+    leaver = world.item_of(KEYS[-1])
+    world.graph.fault_when(lambda seen: "/items/" in seen.path, Refused(404), times=None)
+
+    hidden = await world.night([*STAFF[:-1], STAFF[-1] | {"Status": "Left"}])
+    still_there = leaver in world.graph.items
+    world.graph.clear_faults()
+    await world.setup()
+    reports = await world.settle()
+
+    assert (hidden["outcome"], hidden["error"]["code"], hidden["deleted"]) == ("failed", "connection_emptied", 0)
+    assert still_there
+    assert reports[-1]["outcome"] == "completed"
+    assert world.holds(*KEYS[:-1])
+
+
 async def test_a_leaver_whom_somebody_deleted_already_is_no_alarm():
     """The others are there, so it is only this one."""
     world = await after_a_night()

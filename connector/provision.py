@@ -136,11 +136,10 @@ class Provision:
             try:
                 await self._remove(removal)
             except GraphRejected as refusal:
-                # https://learn.microsoft.com/graph/api/profilesource-delete: 400 while a priority list names it, which
-                # Graph may go on believing for a while after the list has changed.
-                if refusal.status != 400 or not isinstance(removal, setup.DeleteSource):
+                waiting_for = _may_pass(removal, refusal)
+                if waiting_for is None:
                     raise
-                return setup.teardown_view(observed, self._wanted, waiting_for="Graph has it in a priority list still")
+                return setup.teardown_view(observed, self._wanted, waiting_for=waiting_for)
         observed = await self._observe(memory, everything=True)
         view = setup.teardown_view(observed, self._wanted)
         if view.state == "absent":
@@ -338,6 +337,22 @@ async def _unless_there(create: Coroutine[Any, Any, None]) -> bool:
             raise
         return False
     return True
+
+
+def _may_pass(removal: setup.Removal, refusal: GraphRejected) -> str | None:
+    """Say what a refused removal waits for; None when a later call would be refused as well.
+
+    https://learn.microsoft.com/graph/api/profilesource-delete: 400 while a priority list names it, which Graph may go
+    on believing for a while after the list has changed. Whether a connection that is being deleted answers 409 to
+    another deletion nobody documents.
+    """
+    match removal:
+        case setup.DeleteSource() if refusal.status in {400, 409}:
+            return "Graph has it in a priority list still"
+        case setup.DeleteConnection() if refusal.status == 409:
+            return "Graph is still at it"
+        case _:
+            return None
 
 
 def _not_shown(view: SetupView, action: setup.Action) -> SetupView:

@@ -253,6 +253,23 @@ async def test_teardown_waits_until_graph_believes_its_own_list():
     assert tenant_of(world) == found
 
 
+async def test_teardown_waits_for_a_deletion_that_takes_its_time():
+    """A connection whose deletion is under way refuses another one (409): the operator is told to call again."""
+    world = a_tenant_with_a_history()
+    found = tenant_of(world)
+    await the_first_night(world, SOME)
+    connection = f"/external/connections/{CONNECTION}"
+    world.graph.fault_when(
+        lambda seen: seen.method == "DELETE" and seen.path == connection, Refused(409, "Conflict"), times=2
+    )
+
+    view = await world.application().teardown(confirm=CONNECTION)
+    await world.teardown()
+
+    assert view.state == "in progress"
+    assert tenant_of(world) == found
+
+
 async def test_teardown_without_the_right_word_does_nothing():
     """The connection's id must be said."""
     world = await the_first_night(a_tenant_with_a_history())

@@ -10,7 +10,12 @@ from datetime import timedelta
 import httpx
 import orjson
 import pytest
-from azure.core.exceptions import ClientAuthenticationError, HttpResponseError, ResourceNotFoundError
+from azure.core.exceptions import (
+    ClientAuthenticationError,
+    HttpResponseError,
+    ResourceNotFoundError,
+    ServiceRequestError,
+)
 from azure.identity.aio import ClientSecretCredential, ManagedIdentityCredential
 from azure.keyvault.secrets.aio import SecretClient
 
@@ -24,6 +29,7 @@ from tests.tenant import (
     TENANT_ID,
     Tenant,
 )
+from tests.tenant.azure_wire import IDENTITY, azure_wire
 from tests.tenant.graph import Dropped, Kill
 
 GRAPH_SCOPE = "https://graph.microsoft.com/.default"
@@ -299,6 +305,26 @@ async def test_the_tokens_of_one_app_can_be_revoked(tenant):
 
     assert tenant.entra.verify(admin)
     assert tenant.entra.verify(ingest) is None
+
+
+async def test_the_genuine_clients_work_without_sockets_and_wait_in_virtual_time(tenant, monkeypatch):
+    """Their pipelines are their own: they wait for a Retry-After, and an unknown host is no answer."""
+    monkeypatch.setenv("IDENTITY_ENDPOINT", f"http://{IDENTITY}/msi/token")
+    monkeypatch.setenv("IDENTITY_HEADER", tenant.entra.identity_header)
+    monkeypatch.setattr("time.time", lambda: tenant.clock.now().timestamp())
+    wire = azure_wire(tenant, vault="contoso.vault.azure.net")
+    identity = ManagedIdentityCredential(client_id=MANAGED_CLIENT_ID, transport=wire)
+    tenant.vault.down(429, times=1, retry_after=30)
+
+    secrets = SecretClient("https://contoso.vault.azure.net", identity, transport=wire)
+    secret = await secrets.get_secret(ADMIN_SECRET)
+    waited = tenant.clock.monotonic()
+    elsewhere = SecretClient("https://fabrikam.vault.azure.net", identity, transport=wire, retry_total=0)
+    with pytest.raises(ServiceRequestError):
+        await elsewhere.get_secret(ADMIN_SECRET)
+
+    assert secret.value == tenant.vault.secrets[ADMIN_SECRET][-1].value
+    assert waited == 30
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import io
 import itertools
 import re
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Protocol, Self
 
 import pytest
@@ -646,6 +646,21 @@ class TestMemoryFaults:
         assert await container.read("a") is None
 
 
+def _as_reader(connection_string: str) -> str:
+    """Return a connection string with which blobs can be read and listed, and nothing else."""
+    from azure.storage.blob import AccountSasPermissions, ResourceTypes, generate_account_sas
+
+    parts = dict(part.split("=", 1) for part in connection_string.strip(";").split(";"))
+    signature = generate_account_sas(
+        parts["AccountName"],
+        parts["AccountKey"],
+        resource_types=ResourceTypes(container=True, object=True),
+        permission=AccountSasPermissions(read=True, list=True),
+        expiry=datetime.now(UTC) + timedelta(hours=1),
+    )
+    return f"BlobEndpoint={parts['BlobEndpoint']};SharedAccessSignature={signature}"
+
+
 @pytest.mark.azurite
 class TestAzure:
     """What only the genuine client and storage can show."""
@@ -710,6 +725,23 @@ class TestAzure:
                 await container.read("head.json")
 
         assert "AAAA" not in str(refusal.value)
+
+    async def test_who_may_not_write_is_told_so_before_any_condition(self, azurite_server: str):
+        """A write that could replace nothing asks whether we may write: only a writer hears of its condition."""
+        async with open_service(connection_string=azurite_server) as service:
+            client = service.get_container_client(f"reader-{next(_NUMBERS)}")
+            writer = AzureContainer(client)
+            await writer.ensure()
+            async with open_service(connection_string=_as_reader(azurite_server)) as reading:
+                reader = AzureContainer(reading.get_container_client(client.container_name))
+                await reader.list()
+
+                with pytest.raises(StoreUnavailable, match="Storage Blob Data Contributor"):
+                    await reader.write("health-check", b"", if_match='"0x0"')
+                with pytest.raises(StateChanged):
+                    await writer.write("health-check", b"", if_match='"0x0"')
+
+            assert (await writer.list()).blobs == ()
 
     async def test_silence_says_what_to_check(self, azurite_server: str, unused_tcp_port: int):
         """Where nobody listens, the settings are named."""

@@ -47,7 +47,7 @@ def test_the_demo_comes_out_as_told(told: tuple[subprocess.CompletedProcess[str]
 
     assert done.returncode == 0, done.stdout + done.stderr
     assert "As told." in done.stdout
-    assert f"runs through {best_engine().name}" in " ".join(done.stdout.splitlines()[:4])
+    assert f"runs through {best_engine().name}" in " ".join(done.stdout.split())
     assert (folder / "story.txt").read_text(encoding="utf-8").split() == done.stdout.split()
 
 

@@ -27,7 +27,7 @@ from tests.host.world import (
     schemas_are_registered,
 )
 from tests.tenant import INGEST_CLIENT_ID
-from tests.tenant.contoso import ROOT, STATE, contoso
+from tests.tenant.contoso import ROOT, STATE, company, contoso
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -41,10 +41,11 @@ DONE, FAILED, USAGE, HELD, NOT_READY, INTERRUPTED = 0, 1, 2, 3, 4, 130
 COMMANDS = ["setup", "register", "teardown", "sync", "status", "runs", "doctor"]
 
 
-@pytest.fixture(scope="module")
-def world() -> Iterator[Contoso]:
-    """Return Contoso, whose schemas are registered at once and registrations settle at once."""
-    with contoso(schema_seconds=0, settle_seconds=0, same_process=False) as world:
+@pytest.fixture(scope="module", params=["labels", "preview"])
+def world(request: pytest.FixtureRequest) -> Iterator[Contoso]:
+    """Return Contoso, whose schemas are registered at once and registrations settle at once, under either contract."""
+    cast = company(request.param)
+    with contoso(cast=cast, schema_seconds=0, settle_seconds=0, same_process=False) as world:
         yield world
 
 

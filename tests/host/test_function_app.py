@@ -18,7 +18,7 @@ from connector.core.head import ExportMark, Head, dump_head
 from connector.settings import Settings
 from tests.host.world import FIRST_NIGHT, SECOND_NIGHT, FunctionApp, drop, environment, fresh, schemas_are_registered
 from tests.tenant import ADMIN_CLIENT_ID, INGEST_CLIENT_ID
-from tests.tenant.contoso import ROOT, STATE, contoso
+from tests.tenant.contoso import ROOT, STATE, company, contoso
 from tests.tenant.engines import best_engine
 from tests.tenant.graph.faults import Refused
 
@@ -43,10 +43,11 @@ ROUTES = {
 STEPS = ["connection", "schema", "profile-source", "priority", "settle"]
 
 
-@pytest.fixture(scope="module")
-def world() -> Iterator[Contoso]:
-    """Return Contoso, whose schemas are registered at once and registrations settle at once."""
-    with contoso(schema_seconds=0, settle_seconds=0, same_process=False) as world:
+@pytest.fixture(scope="module", params=["labels", "preview"])
+def world(request: pytest.FixtureRequest) -> Iterator[Contoso]:
+    """Return Contoso, whose schemas are registered at once and registrations settle at once, under either contract."""
+    cast = company(request.param)
+    with contoso(cast=cast, schema_seconds=0, settle_seconds=0, same_process=False) as world:
         yield world
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from tests.host.world import FIRST_NIGHT, SECOND_NIGHT, FunctionApp, drop, fresh
 from tests.tenant import ADMIN_CLIENT_ID, INGEST_CLIENT_ID, INGEST_SECRET
-from tests.tenant.contoso import contoso
+from tests.tenant.contoso import company, contoso
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,10 +21,11 @@ if TYPE_CHECKING:
 pytestmark = [pytest.mark.host, pytest.mark.azurite]
 
 
-@pytest.fixture(scope="module")
-def world() -> Iterator[Contoso]:
-    """Return Contoso, whose schemas are registered at once and registrations settle at once."""
-    with contoso(schema_seconds=0, settle_seconds=0, same_process=False) as world:
+@pytest.fixture(scope="module", params=["labels", "preview"])
+def world(request: pytest.FixtureRequest) -> Iterator[Contoso]:
+    """Return Contoso, whose schemas are registered at once and registrations settle at once, under either contract."""
+    cast = company(request.param)
+    with contoso(cast=cast, schema_seconds=0, settle_seconds=0, same_process=False) as world:
         yield world
 
 

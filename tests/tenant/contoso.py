@@ -6,7 +6,7 @@ import csv
 import io
 import sys
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -84,6 +84,13 @@ CASTS: Final[dict[ContractName, Cast]] = {
     ),
 }
 """Who plays under which contract: 25 people of the default mapping; the two of Microsoft's walkthrough, and more."""
+
+
+def company(contract: ContractName) -> Cast:
+    """Return the 25 people of the default mapping, under either contract."""
+    cast = CASTS["labels"]
+    return replace(cast, contract=contract, settings={**cast.settings, "CONTRACT": contract})
+
 
 NIGHTS: Final = CASTS["labels"].nights
 

@@ -69,9 +69,16 @@ class Entry:
         """Tell whether this is no person, but an item that somebody had before their item id changed."""
         return self.key.startswith(_FORMER)
 
+    @property
+    def former_of(self) -> str:
+        """Return the key of the person who had this former item: it stands where a person's references do."""
+        return self.references[0] if self.is_former and self.references else ""
+
     def former(self, item_id: str) -> Entry:
         """Return the entry of the item that this person had under ``item_id``: it is still there, to be deleted."""
-        return Entry(former_key(item_id), item_id, self.upn, self.user_id, state="sent", held=True)
+        return Entry(
+            former_key(item_id), item_id, self.upn, self.user_id, references=(self.key,), state="sent", held=True
+        )
 
     def failed(self, code: str, *, now: int) -> Entry:
         """Return the entry after Graph refused its item: sent again later, and later each time."""

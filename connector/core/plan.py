@@ -15,7 +15,7 @@ from connector.core.accounts import UNMATCHED_AGAIN_SECONDS
 from connector.core.ledger import Entry, Ledger, settle
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 
     from connector.core.accounts import Known, Matching, References
     from connector.core.mapping import Person
@@ -374,28 +374,41 @@ def _clear_up(tally: _Tally, ledger: Ledger, rules: Rules) -> None:
     for entry in ledger.entries.values():
         if entry.held:
             holders.setdefault(entry.item_id.casefold(), []).append(entry.key)
-    for place, upsert in enumerate(tally.upserts):
-        over = tuple(key for key in holders.get(upsert.after.item_id.casefold(), ()) if key != upsert.after.key)
-        if over:
-            tally.upserts[place] = replace(upsert, over=over)
-    moving = {upsert.moved.casefold(): upsert for upsert in tally.upserts if upsert.moved}
-    uncertain = {entry.user_id for entry in ledger.entries.values() if entry.state == "doubt" and not entry.is_former}
-    uncertain -= {upsert.after.user_id for upsert in tally.upserts}
+    tally.upserts = [_over(upsert, holders) for upsert in tally.upserts]
     leaving = {delete.entry.key for delete in tally.deletes}
     stay = {item_id: set(keys) - leaving for item_id, keys in holders.items()}
+    moving = {upsert.moved.casefold(): upsert for upsert in tally.upserts if upsert.moved}
+    moving = {item_id: upsert for item_id, upsert in moving.items() if stay[item_id] == {upsert.after.key}}
+    sent = {upsert.after.key: upsert.after for upsert in tally.upserts}
     deletes, tally.deletes = tally.deletes, []
     for delete in deletes:
-        entry, item_id = delete.entry, delete.entry.item_id.casefold()
-        if stay[item_id] and not (entry.is_former and item_id in moving):
-            tally.forgotten.append(entry.key)
-        elif entry.is_former and entry.user_id in uncertain:  # whether the new item is there is not known yet
-            tally.changes.append(replace(entry, state="failed", retry_at=rules.now + DAY))
+        item_id = delete.entry.item_id.casefold()
+        if delete.entry.is_former and item_id in moving:
+            continue  # who had the id last leaves it now: see below
+        if stay[item_id]:
+            tally.forgotten.append(delete.entry.key)
+        elif delete.entry.is_former:
+            _former(tally, delete.entry, sent, ledger, rules)
         else:
             tally.deletes.append(delete)
-    for item_id, upsert in moving.items():
-        former = upsert.after.former(upsert.moved)
-        if former.key not in leaving and stay[item_id] == {upsert.after.key}:
-            tally.deletes.append(Delete(former, "renamed"))
+    tally.deletes += (Delete(upsert.after.former(upsert.moved), "renamed") for upsert in moving.values())
+
+
+def _over(upsert: Upsert, holders: Mapping[str, Sequence[str]]) -> Upsert:
+    keys = holders.get(upsert.after.item_id.casefold(), ())
+    over = tuple(key for key in keys if key != upsert.after.key)
+    return replace(upsert, over=over) if over else upsert
+
+
+def _former(tally: _Tally, entry: Entry, sent: Mapping[str, Entry], ledger: Ledger, rules: Rules) -> None:
+    """Delete a former item, unless its person may have no other one: the last was refused, overwritten or in doubt."""
+    person, after = ledger.entries.get(entry.former_of), sent.get(entry.former_of)
+    if after is not None:
+        tally.deletes.append(Delete(replace(entry, user_id=after.user_id), "renamed"))  # it may be another account now
+    elif person is not None and not (person.held and person.item):
+        tally.changes.append(replace(entry, state="failed", retry_at=rules.now + DAY))
+    else:
+        tally.deletes.append(Delete(entry, "renamed"))
 
 
 def _absent(tally: _Tally, entry: Entry, rules: Rules, *, further: bool) -> None:
@@ -514,7 +527,10 @@ def _without_overwritten(ledger: Ledger, plan: Plan, progress: Progress) -> Ledg
         for entry in filter(None, map(ledger.entries.get, action.over)):
             if entry.item_id.casefold() == action.after.item_id.casefold():
                 entries[entry.key] = replace(entry, source=b"", item=b"", held=entry.held and outcome == IN_DOUBT)
-    return replace(ledger, entries={**ledger.entries, **entries}) if entries else ledger
+    if not entries:
+        return ledger
+    entries = {**ledger.entries, **entries}  # a former item is nothing but an item
+    return replace(ledger, entries={key: each for key, each in entries.items() if each.held or not each.is_former})
 
 
 def _put(upsert: Upsert, before: Entry | None, outcome: str | None, *, now: int) -> list[Entry]:

@@ -427,6 +427,7 @@ def _dump_action(action: Action) -> list[Any]:
 
 def _load_action(row: list[Any]) -> Action:
     if row[0] == "put":
-        _, entry, place, file, created, moved, over = row
+        _, entry, place, file, created, *moves = row
+        moved, over = moves or ("", ())  # a run that an earlier release began has none, and may be unfinished
         return Upsert(load_entry(entry), place, file, created, moved, tuple(over))
     return Delete(load_entry(row[1]), row[2])

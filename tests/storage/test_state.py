@@ -356,6 +356,22 @@ async def test_a_plan_is_read_as_it_was_stored(state: State):
     assert await state.plan("r1") == (plan, {"report": {"run": "r1"}, "complete": True})
 
 
+async def test_a_plan_of_a_release_without_moves_is_read(state: State, container: MemoryContainer):
+    """A run that was unfinished when a new release came is resumed by it: its puts end with whether they create."""
+    plan = a_plan()
+    await state.save_plan("r1", plan, {})
+    stored = await container.read("contosohr/runs/r1/plan.jsonl.gz")
+    assert stored is not None
+    rows = [orjson.loads(line) for line in gzip.decompress(stored.data).splitlines()]
+    short = [row[:5] if row[0] == "put" else row for row in rows[1:]]
+    assert short != rows[1:]
+
+    lines = b"".join(orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE) for row in (rows[0], *short))
+    await container.write("contosohr/runs/r1/plan.jsonl.gz", gzip.compress(lines))
+
+    assert await state.plan("r1") == (plan, {})
+
+
 @pytest.mark.parametrize(
     ("stored", "code"),
     [

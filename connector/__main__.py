@@ -396,9 +396,12 @@ def _report(report: Mapping[str, Any]) -> Group:
 def _runs(reports: list[Mapping[str, Any]]) -> RenderableType:
     if not reports:
         return Text("There are no runs yet.")
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    for name in ("run", "outcome", "created", "updated", "deleted", "unchanged", "rejected", "held", "failed"):
-        table.add_column(name, justify="left" if name in {"run", "outcome"} else "right")
+    table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0))
+    for name in ("run", "outcome"):
+        table.add_column(name, no_wrap=True)  # whole, however narrow the terminal: other commands want the run's name
+    rare = (name for name in ("rejected", "held", "failed") if any(report.get(name) for report in reports))
+    for name in ("created", "updated", "deleted", "unchanged", *rare):
+        table.add_column(name, justify="right", overflow="fold")
     for report in reports:
         table.add_row(*(str(report.get(str(column.header), "")) for column in table.columns))
     return table

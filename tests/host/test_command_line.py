@@ -569,14 +569,13 @@ def test_a_mistake_of_ours_is_told_without_what_it_was_about(world: Contoso, uns
     assert "Traceback" in verbose.err
 
 
-def test_on_a_terminal_a_bar_moves(world: Contoso, ready: dict[str, str]) -> None:
-    """While items are sent; what stays is the report, in lines no wider than the terminal."""
-    drop(world, ready, FIRST_NIGHT)
+def on_a_terminal(settings: dict[str, str], *arguments: str, columns: int) -> tuple[int, str]:
+    """Run a command on a terminal of this width; return its exit code and all that the terminal was sent."""
     own, its = pty.openpty()
     shown = bytearray()
-    with subprocess.Popen(
-        [sys.executable, "-m", "connector", "sync"],
-        env=environment({**ready, "TERM": "xterm", "COLUMNS": "60"}),
+    with subprocess.Popen(  # noqa: S603
+        [sys.executable, "-m", "connector", *arguments],
+        env=environment({**settings, "TERM": "xterm", "COLUMNS": str(columns)}),
         cwd=ROOT,
         stdout=its,
         stderr=its,
@@ -586,10 +585,29 @@ def test_on_a_terminal_a_bar_moves(world: Contoso, ready: dict[str, str]) -> Non
             while piece := os.read(own, 4096):
                 shown += piece
     os.close(own)
+    return process.returncode, shown.decode()
 
-    text = shown.decode()
-    assert process.returncode == DONE
+
+def test_on_a_terminal_a_bar_moves(world: Contoso, ready: dict[str, str]) -> None:
+    """While items are sent; what stays is the report, in lines no wider than the terminal."""
+    drop(world, ready, FIRST_NIGHT)
+
+    code, text = on_a_terminal(ready, "sync", columns=60)
+
+    assert code == DONE
     assert "Reading and comparing" in text
     assert "Sending" in text
     assert "23/23" in text
     assert "completed" in text
+
+
+def test_a_narrow_terminal_shows_whole_names_of_runs(app: FunctionApp, world: Contoso, ready: dict[str, str]) -> None:
+    """`runs RUN` wants the name as it is listed."""
+    run = synced(app, world, ready)
+
+    code, text = on_a_terminal(ready, "runs", columns=80)
+
+    assert code == DONE
+    assert run in text
+    assert "completed" in text
+    assert "…" not in text

@@ -89,7 +89,7 @@ async def status(
         "next_tick": {
             "schedule": schedule,
             "work": list(work.reasons) if work else [],
-            "not_before": moment(head.retry_at) if head.retry_at else None,
+            "not_before": moment(head.retry_at) if head.retry_at and not work else None,
         },
         "credentials": {identity: await _secret(secrets, identity, settings) for identity in _IDENTITIES},
         "runs": (await runs(reports, settings.connection_id, limit=10))["runs"],

@@ -71,6 +71,22 @@ async def test_status_tells_what_the_next_tick_will_do(world: World):
     assert (await world.application().status())["next_tick"]["work"] == []
 
 
+async def test_a_failed_run_waits_unless_somebody_asks():
+    """Until then the next try has a time; what the next tick does anyway waits for none."""
+    world = await a_world()
+    world.no_token = "the vault does not answer"
+    await world.night(STAFF)
+
+    waiting = (await world.application().status())["next_tick"]
+    await world.application().ask_for_sync()
+    asked = (await world.application().status())["next_tick"]
+
+    assert waiting["work"] == []
+    assert waiting["not_before"] is not None
+    assert asked["work"] == ["new export"]
+    assert asked["not_before"] is None
+
+
 async def test_status_tells_what_is_held():
     """Held deletions stand there with their number and the hash an approval must name."""
     world = await a_world(LEAVER_GRACE_EXPORTS=0)

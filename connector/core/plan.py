@@ -200,7 +200,7 @@ def make_plan(
     for person in population.people.values():
         entry = ledger.entries.get(person.key)
         if person.leaver:
-            _leaver(tally, entry)
+            _leaver(tally, entry, rules)
         elif not rules.in_pilot(person):
             _outside(tally, person, entry, matching, rules)
         elif person.key not in matching.known:
@@ -245,12 +245,12 @@ class _Tally:
             self.changes.append(after)
 
 
-def _leaver(tally: _Tally, entry: Entry | None) -> None:
+def _leaver(tally: _Tally, entry: Entry | None, rules: Rules) -> None:
     tally.leavers += 1
     if entry is None:
         return
     if entry.held:
-        tally.deletes.append(Delete(entry, "left"))
+        tally.deletes.append(Delete(_rested(entry, rules), "left"))
     else:
         tally.forgotten.append(entry.key)
 
@@ -357,7 +357,7 @@ def _not_there(tally: _Tally, population: Population, ledger: Ledger, matching: 
             else:
                 tally.forgotten.append(key)
         elif entry.user_id in taken:
-            tally.deletes.append(Delete(entry, "transferred"))
+            tally.deletes.append(Delete(_rested(entry, rules), "transferred"))
         elif population.unreadable:
             _without_proof(tally, entry, rules)
         else:
@@ -415,7 +415,7 @@ def _absent(tally: _Tally, entry: Entry, rules: Rules, *, further: bool) -> None
     """Absence acts after the grace; only a further export counts as a further absence (design §3.15)."""
     after = replace(entry, absent=entry.absent + 1) if further else entry
     if after.absent > rules.grace:
-        tally.deletes.append(Delete(after, "absent"))
+        tally.deletes.append(Delete(_rested(after, rules), "absent"))
     else:
         tally.missing.append(entry.key)
         tally.change(entry, _rested(after, rules))
@@ -425,16 +425,15 @@ def _without_proof(tally: _Tally, entry: Entry, rules: Rules) -> None:
     """An unreadable row may be this person's: nobody is deleted for being absent, nor a step nearer to it."""
     if entry.absent > rules.grace:
         tally.unproven.append(Delete(entry, "absent"))
-    else:
-        if entry.absent:
-            tally.missing.append(entry.key)
-        tally.change(entry, _rested(entry, rules))
+    elif entry.absent:
+        tally.missing.append(entry.key)
+    tally.change(entry, _rested(entry, rules))
 
 
 def _rested(entry: Entry, rules: Rules) -> Entry:
     """Return an entry that this run could do nothing about, with what is overdue put off by a day.
 
-    Otherwise it would be due again at every tick, for as long as the row stays as it is.
+    Otherwise it would be due again at every tick, for as long as the row stays as it is, or its deletion is held.
     """
     if entry.state in {"failed", "doubt"} and entry.retry_at <= rules.now:
         entry = replace(entry, retry_at=rules.now + DAY)

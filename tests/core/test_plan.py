@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from connector.core.accounts import Account, Known
+from connector.core.ledger import due_times
 from connector.core.plan import (
     IN_DOUBT,
     TRANSFER_WAITS,
@@ -300,6 +301,30 @@ def test_what_is_due_of_somebody_left_aside_is_put_off(overdue, put_off, why):
     after = a_night(BOSS, ledger=ledger, **why).after.entries["E1"]
 
     assert {name: getattr(after, name) for name in put_off} == put_off
+
+
+@pytest.mark.parametrize("overdue", [{"state": "failed", "retry_at": NOW}, {"resolved": NOW - 7 * DAY}])
+@pytest.mark.parametrize(
+    ("people", "absent", "unreadable"),
+    [
+        pytest.param((BOSS, replace(ADA, leaver=True)), 0, 0, id="left"),
+        pytest.param((BOSS,), 2, 0, id="absent"),
+        pytest.param((BOSS,), 2, 1, id="unproven"),
+        pytest.param((BOSS, a_person("E5", account=ADA.account)), 0, 0, id="transferred"),
+    ],
+)
+def test_a_held_deletion_is_not_due_at_every_tick(overdue, people, absent, unreadable):
+    """It waits for a human, perhaps for weeks; until then there is nothing to try again or to look up every time."""
+    ledger = changed(known_people(ADA, BOSS), "E1", absent=absent, **overdue)
+    night = a_night(*people, ledger=ledger, unreadable=unreadable)
+
+    held = hold(night.plan)
+    done = dict.fromkeys(range(len(held.actions)), "")
+    after = fold(ledger, held, Progress(frozenset(done), done), now=NOW, whole=True)
+
+    assert [delete.entry.key for delete in held.held] == ["E1"]
+    due = due_times(after, resolve_after=7 * DAY, unmatched_after=DAY)
+    assert all(moment == 0 or moment > NOW for moment in (due.failed, due.unmatched, due.accounts))
 
 
 def test_unreadable_rows_stop_absence():

@@ -573,6 +573,9 @@ class Run:
                 code="connection_missing",
             )
         others = [item_id for item_id in taken if item_id not in arrived]
+        run = self._at.head.run
+        if run is not None and run.full and arrived:
+            return None  # everyone who can be sent has just been; who cannot has nothing there, now as before
         if not unknown and applied.lost and others and await self._holds_none(others):
             await self._state.ask(f"{planned.report.run}-emptied", full=True, by="sync")
             return GraphError(

@@ -500,6 +500,19 @@ async def test_a_ready_connection_that_was_emptied_is_noticed_by_the_next_leaver
     assert world.holds(*KEYS[:-1])
 
 
+async def test_an_emptied_connection_is_filled_once_though_somebody_cannot_be_sent():
+    """Whose row is rejected stays missing in Graph; that is no reason to send all others again at every tick."""
+    world = await after_a_night()
+    world.graph.connections[CONNECTION].items.clear()
+    aside = STAFF[-2] | {"UserPrincipalName": ""}
+
+    await world.night([*STAFF[:-2], aside, STAFF[-1] | {"Status": "Left"}])
+    reports = await world.settle()
+
+    assert [report["outcome"] for report in reports] == ["completed"]
+    assert world.holds(*KEYS[:-2])
+
+
 async def test_a_ready_connection_that_was_emptied_is_seen_by_health_and_mended_by_a_full_run():
     """On nights without leavers nothing shows it but an item that is asked for: health does, and says what helps."""
     world = await after_a_night()

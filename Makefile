@@ -28,7 +28,7 @@ serve: venv
 	@$(PY) -m tests.tenant serve --contract $(CONTRACT)
 
 test: venv
-	@$(PY) -m pytest $(ARGS)
+	@$(PY) -m pytest -rs $(ARGS)
 
 check: venv
 	@tools/check.sh

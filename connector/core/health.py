@@ -190,8 +190,9 @@ def vault(states: Mapping[Identity, SecretState | CredentialError], *, tokens: s
         if found := _secret(identity, state, works=identity in tokens, now=now):
             findings += found
         else:
-            until = "an unknown time" if state.expires is None else f"{state.expires:%Y-%m-%d}"
-            told.append(f"{state.secret} holds until {until}")
+            undated = "has no expiry date in the vault, so nobody is warned before it ends"
+            until = undated if state.expires is None else f"holds until {state.expires:%Y-%m-%d}"
+            told.append(f"{state.secret} {until}")
     return check("vault", told, findings)
 
 

@@ -30,9 +30,6 @@ ViewState = Literal["ready", "in progress", "failed", "absent"]
 ENTRA_SOURCE_ID: Final = "4ce763dd-9214-4eff-af7c-da491cc3782d"
 """Entra's own profile source. https://learn.microsoft.com/graph/people-data-sources"""
 
-KIND: Final = "Connector"
-"""``kind`` of our profile source. Optional by the documentation, missed by tenants that do not find one."""
-
 _USABLE: Final = frozenset({"ready", "limitExceeded"})
 _REGISTRATION_LOST: Final = timedelta(minutes=5)
 """How long a registration whose operation we do not know is waited for before it is asked for again. Documented: 5 to
@@ -487,15 +484,12 @@ def _labels(labels: set[str]) -> str:
 
 def _source(observed: Observed, wanted: Wanted) -> _Finding:
     source = observed.source
+    kind = contract_of(wanted.contract).SOURCE_KIND
+    ours = {"kind": kind} if kind else {}
     if source is None:
-        body = {
-            "sourceId": wanted.connection_id,
-            "displayName": wanted.name,
-            "kind": KIND,
-            "webUrl": wanted.source_url,
-        }
+        body = {"sourceId": wanted.connection_id, "displayName": wanted.name, **ours, "webUrl": wanted.source_url}
         return _Finding("missing", "is not registered yet", CreateSource(body))
-    changes = {} if source.get("kind") else {"kind": KIND}
+    changes = {} if source.get("kind") else ours
     if str(source.get("webUrl") or "").rstrip("/") != wanted.source_url.rstrip("/"):
         changes["webUrl"] = wanted.source_url
     if changes:

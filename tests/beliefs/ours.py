@@ -122,6 +122,11 @@ LEARNED = _we("find the tenant's limit by ourselves", "graph/pace.py")
 _we = _about("The tutorial's contract")
 PREVIEW_SCHEMA = _we("make the tutorial's schema when `CONTRACT` is preview", "core/contracts/preview.py")
 PREVIEW_ITEM = _we("make the tutorial's items when `CONTRACT` is preview", "core/contracts/preview.py")
+SPELLING = _we(
+    "keep the spelling under which an item was put, and take ids that differ in case only for the same",
+    "core/plan.py",
+    "core/population.py",
+)
 PREVIEW_CONNECTION = _we(
     "make the tutorial's connection when `CONTRACT` is preview", "core/contracts/preview.py", "core/setup.py"
 )

@@ -86,14 +86,17 @@ def test_the_default_mapping_works_too_under_the_entities_own_names():
 
 
 def test_entities_are_arrays_in_strings_of_ascii():
-    """One entity or several, the value is the text of a JSON array, whose characters beyond ASCII are escaped."""
+    """One entity or several, the value is the text of a JSON array; what is escaped in it has the specifier besides."""
     header = "EmployeeId,UserPrincipalName,DisplayName,Skills"
 
     properties = item_of(DEFAULT, header, "C1,alexw@contoso.com,Zoë,SQL;Gö")["properties"]
 
     assert properties["names"] == '[{"displayName":"Zo\\u00eb"}]'
     assert properties["skills"] == '[{"displayName":"SQL"},{"displayName":"G\\u00f6"}]'
-    assert [name for name in properties if "@odata" in name] == []
+    assert {name: properties[name] for name in properties if "@odata" in name} == {
+        "names@odata.type": "String",
+        "skills@odata.type": "String",
+    }
 
 
 def test_a_custom_property_beyond_ascii_has_its_type_specifier():

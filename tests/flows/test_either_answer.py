@@ -104,6 +104,30 @@ async def test_both_ids_of_an_account_belong_to_one_user_whichever_counts(prefer
     assert world.title("anna.berg@contoso.com") == "Chef"
 
 
+@pytest.mark.parametrize("folds", [False, True], ids=["case counts", "case does not count"])
+async def test_a_upn_in_another_case_keeps_its_one_item_whether_case_counts_or_not(folds: bool):  # noqa: FBT001
+    """Also when the account passes to another key, and when that person leaves: then nothing is left."""
+    world = a_world_where(folds_item_ids=folds)
+    world.decide(LEAVER_GRACE_EXPORTS=0)
+    await world.setup()
+    boss = a_person("E9", "boss@contoso.com")
+    await world.night([a_person("E1", "anna@contoso.com", title="Chef"), boss])
+    spellings = []
+
+    for key, upn in (("E1", "Anna@Contoso.com"), ("N1", "ANNA@contoso.com")):
+        account = world.graph.user_by_upn(upn)
+        assert account is not None
+        world.graph.rename_user(account.id, upn)
+        await world.night([a_person(key, upn, title="Chef"), boss])
+        await world.settle()
+        spellings.append((len(world.graph.items), world.title(upn)))
+    await world.night([boss])
+    await world.settle()
+
+    assert spellings == [(2, "Chef"), (2, "Chef")]
+    assert len(world.graph.items) == 1
+
+
 @pytest.mark.parametrize("code", ["", "Directory_ConcurrencyViolation", "accessDenied"])
 async def test_the_words_of_error_codes_do_not_matter(code: str):
     """Setup, nights, lost answers and teardown go by HTTP status: a taken id is a 409, an item gone a 404."""

@@ -451,6 +451,26 @@ async def test_text_beyond_ascii_needs_its_type_specifier(ready, ingest):
 
 
 @belief(
+    "Does JSON whose characters beyond ASCII are escaped need the type specifier?",
+    area=AREA,
+    mark="unknown",
+    source=(sources.TUTORIAL, sources.PUT_ITEM),
+    ours=ours.PREVIEW_ITEM,
+    either="It stands beside entities with such characters, escaped as they are, and beside text; never beside plain "
+    "ASCII, as in the walkthrough.",
+    proof="tests/core/test_preview.py::test_entities_are_arrays_in_strings_of_ascii",
+)
+async def test_escaped_text_may_have_the_specifier_or_not(ready, ingest):
+    """Both are accepted, and read alike."""
+    escaped = '[{"detail":{"jobTitle":"K\\u00f6chin"}}]'
+    plain = await ingest.put(PUT, json=an_item(positions=escaped))
+    specified = await ingest.put(PUT, json=an_item(positions=escaped, positions__type="String"))
+
+    assert (plain.status_code, specified.status_code) == (200, 200)
+    assert ready.graph.profiles()["alexw@contoso.com"]["personCurrentPosition"]["detail"]["jobTitle"] == "K\u00f6chin"
+
+
+@belief(
     "An account is an array of one object with both its ids, and oid is the same id; others are ignored in silence.",
     area=AREA,
     mark="likely",
@@ -548,6 +568,23 @@ async def test_entities_that_cannot_be_read_are_ignored(ready, ingest, positions
     assert profile["personCurrentPosition"] == {"detail": {"jobTitle": "Clerk"}}
     assert profile["custom"] == {"favoriteColor": "Blue"}
     assert {one.property for one in ready.graph.ignored()} == {"positions"}
+
+
+@belief(
+    "Does a profile source take more than id, name and page, a `kind` for instance?",
+    area=AREA,
+    mark="unknown",
+    source=sources.TUTORIAL,
+    ours=ours.PREVIEW_CONNECTION,
+    either="Nothing more is sent.",
+    proof="tests/graph/test_simulator_preview.py::test_the_walkthrough_goes_through_as_it_stands",
+)
+async def test_a_profile_source_has_what_the_walkthrough_gives_it(admin):
+    """The simulator refuses anything else, so that ours cannot drift unseen."""
+    more = await admin.post("/admin/people/profileSources", json={**SOURCE, "kind": "Connector"})
+    as_it_is = await admin.post("/admin/people/profileSources", json=SOURCE)
+
+    assert (more.status_code, as_it_is.status_code) == (400, 201)
 
 
 @belief(

@@ -35,12 +35,12 @@ def a_schema(*properties: dict[str, Any]) -> dict[str, Any]:
     return {"baseType": "microsoft.graph.externalItem", "properties": list(properties)}
 
 
-async def put(tenant: Tenant, account: dict[str, str] | None = None, **properties: Any) -> None:
+async def put(tenant: Tenant, account: dict[str, str] | None = None, *, item_id: str = "u1", **properties: Any) -> None:
     """Put an item as the ingest app."""
     body = {"account": orjson.dumps(account or {"userPrincipalName": UPN}).decode(), **properties}
     acl = [{"type": "everyone", "value": "everyone", "accessType": "grant"}]
     async with tenant.client(INGEST_CLIENT_ID) as ingest:
-        answer = await ingest.put(f"{PATH}/items/u1", json={"acl": acl, "properties": body})
+        answer = await ingest.put(f"{PATH}/items/{item_id}", json={"acl": acl, "properties": body})
     assert answer.status_code == 200, tenant.graph.refusals
 
 
@@ -124,6 +124,31 @@ async def test_a_custom_collection_breaks_the_export_or_is_safe(breaks):
     await put(tenant, note="x")
 
     assert ("custom" in tenant.graph.profiles()[UPN]) is not breaks
+
+
+@belief(
+    "Does Graph tell upper and lower case apart in item ids?",
+    area="items",
+    mark="unknown",
+    source=sources.ITEM,
+    ours=ours.SPELLING,
+    either="Under `labels` ids are digests in lower case. Under `preview` they follow the UPN: one that Graph may hold "
+    "keeps the spelling it was put under, whoever has it next, and nothing is deleted under an id that differs from a "
+    "new one in case only.",
+    proof=f"{EITHER}::test_a_upn_in_another_case_keeps_its_one_item_whether_case_counts_or_not",
+)
+@pytest.mark.parametrize(("folds", "left"), [(False, {"u1", "U1"}), (True, {"u1"})])
+async def test_ids_in_another_case_are_other_items_or_the_same(folds, left):
+    """Two items stand there, or one under the id of the first."""
+    tenant = a_tenant(NOTE, folds_item_ids=folds)
+    await put(tenant, note="x")
+
+    await put(tenant, item_id="U1", note="y")
+    async with tenant.client(INGEST_CLIENT_ID) as ingest:
+        deleted = await ingest.delete(f"{PATH}/items/U1")
+
+    assert deleted.status_code == 204
+    assert set(tenant.graph.items) == left - ({"u1"} if folds else {"U1"})
 
 
 @belief(

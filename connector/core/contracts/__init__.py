@@ -56,6 +56,11 @@ class Contract(Protocol):
         ...
 
     @property
+    def SOURCE_KIND(self) -> str | None:  # noqa: N802
+        """Return the ``kind`` that a profile source of ours bears, if it bears one."""
+        ...
+
+    @property
     def SCHEMA_HEADERS(self) -> Dict[str, str]:  # noqa: N802
         """Return what the request that registers the schema carries besides."""
         ...

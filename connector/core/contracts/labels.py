@@ -29,6 +29,11 @@ CATEGORY: Final = "people"
 """https://learn.microsoft.com/graph/api/resources/externalconnectors-externalconnection"""
 
 VERSION: Final = "v1.0"
+
+SOURCE_KIND: Final = "Connector"
+"""``kind`` of our profile source. Optional by the documentation, missed by tenants that do not find one.
+https://learn.microsoft.com/graph/api/peopleadminsettings-post-profilesources"""
+
 SCHEMA_HEADERS: Final[Dict[str, str]] = {}
 MARKS: Final = frozenset[str]()
 IDS_FOLLOW_ACCOUNTS: Final = False

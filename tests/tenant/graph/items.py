@@ -34,16 +34,16 @@ def put_item(graph: GraphSimulator, call: Call, connection_id: str, item_id: str
     https://learn.microsoft.com/graph/api/externalconnectors-externalitem-update [certain: properties are replaced]
     """
     connection = authorized(graph, call, connection_id, everything=_NOBODY)
-    _check_state(connection, creating=item_id not in connection.items)
+    stands = _standing(graph, connection, item_id)
+    _check_state(connection, creating=stands is None)
     _check_id(item_id, graph.rules)
     if len(call.request.body) > _MAX_BODY:
         raise Refusal(413, "RequestEntityTooLarge", "The request body is larger than 30 MB.")
     body = call.json_object()
     _check_body(connection, item_id, body, graph.rules)
-    replaced = item_id in connection.items
-    stored = {"id": item_id, "acl": body["acl"], "properties": body["properties"]}
-    connection.items[item_id] = Item(item_id, stored, graph.clock.monotonic())
-    return json_reply(200, stored) if replaced else Reply(200)
+    stored = {"id": stands or item_id, "acl": body["acl"], "properties": body["properties"]}
+    connection.items[stands or item_id] = Item(stands or item_id, stored, graph.clock.monotonic())
+    return json_reply(200, stored) if stands else Reply(200)
 
 
 def get_item(graph: GraphSimulator, call: Call, connection_id: str, item_id: str) -> Reply:
@@ -52,10 +52,10 @@ def get_item(graph: GraphSimulator, call: Call, connection_id: str, item_id: str
     https://learn.microsoft.com/graph/api/externalconnectors-externalitem-get [certain]
     """
     connection = authorized(graph, call, connection_id, everything="ExternalItem.Read.All")
-    item = connection.items.get(item_id)
-    if item is None:
+    stands = _standing(graph, connection, item_id)
+    if stands is None:
         raise not_found(f"{connection_id!r} has no item {item_id!r}")
-    return json_reply(200, item.body)
+    return json_reply(200, connection.items[stands].body)
 
 
 def delete_item(graph: GraphSimulator, call: Call, connection_id: str, item_id: str) -> Reply:
@@ -65,9 +65,22 @@ def delete_item(graph: GraphSimulator, call: Call, connection_id: str, item_id: 
     """
     connection = authorized(graph, call, connection_id, everything=_NOBODY)
     _check_state(connection)
-    if connection.items.pop(item_id, None) is None:
+    stands = _standing(graph, connection, item_id)
+    if stands is None:
         raise not_found(f"{connection_id!r} has no item {item_id!r}")
+    del connection.items[stands]
     return Reply(204)
+
+
+def _standing(graph: GraphSimulator, connection: Connection, item_id: str) -> str | None:
+    """Return the id under which an item stands, as it was first put; None when there is none.
+
+    https://learn.microsoft.com/graph/api/resources/externalconnectors-externalitem [unknown: whether ids that differ
+    in upper and lower case only are the same]
+    """
+    if item_id in connection.items or not graph.folds_item_ids:
+        return item_id if item_id in connection.items else None
+    return next((known for known in connection.items if known.casefold() == item_id.casefold()), None)
 
 
 def refuse_listing(graph: GraphSimulator, call: Call, connection_id: str) -> Reply:

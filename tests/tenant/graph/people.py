@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     from tests.tenant.graph.call import Call
     from tests.tenant.graph.simulator import GraphSimulator
 
-_SOURCE_MEMBERS = {"displayName", "kind", "webUrl", "localizations", "@odata.type"}
 _SETTING_MEMBERS = {"name", "displayName", "prioritizedSourceUrls", "@odata.type"}
 _SOURCE_URL = re.compile(r"https://[^/]+/(v1\.0|beta)/admin/people/profileSources\(sourceId='([^']+)'\)")
 
@@ -43,7 +42,7 @@ def create_source(graph: GraphSimulator, call: Call) -> Reply:
     source_id = body.get("sourceId")
     if not isinstance(source_id, str) or not source_id:
         raise bad_request("sourceId is required.")
-    _check_source(body, allowed=_SOURCE_MEMBERS | {"sourceId"})
+    _check_source(body, allowed=graph.rules.source_members | {"sourceId"})
     if source_id in graph.sources:
         raise Refusal(409, "Conflict", "A profile source with this source id already exists.")
     content: Json = {name: body[name] for name in ("displayName", "kind", "webUrl", "localizations") if name in body}
@@ -67,7 +66,7 @@ def update_source(graph: GraphSimulator, call: Call, key: str) -> Reply:
     """
     source = _source(graph, key)
     body = call.json_object()
-    _check_source(body, allowed=_SOURCE_MEMBERS, complete=False)
+    _check_source(body, allowed=graph.rules.source_members, complete=False)
     source.content |= {name: value for name, value in body.items() if not name.startswith("@")}
     return json_reply(200, _source_json(source))
 
@@ -156,7 +155,7 @@ def _setting(graph: GraphSimulator, setting_id: str) -> PropertySetting:
     return graph.settings[setting_id]
 
 
-def _check_source(body: Json, *, allowed: set[str], complete: bool = True) -> None:
+def _check_source(body: Json, *, allowed: frozenset[str], complete: bool = True) -> None:
     """Hold to the members of a profile source.
 
     https://learn.microsoft.com/graph/api/resources/profilesource [certain: members, https; likely: required]

@@ -85,6 +85,8 @@ class GraphSimulator:
     """A connection without a schema shows one without properties instead of a 404 [unknown]."""
     breaks_on_custom_collections: bool = True
     """A stringCollection without a label keeps the whole connection from profiles [unknown]."""
+    folds_item_ids: bool = False
+    """Item ids that differ in upper and lower case only are one and the same [unknown]."""
     prefers_upn: bool = False
     """Of two contradicting ids of an account the UPN counts, not the object id [unknown]."""
     error_codes: str | None = None

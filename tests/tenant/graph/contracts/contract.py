@@ -33,6 +33,8 @@ class Contract:
     """Return what a connection shows of itself besides the members of every connection."""
     not_of_people: Callable[[Connection], str | None]
     """Say why a connection is none of people, and so reaches no profile."""
+    source_members: frozenset[str]
+    """Members that a profile source may be given besides its source id."""
     check_registration: Callable[[Mapping[str, str]], None]
     """Hold to what the headers of a schema's registration must carry."""
     property_members: frozenset[str]

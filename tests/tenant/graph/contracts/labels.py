@@ -132,6 +132,9 @@ def _read(connection: Connection, item: Item, reading: Reading) -> Json:
     return entities
 
 
+_SOURCE_MEMBERS = frozenset({"displayName", "kind", "webUrl", "localizations", "@odata.type"})
+"""https://learn.microsoft.com/graph/api/resources/profilesource [certain]"""
+
 LABELS = Contract(
     version="v1.0",
     versions=frozenset({"v1.0", "beta"}),
@@ -143,6 +146,7 @@ LABELS = Contract(
     category=_category,
     connection_shown=_shown,
     not_of_people=_not_of_people,
+    source_members=_SOURCE_MEMBERS,
     check_registration=_check_registration,
     property_members=frozenset({
         "name", "type", "labels", "aliases", "description", "rankingHint", "isSearchable", "isQueryable",

@@ -159,6 +159,9 @@ PREVIEW = Contract(
     category=_category,
     connection_shown=_shown,
     not_of_people=_not_of_people,
+    source_members=frozenset(
+        {"displayName", "webUrl", "@odata.type"}
+    ),  # What the walkthrough registers [certain; unknown: that more is refused].
     check_registration=_check_registration,
     property_members=frozenset({"name", "type", "description"}),
     check_properties=_check_properties,

@@ -368,7 +368,8 @@ def connection(known: Registration, wanted: Wanted, seen: Seen, *, now: datetime
     if seen.gone:
         return check(name, findings=[_gone(wanted)])
     if seen.sighting is None:
-        finding = _unseen(seen, "whether the connection is there and takes items")
+        owner = "grant what it names, or let the connection's owner authorise the admin app (see admin-roles)"
+        finding = _unseen(seen, "whether the connection is there and takes items", denied=owner)
         # Where even Graph's own refusal or silence stands in the way, no run can work either.
         status: Status = "failed" if isinstance(seen.why_not, GraphError) else "unknown"
         return check(name, findings=[replace(finding, status=status)])
@@ -391,8 +392,10 @@ def _gone(wanted: Wanted) -> Finding:
     )
 
 
-def _unseen(seen: Seen, what: str) -> Finding:
-    """Return the finding for something that could not be looked at."""
+def _unseen(
+    seen: Seen, what: str, *, denied: str = "grant what it names to the admin app (see admin-roles)"
+) -> Finding:
+    """Return the finding for something that could not be looked at. ``denied``: the advice when Graph refuses it."""
     why = f"nobody can say {what}"
     match seen.why_not:
         case None:
@@ -405,7 +408,6 @@ def _unseen(seen: Seen, what: str) -> Finding:
         case CredentialError():
             return Finding("unknown", "there is no token to ask with", why, "see admin-roles and vault")
         case error:
-            denied = "grant what it names, or let the connection's owner authorise the admin app (see admin-roles)"
             advice = denied if isinstance(error, GraphDenied) else "call health again in a few minutes"
             return Finding("unknown", error.message, why, advice)
 

@@ -27,10 +27,9 @@ from tests.host.world import (
     schemas_are_registered,
 )
 from tests.tenant import INGEST_CLIENT_ID
-from tests.tenant.contoso import ROOT, STATE, company, contoso
+from tests.tenant.contoso import ROOT, STATE
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
     from tests.tenant.contoso import Contoso
@@ -39,21 +38,6 @@ pytestmark = [pytest.mark.host, pytest.mark.azurite]
 
 DONE, FAILED, USAGE, HELD, NOT_READY, INTERRUPTED = 0, 1, 2, 3, 4, 130
 COMMANDS = ["setup", "register", "teardown", "sync", "status", "runs", "doctor"]
-
-
-@pytest.fixture(scope="module", params=["labels", "preview"])
-def world(request: pytest.FixtureRequest) -> Iterator[Contoso]:
-    """Return Contoso, whose schemas are registered at once and registrations settle at once, under either contract."""
-    cast = company(request.param)
-    with contoso(cast=cast, schema_seconds=0, settle_seconds=0, same_process=False) as world:
-        yield world
-
-
-@pytest.fixture(scope="module")
-def app(world: Contoso, tmp_path_factory: pytest.TempPathFactory) -> Iterator[FunctionApp]:
-    """Return the other door: the function app of the same release."""
-    with FunctionApp(world.settings, tmp_path_factory.mktemp("app") / "log") as app:
-        yield app
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ from connector.core.head import ExportMark, Head, dump_head
 from connector.settings import Settings
 from tests.host.world import FIRST_NIGHT, SECOND_NIGHT, FunctionApp, drop, environment, fresh, schemas_are_registered
 from tests.tenant import ADMIN_CLIENT_ID, INGEST_CLIENT_ID
-from tests.tenant.contoso import ROOT, STATE, company, contoso
+from tests.tenant.contoso import ROOT, STATE
 from tests.tenant.engines import best_engine
 from tests.tenant.graph.faults import Refused
 
@@ -41,21 +41,6 @@ ROUTES = {
     ("GET", "health"),
 }
 STEPS = ["connection", "schema", "profile-source", "priority", "settle"]
-
-
-@pytest.fixture(scope="module", params=["labels", "preview"])
-def world(request: pytest.FixtureRequest) -> Iterator[Contoso]:
-    """Return Contoso, whose schemas are registered at once and registrations settle at once, under either contract."""
-    cast = company(request.param)
-    with contoso(cast=cast, schema_seconds=0, settle_seconds=0, same_process=False) as world:
-        yield world
-
-
-@pytest.fixture(scope="module")
-def app(world: Contoso, tmp_path_factory: pytest.TempPathFactory) -> Iterator[FunctionApp]:
-    """Return the function app, in a process of its own."""
-    with FunctionApp(world.settings, tmp_path_factory.mktemp("app") / "log") as app:
-        yield app
 
 
 @pytest.fixture

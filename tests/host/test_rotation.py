@@ -11,7 +11,6 @@ import pytest
 
 from tests.host.world import FIRST_NIGHT, SECOND_NIGHT, FunctionApp, drop, fresh
 from tests.tenant import ADMIN_CLIENT_ID, INGEST_CLIENT_ID, INGEST_SECRET
-from tests.tenant.contoso import company, contoso
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -19,21 +18,6 @@ if TYPE_CHECKING:
     from tests.tenant.contoso import Contoso
 
 pytestmark = [pytest.mark.host, pytest.mark.azurite]
-
-
-@pytest.fixture(scope="module", params=["labels", "preview"])
-def world(request: pytest.FixtureRequest) -> Iterator[Contoso]:
-    """Return Contoso, whose schemas are registered at once and registrations settle at once, under either contract."""
-    cast = company(request.param)
-    with contoso(cast=cast, schema_seconds=0, settle_seconds=0, same_process=False) as world:
-        yield world
-
-
-@pytest.fixture(scope="module")
-def app(world: Contoso, tmp_path_factory: pytest.TempPathFactory) -> Iterator[FunctionApp]:
-    """Return the function app, in one process for all that happens here."""
-    with FunctionApp(world.settings, tmp_path_factory.mktemp("app") / "log") as app:
-        yield app
 
 
 @pytest.fixture

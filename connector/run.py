@@ -36,6 +36,7 @@ from connector.core.contracts import Content, contract_of
 from connector.core.due import LOOKS_ONLY, MANIFEST
 from connector.core.head import ExportMark, Held, Refused, RunMark, moment
 from connector.core.ledger import Ledger, due_times
+from connector.core.mapping import Person
 from connector.core.plan import (
     IN_DOUBT,
     Delete,
@@ -81,7 +82,6 @@ if TYPE_CHECKING:
     from connector.core.head import Head
     from connector.core.ledger import Entry
     from connector.core.mapping import Mapping as ColumnMapping
-    from connector.core.mapping import Person
     from connector.core.report import Outcome
     from connector.core.setup import Registration
     from connector.settings import Settings
@@ -331,7 +331,7 @@ class Run:
             ) from error
         return ExportFile(mark.name, lambda: path.open("rb"))
 
-    async def _read(self, chosen: Input) -> Reading:
+    async def _read(self, chosen: Input, ledger: Ledger) -> Reading:
         return await offload(
             chosen.size,
             lambda: read_population(
@@ -340,6 +340,7 @@ class Run:
                 complete=chosen.complete,
                 new=chosen.fresh is not None,
                 item_id=self._item_id if self._contract.IDS_FOLLOW_ACCOUNTS else None,
+                others=() if chosen.complete else _present(ledger),
             ),
         )
 
@@ -349,13 +350,13 @@ class Run:
         mapping = self._at.mapping
         if not schema_contained(self._contract.schema(mapping), self._at.registration.schema):
             raise NotReady("the mapping has properties that the registered schema lacks; run setup, which adds them")
-        reading = await self._read(chosen)
+        ledger = await self._ledger()
+        reading = await self._read(chosen, ledger)
         _hold_to_manifest(chosen.fresh, reading)
         report = self._with_reading(report, reading)
         verdicts = [
             guards.rejected_rows(reading.rows, len(reading.rejections), max_percent=self._settings.max_reject_percent)
         ]
-        ledger = await self._ledger()
         if chosen.complete:
             verdicts.append(guards.everyone(reading.population, ledger))
         try:
@@ -637,7 +638,7 @@ class Run:
                 files = [await self._from_copy(each, Path(folder), number) for number, each in enumerate(marks)]
                 fresh = marks[-1] if facts["fresh"] else None
                 chosen = Input(marks, tuple(files), fresh, facts["complete"], _size(Path(folder)))
-                people = (await self._read(chosen)).population
+                people = (await self._read(chosen, ledger)).population
                 known = _known_by(plan, ledger)
                 references = _references(people, ledger, known, _deleted(plan))
                 return await self._apply(Planned(report, chosen, ledger, plan, known, references), before)
@@ -959,6 +960,13 @@ def _doubting(plan: Plan, applied: Applied) -> Progress:
     """
     doubts = {index: IN_DOUBT for index in applied.lost if isinstance(plan.actions[index], Delete)}
     return replace(applied.progress, outcomes={**applied.progress.outcomes, **doubts})
+
+
+def _present(ledger: Ledger) -> Iterator[Person]:
+    """Yield the people of whom Graph has an item and the last complete export knew."""
+    for entry in ledger.entries.values():
+        if entry.held and not entry.absent and not entry.is_former:
+            yield Person(entry.key, entry.upn, leaver=False, references=entry.references, cells=b"", row=0)
 
 
 def _deleted(plan: Plan) -> frozenset[str]:

@@ -52,10 +52,13 @@ def read_population(
     complete: bool,
     new: bool,
     item_id: MakeId | None = None,
+    others: Iterable[Person] = (),
 ) -> Reading:
     """Read files in their order; a later file's row for a person takes the place of an earlier one's.
 
     ``item_id`` makes an item's id of key and UPN, where two people might get the same one; None where they cannot.
+    ``others`` are people of whom Graph has an item and the files may say nothing: whoever is not in the files keeps
+    account and item.
 
     Raises:
         ExportError: the file as a whole cannot be used (interface §8).
@@ -76,9 +79,11 @@ def read_population(
         unreadable += sum(not rejection.key for rejection in last.rejections)
     if last is None:
         raise ExportError("there is no export to read", code="empty_file")
-    if len(files) > 1:
-        # Each file may be right by itself, and still contradict another one: HR gets the newest one's rows back.
-        wrong = {person.key: problem for person, problem in _contradictions(people.values(), mapping, item_id)}
+    elsewhere = [person for person in others if person.key not in people and person.key not in rejected]
+    if len(files) > 1 or elsewhere:
+        # A file may be right by itself, and still contradict another one, or what was sent: those rows are left aside.
+        found = _contradictions((*people.values(), *elsewhere), mapping, item_id)
+        wrong = {person.key: problem for person, problem in found if person.key in people}
         rows = {person.row: (person.key, wrong[person.key]) for person in last.people if person.key in wrong}
         last.rejections.extend(_with_cells(files[-1], rows))
         rejected |= wrong.keys()

@@ -61,8 +61,9 @@ class Registration:
     ``incarnation``: new whenever we create or adopt the connection; a ledger belongs to one. ``schema``: the properties
     registered in Graph. ``ready_since``: the connection takes items. ``registered_at``: profile source and priority
     were first seen in place. ``settled``: items sent from then on reach profiles. ``operation``, ``operation_at``: the
-    registration of a schema that is under way. ``leaving``: teardown has begun. ``done``: steps whose being done has
-    been logged. ``seen``: the tenant as the admin identity last saw it (`connector.core.sighting`).
+    registration of a schema that is under way. ``leaving``: teardown has begun. ``shrunk``: since when Graph shows
+    fewer properties than it has shown. ``done``: steps whose being done has been logged. ``seen``: the tenant as the
+    admin identity last saw it (`connector.core.sighting`).
     """
 
     incarnation: str
@@ -77,6 +78,7 @@ class Registration:
     registered_at: str | None = None
     settled: str | None = None
     leaving: bool = False
+    shrunk: str | None = None
     done: tuple[str, ...] = ()
     seen: Json | None = None
 
@@ -262,8 +264,14 @@ def remember(observed: Observed, wanted: Wanted, *, incarnation: str) -> Registr
     known, connection, now = observed.registration, observed.connection, observed.now.isoformat()
     if connection is None or foreign(observed, wanted) is not None:
         return known
-    if known is None or not known.speaks_of(wanted) or (known.contract == wanted.contract and _reborn(known, observed)):
+    if known is None or not known.speaks_of(wanted):
         known = begin(wanted, now=observed.now, incarnation=incarnation)
+    elif known.contract == wanted.contract:
+        if _has_shrunk(known, observed) and (known.shrunk is None or _shrunk_lately(known, observed)):
+            return replace(known, shrunk=known.shrunk or now)
+        if _reborn(known, observed):
+            known = begin(wanted, now=observed.now, incarnation=incarnation)
+        known = replace(known, shrunk=None)
     if not observed.usable or known.contract != wanted.contract:
         return known
     registered = tuple(_plain(entry) for entry in (observed.schema or {}).get("properties", ()))
@@ -281,10 +289,18 @@ def _reborn(known: Registration, observed: Observed) -> bool:
     A ready connection does not become a draft again, and Graph removes no property from a schema.
     https://learn.microsoft.com/graph/connecting-external-content-manage-schema
     """
-    if known.ready_since is not None and (observed.connection or {}).get("state") == "draft":
-        return True
+    draft = known.ready_since is not None and (observed.connection or {}).get("state") == "draft"
+    return draft or _has_shrunk(known, observed)
+
+
+def _has_shrunk(known: Registration, observed: Observed) -> bool:
     registered = (observed.schema or {}).get("properties", ())
     return bool(observed.usable and registered and schema_lacks({"properties": known.schema}, registered))
+
+
+def _shrunk_lately(known: Registration, observed: Observed) -> bool:
+    """Tell whether Graph may only show late what was added: a ledger is not given up for that."""
+    return known.shrunk is not None and observed.now - datetime.fromisoformat(known.shrunk) < _REGISTRATION_LOST
 
 
 def begin(wanted: Wanted, *, now: datetime, incarnation: str) -> Registration:
@@ -396,6 +412,9 @@ def authorized_apps(connection: Json) -> list[str]:
 
 def _schema(observed: Observed, wanted: Wanted) -> _Finding:
     registered = (observed.schema or {}).get("properties", ())
+    if observed.registration is not None and observed.registration.shrunk is not None:
+        detail = "shows fewer properties than it had; looked at again before it is taken for another connection's"
+        return _Finding("in progress", detail, Wait(30))
     conflicts = list(schema_conflicts(wanted.schema, registered))
     if conflicts:
         return _Finding(

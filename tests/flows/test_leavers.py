@@ -562,6 +562,41 @@ async def test_a_leaver_in_a_correction_is_deleted():
     assert world.holds("E1", "E3")
 
 
+async def test_a_partial_export_takes_nobodys_account():
+    """Somebody with the account of a person it says nothing about is quarantined: which key is right cannot be told."""
+    world = await a_world()
+    await world.night(STAFF)
+    stranger = a_person("N1", "cyd@contoso.com", title="Stranger") | {"_error_code": "bad_date"}
+    await world.drop("corrected.csv", an_export([BEN | {"JobTitle": "Chief", "_error_code": "bad_date"}, stranger]))
+
+    report = await world.tick() or {}
+    complete = await world.night(STAFF)
+
+    assert [(row["key"], row["codes"]) for row in report["rows"]] == [("N1", ["duplicate_account"])]
+    assert (report["updated"], report["rejected"]) == (1, 1)
+    assert [name for name in world.blobs("quarantine") if "corrected.csv" in name]
+    assert world.title("cyd@contoso.com") == CYD["JobTitle"]
+    assert (complete["deleted"], complete["transferred"]) == (0, 0)
+    assert world.holds("E1", "E2", "E3")
+
+
+async def test_who_was_missing_already_may_have_another_key_in_a_partial_export():
+    """The last complete export no longer has the old key, so the new one is taken, and the old item goes in time."""
+    world = await a_world(LEAVER_GRACE_EXPORTS=1)
+    await world.night(STAFF)
+    await world.night([ADA, BEN])
+    again = a_person("N3", "cyd@contoso.com", title="Clerk") | {"_error_code": "bad_date"}
+    await world.drop("corrected.csv", an_export([again]))
+
+    report = await world.tick() or {}
+    await world.night([ADA, BEN, a_person("N3", "cyd@contoso.com", title="Clerk")])
+    await world.settle()
+
+    assert (report["created"], report["rejected"]) == (1, 0)
+    assert world.title("cyd@contoso.com") == "Clerk"
+    assert len(world.graph.items) == 3
+
+
 async def test_absence_goes_on_counting_past_a_correction():
     """A partial file between two complete ones neither adds to an absence nor ends it."""
     world = await a_world(LEAVER_GRACE_EXPORTS=1)

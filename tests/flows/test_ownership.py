@@ -487,6 +487,22 @@ async def test_a_connection_that_lacks_a_property_again_is_another_one():
     await everyone_is_sent_again(world)
 
 
+async def test_a_property_that_graph_shows_late_makes_no_other_connection_of_it():
+    """Right after one was added, Graph may answer without it once more: setup waits, and the ledger stays."""
+    world = await after_a_night()
+    first = await incarnation(world)
+    connection = world.graph.connections[CONNECTION]
+    whole = connection.schema or []
+    connection.schema = [prop for prop in whole if prop["name"] != "favoriteColor"]
+
+    view = await world.application().setup()
+    connection.schema = whole
+    await world.setup()
+
+    assert (view.state, [seen.method for seen in world.requests if seen.method != "GET"]) == ("in progress", [])
+    assert await incarnation(world) == first
+
+
 async def test_a_ready_connection_that_was_emptied_is_noticed_by_the_next_leaver():
     """Nothing in what setup sees tells it from the one before; but Graph has none of the items that it took."""
     world = await after_a_night()

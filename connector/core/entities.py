@@ -1,4 +1,4 @@
-"""The profile entities behind the labels, as far as mappings may fill them in this release.
+"""The profile entities behind the labels: every field that people data may fill, in Graph's own spelling.
 
 Graph answers 200 to an entity it cannot use and ignores it silently, so what is sent is held to these models first.
 
@@ -10,7 +10,7 @@ from __future__ import annotations
 import types
 import typing
 from dataclasses import dataclass
-from datetime import date  # noqa: TC003 - pydantic needs it at run time
+from datetime import date
 from functools import cache
 from typing import Any, Literal
 
@@ -20,7 +20,24 @@ from pydantic import BaseModel, ConfigDict
 class Entity(BaseModel):
     """An entity of the profile API: exactly the documented fields, nothing unknown."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True, strict=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True, strict=True, defer_build=True)
+
+
+Day = date
+"""A date by another name, for the entity with a field that is called ``date``."""
+
+Strings = tuple[str, ...]
+
+Relationship = Literal[
+    "manager", "colleague", "directReport", "dotLineReport", "assistant", "dotLineManager", "alternateContact",
+    "friend", "spouse", "sibling", "child", "parent", "sponsor", "emergencyContact", "other",
+]  # fmt: skip
+
+CollaborationTags = tuple[Literal["askMeAbout", "ableToMentor", "wantsToLearn", "wantsToImprove"], ...]
+
+LanguageLevel = Literal[
+    "elementary", "conversational", "limitedWorking", "professionalWorking", "fullProfessional", "nativeOrBilingual"
+]
 
 
 class RelatedPerson(Entity):
@@ -30,28 +47,25 @@ class RelatedPerson(Entity):
     """
 
     displayName: str | None = None  # noqa: N815 - Graph's own spelling, here and below
-    relationship: (
-        Literal[
-            "manager",
-            "colleague",
-            "directReport",
-            "dotLineReport",
-            "assistant",
-            "dotLineManager",
-            "alternateContact",
-            "friend",
-            "spouse",
-            "sibling",
-            "child",
-            "parent",
-            "sponsor",
-            "emergencyContact",
-            "other",
-        ]
-        | None
-    ) = None
+    relationship: Relationship | None = None
+    relationshipLabel: str | None = None  # noqa: N815
     userId: str | None = None  # noqa: N815
     userPrincipalName: str | None = None  # noqa: N815
+
+
+class PhysicalAddress(Entity):
+    """Where a building stands.
+
+    https://learn.microsoft.com/graph/api/resources/physicaladdress
+    """
+
+    city: str | None = None
+    countryOrRegion: str | None = None  # noqa: N815
+    postalCode: str | None = None  # noqa: N815
+    postOfficeBox: str | None = None  # noqa: N815
+    state: str | None = None
+    street: str | None = None
+    type: Literal["unknown", "home", "business", "other"] | None = None
 
 
 class CompanyDetail(Entity):
@@ -60,6 +74,7 @@ class CompanyDetail(Entity):
     https://learn.microsoft.com/graph/api/resources/companydetail
     """
 
+    address: PhysicalAddress | None = None
     companyCode: str | None = None  # noqa: N815
     costCenter: str | None = None  # noqa: N815
     department: str | None = None
@@ -93,11 +108,13 @@ class PositionDetail(Entity):
 
 
 class WorkPosition(Entity):
-    """A position somebody holds.
+    """A position somebody holds, or held.
 
     https://learn.microsoft.com/graph/api/resources/workposition
     """
 
+    categories: Strings | None = None
+    colleagues: tuple[RelatedPerson, ...] | None = None
     detail: PositionDetail | None = None
     isCurrent: bool | None = None  # noqa: N815
     manager: RelatedPerson | None = None
@@ -111,6 +128,19 @@ class UserAccountInformation(Entity):
 
     userPrincipalName: str | None = None  # noqa: N815
     externalDirectoryObjectId: str | None = None  # noqa: N815
+
+
+class YomiPersonName(Entity):
+    """How a name is spoken.
+
+    https://learn.microsoft.com/graph/api/resources/yomipersonname
+    """
+
+    displayName: str | None = None  # noqa: N815
+    first: str | None = None
+    last: str | None = None
+    maiden: str | None = None
+    middle: str | None = None
 
 
 class PersonName(Entity):
@@ -127,6 +157,7 @@ class PersonName(Entity):
     maiden: str | None = None
     middle: str | None = None
     nickname: str | None = None
+    pronunciation: YomiPersonName | None = None
     suffix: str | None = None
     title: str | None = None
 
@@ -158,64 +189,320 @@ class ItemPhone(Entity):
     ) = None
 
 
+class GeoCoordinates(Entity):
+    """A place on earth: latitude and longitude in degrees, heights and accuracies in metres.
+
+    https://learn.microsoft.com/graph/api/resources/outlookgeocoordinates
+    """
+
+    accuracy: float | None = None
+    altitude: float | None = None
+    altitudeAccuracy: float | None = None  # noqa: N815
+    latitude: float | None = None
+    longitude: float | None = None
+
+
+class ItemAddress(Entity):
+    """A postal address.
+
+    https://learn.microsoft.com/graph/api/resources/itemaddress
+    """
+
+    detail: PhysicalAddress | None = None
+    displayName: str | None = None  # noqa: N815
+    geoCoordinates: GeoCoordinates | None = None  # noqa: N815
+
+
+class PersonAnnualEvent(Entity):
+    """A day that returns every year.
+
+    https://learn.microsoft.com/graph/api/resources/personannualevent
+    """
+
+    date: Day | None = None
+    displayName: str | None = None  # noqa: N815
+    type: Literal["birthday", "wedding", "work", "other"] | None = None
+
+
+class PersonAward(Entity):
+    """An honour somebody received.
+
+    https://learn.microsoft.com/graph/api/resources/personaward
+    """
+
+    description: str | None = None
+    displayName: str | None = None  # noqa: N815
+    issuedDate: date | None = None  # noqa: N815
+    issuingAuthority: str | None = None  # noqa: N815
+    thumbnailUrl: str | None = None  # noqa: N815
+    webUrl: str | None = None  # noqa: N815
+
+
+class PersonCertification(Entity):
+    """A certificate somebody holds.
+
+    https://learn.microsoft.com/graph/api/resources/personcertification
+    """
+
+    certificationId: str | None = None  # noqa: N815
+    description: str | None = None
+    displayName: str | None = None  # noqa: N815
+    endDate: date | None = None  # noqa: N815
+    issuedDate: date | None = None  # noqa: N815
+    issuingAuthority: str | None = None  # noqa: N815
+    issuingCompany: str | None = None  # noqa: N815
+    startDate: date | None = None  # noqa: N815
+    thumbnailUrl: str | None = None  # noqa: N815
+    webUrl: str | None = None  # noqa: N815
+
+
+class InstitutionData(Entity):
+    """A school or university.
+
+    https://learn.microsoft.com/graph/api/resources/institutiondata
+    """
+
+    description: str | None = None
+    displayName: str | None = None  # noqa: N815
+    location: PhysicalAddress | None = None
+    webUrl: str | None = None  # noqa: N815
+
+
+class EducationalActivityDetail(Entity):
+    """What was studied.
+
+    https://learn.microsoft.com/graph/api/resources/educationalactivitydetail
+    """
+
+    abbreviation: str | None = None
+    activities: Strings | None = None
+    awards: Strings | None = None
+    description: str | None = None
+    displayName: str | None = None  # noqa: N815
+    fieldsOfStudy: Strings | None = None  # noqa: N815
+    grade: str | None = None
+    notes: str | None = None
+    webUrl: str | None = None  # noqa: N815
+
+
+class EducationalActivity(Entity):
+    """Studies somebody undertook.
+
+    https://learn.microsoft.com/graph/api/resources/educationalactivity
+    """
+
+    completionMonthYear: date | None = None  # noqa: N815
+    endMonthYear: date | None = None  # noqa: N815
+    institution: InstitutionData | None = None
+    program: EducationalActivityDetail | None = None
+    startMonthYear: date | None = None  # noqa: N815
+
+
+class PersonInterest(Entity):
+    """What somebody is interested in.
+
+    https://learn.microsoft.com/graph/api/resources/personinterest
+    """
+
+    categories: Strings | None = None
+    collaborationTags: CollaborationTags | None = None  # noqa: N815
+    description: str | None = None
+    displayName: str | None = None  # noqa: N815
+    thumbnailUrl: str | None = None  # noqa: N815
+    webUrl: str | None = None  # noqa: N815
+
+
+class LanguageProficiency(Entity):
+    """A language, and how well it is known. ``tag`` is BCP 47, such as ``en-US``.
+
+    https://learn.microsoft.com/graph/api/resources/languageproficiency
+    """
+
+    displayName: str | None = None  # noqa: N815
+    proficiency: LanguageLevel | None = None
+    reading: LanguageLevel | None = None
+    spoken: LanguageLevel | None = None
+    tag: str | None = None
+    thumbnailUrl: str | None = None  # noqa: N815
+    written: LanguageLevel | None = None
+
+
+class ItemBody(Entity):
+    """A text and what it is written in.
+
+    https://learn.microsoft.com/graph/api/resources/itembody
+    """
+
+    content: str | None = None
+    contentType: Literal["text", "html"] | None = None  # noqa: N815
+
+
+class PersonAnnotation(Entity):
+    """A note about somebody.
+
+    https://learn.microsoft.com/graph/api/resources/personannotation
+    """
+
+    detail: ItemBody | None = None
+    displayName: str | None = None  # noqa: N815
+    thumbnailUrl: str | None = None  # noqa: N815
+
+
+class ItemPatent(Entity):
+    """A patent.
+
+    https://learn.microsoft.com/graph/api/resources/itempatent
+    """
+
+    description: str | None = None
+    displayName: str | None = None  # noqa: N815
+    isPending: bool | None = None  # noqa: N815
+    issuedDate: date | None = None  # noqa: N815
+    issuingAuthority: str | None = None  # noqa: N815
+    number: str | None = None
+    webUrl: str | None = None  # noqa: N815
+
+
+class ItemPublication(Entity):
+    """Something that was published.
+
+    https://learn.microsoft.com/graph/api/resources/itempublication
+    """
+
+    description: str | None = None
+    displayName: str | None = None  # noqa: N815
+    publishedDate: date | None = None  # noqa: N815
+    publisher: str | None = None
+    thumbnailUrl: str | None = None  # noqa: N815
+    webUrl: str | None = None  # noqa: N815
+
+
+class ProjectParticipation(Entity):
+    """A project, and somebody's part in it.
+
+    https://learn.microsoft.com/graph/api/resources/projectparticipation
+    """
+
+    categories: Strings | None = None
+    client: CompanyDetail | None = None
+    collaborationTags: CollaborationTags | None = None  # noqa: N815
+    colleagues: tuple[RelatedPerson, ...] | None = None
+    detail: PositionDetail | None = None
+    displayName: str | None = None  # noqa: N815
+    sponsors: tuple[RelatedPerson, ...] | None = None
+    thumbnailUrl: str | None = None  # noqa: N815
+
+
 class SkillProficiency(Entity):
     """A skill.
 
     https://learn.microsoft.com/graph/api/resources/skillproficiency
     """
 
+    categories: Strings | None = None
+    collaborationTags: CollaborationTags | None = None  # noqa: N815
     displayName: str | None = None  # noqa: N815
     proficiency: (
         Literal["elementary", "limitedWorking", "generalProfessional", "advancedProfessional", "expert"] | None
     ) = None
+    thumbnailUrl: str | None = None  # noqa: N815
+    webUrl: str | None = None  # noqa: N815
+
+
+class ServiceInformation(Entity):
+    """A service on the web.
+
+    https://learn.microsoft.com/graph/api/resources/serviceinformation
+    """
+
+    name: str | None = None
+    webUrl: str | None = None  # noqa: N815
+
+
+class WebAccount(Entity):
+    """An account with a service on the web.
+
+    https://learn.microsoft.com/graph/api/resources/webaccount
+    """
+
+    description: str | None = None
+    service: ServiceInformation | None = None
+    statusMessage: str | None = None  # noqa: N815
+    thumbnailUrl: str | None = None  # noqa: N815
+    userId: str | None = None  # noqa: N815
+    webUrl: str | None = None  # noqa: N815
+
+
+class PersonWebsite(Entity):
+    """A site on the web.
+
+    https://learn.microsoft.com/graph/api/resources/personwebsite
+    """
+
+    categories: Strings | None = None
+    description: str | None = None
+    displayName: str | None = None  # noqa: N815
+    thumbnailUrl: str | None = None  # noqa: N815
     webUrl: str | None = None  # noqa: N815
 
 
 @dataclass(frozen=True, slots=True)
 class Label:
-    """A semantic label: the entity it carries, whether a property may hold several, and how many at most."""
+    """A semantic label: the entity it carries, whether a property may hold several, and how many at most.
+
+    ``one_each``: the field of which no two entities of a profile may have the same value.
+    """
 
     entity: type[Entity]
     several: bool
     most: int | None = None
+    one_each: str = ""
 
 
 LABELS: typing.Final[dict[str, Label]] = {
     "personAccount": Label(UserAccountInformation, several=False),
     "personCurrentPosition": Label(WorkPosition, several=False),
+    "personWorkPositions": Label(WorkPosition, several=True),
     "personName": Label(PersonName, several=False),
     "personEmails": Label(ItemEmail, several=True, most=3),
     "personPhones": Label(ItemPhone, several=True),
+    "personAddresses": Label(ItemAddress, several=True, most=3, one_each="detail.type"),
     "personSkills": Label(SkillProficiency, several=True),
+    "personLanguages": Label(LanguageProficiency, several=True),
+    "personInterests": Label(PersonInterest, several=True),
+    "personCertifications": Label(PersonCertification, several=True),
+    "personEducationalActivities": Label(EducationalActivity, several=True),
+    "personAwards": Label(PersonAward, several=True),
+    "personAnniversaries": Label(PersonAnnualEvent, several=True, one_each="type"),
+    "personProjects": Label(ProjectParticipation, several=True),
+    "personPatents": Label(ItemPatent, several=True),
+    "personPublications": Label(ItemPublication, several=True),
+    "personWebAccounts": Label(WebAccount, several=True),
+    "personWebSite": Label(PersonWebsite, several=False),
+    "personNote": Label(PersonAnnotation, several=False),
 }
-"""The labels a mapping may use in this release."""
-
-NOT_YET: typing.Final = frozenset(
-    {
-        "personAddresses", "personAnniversaries", "personAwards", "personCertifications", "personEducationalActivities",
-        "personInterests", "personLanguages", "personNote", "personPatents", "personPublications", "personProjects",
-        "personWebAccounts", "personWebSite", "personWorkPositions",
-    }
-)  # fmt: skip
-"""Documented labels that a later release carries out."""
+"""The labels that Graph supports for people data, all of them.
+https://learn.microsoft.com/microsoft-365-copilot/extensibility/build-connectors-with-people-data"""
 
 UNSUPPORTED: typing.Final = frozenset(
     {"personManager", "personAssistants", "personColleagues", "personAlternateContacts", "personEmergencyContacts"}
 )
-"""In Graph's enumeration, but not accepted for people data; the position's ``manager`` is the way."""
+"""In Graph's enumeration, but not accepted for people data; the position's ``manager`` and ``colleagues`` are the way.
+https://learn.microsoft.com/microsoft-365-copilot/extensibility/build-connectors-with-people-data"""
 
 
 @dataclass(frozen=True, slots=True)
 class FieldType:
     """What a field of an entity takes.
 
-    ``kind`` is str, date, int, bool, ``allowed`` the members of an enumeration;
-    ``person`` marks a reference to another person.
+    ``kind`` is str, date, int, float, bool, ``allowed`` the members of an enumeration; ``person`` marks a reference to
+    another person, ``many`` a field that holds a list of any of these.
     """
 
     kind: type = str
     allowed: tuple[str, ...] = ()
     person: bool = False
+    many: bool = False
 
 
 @cache
@@ -225,15 +512,18 @@ def field_type(entity: type[Entity], path: str) -> FieldType | None:
     if head not in entity.model_fields:
         return None
     inner = _without_none(entity.model_fields[head].annotation)
+    many = typing.get_origin(inner) is tuple
+    if many:
+        inner = typing.get_args(inner)[0]
+    if inner is RelatedPerson and not rest:
+        return FieldType(person=True, many=many)
     if isinstance(inner, type) and issubclass(inner, Entity):
-        if not rest:
-            return FieldType(person=True) if inner is RelatedPerson else None
-        return field_type(inner, rest)
+        return field_type(inner, rest) if rest and not many else None
     if rest:
         return None
     if typing.get_origin(inner) is Literal:
-        return FieldType(allowed=typing.get_args(inner))
-    return FieldType(kind=inner)
+        return FieldType(allowed=typing.get_args(inner), many=many)
+    return FieldType(kind=inner, many=many)
 
 
 def field_paths(entity: type[Entity], prefix: str = "") -> list[str]:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from connector.core.entities import LABELS, NOT_YET, UNSUPPORTED, FieldType, field_paths, field_type
+from connector.core.entities import LABELS, UNSUPPORTED, FieldType, field_paths, field_type
 from connector.core.export import column_key
 from connector.errors import ConfigurationError, ExportError
 
@@ -38,8 +38,12 @@ _UPN: Final = re.compile(r"[^\s@\x00-\x1f]+@[^\s@\x00-\x1f]+")
 _ISO_DATE: Final = re.compile(r"\d{4}-\d{2}-\d{2}")
 _SEPARATOR: Final = "\x1f"
 
-Value = str | int | bool
+Value = str | int | float | bool | list[str]
 """What a field of an entity or a custom property carries in JSON."""
+
+_CAPITALISED: Final = {"home": "Home", "business": "Work", "other": "Other"}
+"""The types of addresses in the other spelling that is written down for them.
+https://learn.microsoft.com/microsoft-365-copilot/extensibility/build-connectors-with-people-data"""
 
 
 # --- the file -------------------------------------------------------------------------------------------------------
@@ -72,16 +76,20 @@ class StatusPart(_Part):
 
 
 class ColumnField(_Part):
-    """A field filled from a column. ``split``: one entity per part of the cell."""
+    """A field filled from a column.
+
+    ``split``: one entity per part of the cell. ``list``: all parts of the cell are the one list that the field holds.
+    """
 
     column: str
     split: Annotated[str, Field(min_length=1)] | None = None
+    list: Annotated[str, Field(min_length=1)] | None = None
 
 
 class ConstantField(_Part):
     """A field with one value for everybody. It never makes an entity on its own."""
 
-    constant: bool | int | str
+    constant: bool | int | float | str
 
 
 class PersonField(_Part):
@@ -96,12 +104,19 @@ FieldSpec = str | ColumnField | ConstantField | PersonField
 
 
 class PropertyPart(_Part):
-    """One property of the schema: with a label, an entity of the profile; without, a custom property."""
+    """One property of the schema: with a label, an entity of the profile; without, a custom property.
+
+    ``address_shape`` and ``address_types`` say how the entities of personAddresses are written. The documented way is
+    the first of each; field reports contradict each other about which one Graph takes:
+    https://learn.microsoft.com/graph/api/resources/itemaddress
+    """
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9]{1,32}$")]
     label: str | None = None
     description: Annotated[str, Field(max_length=200)] | None = None
     column: str | None = None
+    address_shape: Literal["detail", "flat"] = "detail"
+    address_types: Literal["home", "Home"] = "home"
     fields: dict[str, FieldSpec] = Field(default_factory=dict)
 
 
@@ -170,14 +185,17 @@ def _problems(file: MappingFile) -> Iterator[str]:
 
 
 def _property_problems(part: PropertyPart) -> Iterator[str]:
+    if part.label != "personAddresses" and part.model_fields_set & {"address_shape", "address_types"}:
+        yield "address_shape and address_types belong to the label personAddresses alone"
     if part.label is None:
         if part.fields or not part.column:
             yield "a property without label is a custom property; it takes a column, and no fields"
         return
     if part.label in UNSUPPORTED:
-        yield f"label {part.label} is not supported for people data; use the field manager of personCurrentPosition"
-    elif part.label in NOT_YET:
-        yield f"label {part.label} is not carried out by this release"
+        yield (
+            f"label {part.label} is not supported for people data;"
+            " use the field manager or colleagues of personCurrentPosition"
+        )
     elif part.label not in LABELS:
         yield f"label {part.label} does not exist{_suggest(part.label, LABELS)}"
     elif part.label == "personAccount":
@@ -193,21 +211,54 @@ def _field_problems(part: PropertyPart) -> Iterator[str]:
     label = LABELS[part.label or ""]
     if all(isinstance(spec, ConstantField) for spec in part.fields.values()):
         yield "has constants only; at least one field must come from a column"
+    yield from _split_problems(part)
     for path, spec in part.fields.items():
-        kind = field_type(label.entity, path)
+        kind = _kind(part, path)
         if kind is None:
             yield f"{part.label} has no field {path}{_suggest(path, field_paths(label.entity))}"
-        elif kind.person != isinstance(spec, PersonField):
-            yield f"{path}: {'takes' if kind.person else 'does not take'} a reference to a person"
-        elif isinstance(spec, PersonField):
-            if spec.relationship not in _relationships():
-                hint = _suggest(spec.relationship, _relationships())
-                yield f"{path}: relationship {spec.relationship!r} does not exist{hint}"
-        elif isinstance(spec, ConstantField):
-            if not _fits(spec.constant, kind):
-                yield f"{path}: the constant does not fit; allowed: {', '.join(kind.allowed) or kind.kind.__name__}"
-        elif isinstance(spec, ColumnField) and spec.split and not label.several:
+        elif part.address_shape == "flat" and not path.startswith("detail."):
+            yield f"{path}: a flat address has the fields of detail alone"
+        else:
+            yield from (f"{path}: {problem}" for problem in _misfits(spec, kind))
+
+
+def _misfits(spec: FieldSpec, kind: FieldType) -> Iterator[str]:
+    """Say why a field cannot be filled in this way."""
+    if kind.person and kind.many:
+        yield "a list of people cannot be filled yet"
+    elif kind.person != isinstance(spec, PersonField):
+        yield f"{'takes' if kind.person else 'does not take'} a reference to a person"
+    elif isinstance(spec, PersonField):
+        if spec.relationship not in _relationships():
+            yield f"relationship {spec.relationship!r} does not exist{_suggest(spec.relationship, _relationships())}"
+    elif isinstance(spec, ConstantField):
+        if not _fits(spec.constant, kind):
+            yield f"the constant does not fit; allowed: {', '.join(kind.allowed) or kind.kind.__name__}"
+    elif isinstance(spec, ColumnField) and spec.list and not kind.many:
+        yield "holds one value, not a list"
+
+
+def _split_problems(part: PropertyPart) -> Iterator[str]:
+    """Say what hinders splitting a cell into several entities: the label, its limits, or another split cell."""
+    label = LABELS[part.label or ""]
+    split = {path: spec for path, spec in part.fields.items() if isinstance(spec, ColumnField) and spec.split}
+    for path, spec in split.items():
+        if not label.several:
             yield f"{path}: split makes several entities; {part.label} holds one"
+        if spec.list:
+            yield f"{path}: takes split, for several entities, or list, for one list in one entity; not both"
+    if len({(column_key(spec.column), spec.split) for spec in split.values()}) > 1:
+        yield f"{', '.join(split)}: only one column of a property can be split"
+    if split and label.one_each and label.one_each not in split:
+        yield f"{', '.join(split)}: split would make several of one type; Graph takes one of each {label.one_each}"
+
+
+def _kind(part: PropertyPart, path: str) -> FieldType | None:
+    """Return what a field of a property takes; None when its entity has no such field, or no column can fill it."""
+    kind = field_type(LABELS[part.label or ""].entity, path)
+    if kind and part.address_types == "Home" and path == "detail.type":
+        return FieldType(allowed=tuple(_CAPITALISED))
+    return kind
 
 
 def _relationships() -> tuple[str, ...]:
@@ -220,7 +271,11 @@ def _fits(constant: Value, kind: FieldType) -> bool:
         return constant in kind.allowed
     if kind.kind is date:
         return isinstance(constant, str) and _iso_date(constant) is not None
-    return type(constant) is kind.kind
+    if isinstance(constant, str):
+        return kind.kind is str and bool(constant.strip()) and len(constant) <= MAX_VALUE and "\x00" not in constant
+    if isinstance(constant, bool):
+        return kind.kind is bool
+    return _converter(kind)(str(constant)) == constant
 
 
 def _suggest(word: str, known: Any) -> str:
@@ -463,9 +518,9 @@ def _bind_property(part: PropertyPart, place: Callable[[str], int], references: 
     if part.column and place(part.column) >= 0:
         sources.append(_Source((), place(part.column)))
     for path, spec in part.fields.items():
-        steps = tuple(path.split("."))
+        steps = tuple(path.split("."))[1 if part.address_shape == "flat" else 0 :]
         if isinstance(spec, ConstantField):
-            sources.append(_Source(steps, constant=spec.constant))
+            sources.append(_Source(steps, constant=_constant(part, path, spec.constant)))
         elif isinstance(spec, PersonField):
             if place(spec.person) >= 0:
                 sources.append(_Source(steps, reference=len(references), relationship=spec.relationship))
@@ -473,10 +528,38 @@ def _bind_property(part: PropertyPart, place: Callable[[str], int], references: 
         else:
             column = spec if isinstance(spec, str) else spec.column
             if place(column) >= 0:
-                kind = field_type(LABELS[part.label or ""].entity, path) or FieldType()
                 split = spec.split if isinstance(spec, ColumnField) else None
-                sources.append(_Source(steps, place(column), _converter(kind), split=split))
+                sources.append(_Source(steps, place(column), _value(part, path, spec), split=split))
     return _Filled(part.name, part.label, tuple(sources))
+
+
+def _value(part: PropertyPart, path: str, spec: str | ColumnField) -> Convert:
+    """Return what makes a cell, or a part of a split one, the value of a field."""
+    kind = _kind(part, path) or FieldType()
+    if kind.many:
+        return _listed(_converter(kind), spec.list if isinstance(spec, ColumnField) else None)
+    if part.address_types == "Home" and path == "detail.type":
+        return _CAPITALISED.get
+    return _converter(kind)
+
+
+def _listed(convert: Convert, separator: str | None) -> Convert:
+    """Return what makes a cell a list: of its parts, each once, or of itself when nothing separates it."""
+
+    def convert_all(cell: str) -> list[str] | None:
+        parts = [part.strip() for part in cell.split(separator)] if separator else [cell]
+        return [str(convert(part)) for part in dict.fromkeys(parts) if part] or None
+
+    return convert_all
+
+
+def _constant(part: PropertyPart, path: str, constant: bool | float | str) -> Value:  # noqa: FBT001 - TOML has them
+    kind = _kind(part, path)
+    if kind and kind.many:
+        return [str(constant)]
+    if part.address_types == "Home" and path == "detail.type":
+        return _CAPITALISED[str(constant)]
+    return constant
 
 
 def _checks(file: MappingFile, place: Callable[[str], int]) -> Iterator[tuple[int, Convert, Problem]]:
@@ -489,13 +572,14 @@ def _checks(file: MappingFile, place: Callable[[str], int]) -> Iterator[tuple[in
             if place(column) < 0:
                 continue
             label = LABELS[part.label or ""]
-            kind = field_type(label.entity, path) or FieldType()
+            kind = _kind(part, path) or FieldType()
             split = spec.split if isinstance(spec, ColumnField) else None
+            parted = split or (spec.list if isinstance(spec, ColumnField) else None)
             if split and label.most:
                 many = Problem("too_many", f"{column} has too many parts; Graph takes {label.most}")
                 yield place(column), _at_most(label.most, split), many
             if kind.kind is not str or kind.allowed:
-                yield place(column), _each(_converter(kind), split), _wrong(column, kind)
+                yield place(column), _each(_converter(kind), parted), _wrong(column, kind)
 
 
 def _at_most(most: int, split: str) -> Convert:
@@ -516,6 +600,8 @@ def _wrong(column: str, kind: FieldType) -> Problem:
         return Problem("bad_date", f"{column} is not a date such as 2021-03-01")
     if kind.kind is bool:
         return Problem("not_allowed", f"{column} is neither true nor false")
+    if kind.kind is float:
+        return Problem("bad_number", f"{column} is not a number such as 59.91")
     return Problem("bad_number", f"{column} is not a whole number")
 
 
@@ -528,6 +614,8 @@ def _converter(kind: FieldType) -> Convert:
         return lambda cell: {"true": True, "false": False}.get(cell.casefold())
     if kind.kind is int:
         return lambda cell: int(cell) if re.fullmatch(r"[+-]?[0-9]{1,9}", cell) else None
+    if kind.kind is float:
+        return lambda cell: float(cell) if re.fullmatch(r"[+-]?[0-9]{1,9}(\.[0-9]{1,15})?", cell) else None
     return str
 
 

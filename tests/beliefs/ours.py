@@ -87,8 +87,10 @@ EVERYONE = _we("grant every item to everyone, and only that", "core/contracts/la
 CHECKED_VALUES = _we(
     "hold every value to its entity, and quarantine the row otherwise", "core/mapping.py", "core/entities.py"
 )
-LATER_LABELS = _we(
-    "refuse mappings with labels that this release does not carry out", "core/entities.py", "core/mapping.py"
+LABEL_LIMITS = _we(
+    "hold mappings and rows to the labels that Graph supports, and to what each may hold",
+    "core/entities.py",
+    "core/mapping.py",
 )
 BLANKS = _we("leave blank cells out", "core/mapping.py")
 LEDGER = _we("remember in a ledger whom Graph holds, and write ahead", "core/ledger.py", "apply.py", "run.py")

@@ -40,7 +40,11 @@ ENTITY_PAGES = tuple(
     Source(name, f"{_API}/resources/{name.casefold()}")
     for name in (
         "userAccountInformation", "personName", "workPosition", "positionDetail", "companyDetail", "relatedPerson",
-        "itemEmail", "itemPhone", "skillProficiency",
+        "itemEmail", "itemPhone", "skillProficiency", "physicalAddress", "itemAddress", "outlookGeoCoordinates",
+        "yomiPersonName", "personAnnualEvent", "personAward", "personCertification", "educationalActivity",
+        "educationalActivityDetail", "institutionData", "personInterest", "languageProficiency", "personAnnotation",
+        "itemBody", "itemPatent", "itemPublication", "projectParticipation", "webAccount", "serviceInformation",
+        "personWebsite",
     )
 )  # fmt: skip
 TUTORIAL = Source(

@@ -459,7 +459,7 @@ async def test_only_three_mail_addresses_are_taken(tenant, put):
     area="profile composition",
     mark="likely",
     source=sources.BUILD,
-    ours=ours.LATER_LABELS,
+    ours=ours.LABEL_LIMITS,
 )
 @belief(
     "Which types of anniversaries are accepted beyond birthday, wedding, work and other, and which shape of "
@@ -467,10 +467,10 @@ async def test_only_three_mail_addresses_are_taken(tenant, put):
     area="profile composition",
     mark="unknown",
     source=(sources.ENTITIES, sources.BUILD, sources.FIELD_PROVISIONING),
-    ours=ours.LATER_LABELS,
-    either="Neither `personAnniversaries` nor `personAddresses` is carried out: a mapping that uses them is refused "
-    "when it is read, with the reason. Whoever adds them tries both shapes in a pilot first.",
-    proof="tests/core/test_mapping.py::test_every_label_is_carried_out_or_refused",
+    ours=ours.LABEL_LIMITS,
+    either="Anniversaries have the types of the metadata and no others. Addresses are sent in the documented shape and "
+    "spelling; `address_shape` and `address_types` of the mapping send the other ones, so a pilot can try them.",
+    proof="tests/core/test_mapping.py::test_addresses_are_written_as_the_mapping_says",
 )
 async def test_one_anniversary_of_each_type_is_taken(tenant, put):
     """The second of a type is dropped."""
@@ -573,7 +573,7 @@ def test_every_field_that_a_mapping_can_fill_is_one_of_its_entity(label):
         kind = field_type(model, path)
         assert kind is not None
         for value in kind.allowed or (_a_value(kind),):
-            entity = value
+            entity = [value] if kind.many else value
             for name in reversed(path.split(".")):
                 entity = {name: entity}
             assert read_entity(ENTITIES[label], entity) == (entity, [])
@@ -582,4 +582,4 @@ def test_every_field_that_a_mapping_can_fill_is_one_of_its_entity(label):
 def _a_value(kind: FieldType) -> Any:
     if kind.person:
         return {"userId": "1", "userPrincipalName": UPN, "relationship": "manager"}
-    return {str: "x", int: 1, bool: True, date: "2026-03-02"}[kind.kind]
+    return {str: "x", int: 1, float: 59.91, bool: True, date: "2026-03-02"}[kind.kind]

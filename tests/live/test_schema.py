@@ -43,7 +43,7 @@ def a_schema(*properties: dict[str, Any]) -> dict[str, Any]:
     area="schema",
     mark="certain",
     source=sources.BUILD,
-    ours=(ours.SCHEMA_RENDERED, ours.LATER_LABELS),
+    ours=(ours.SCHEMA_RENDERED, ours.LABEL_LIMITS),
 )
 @belief(
     "Are there names that a property must not have?",

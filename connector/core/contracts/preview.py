@@ -44,6 +44,20 @@ _ENTITIES: Final[Dict[str, str]] = {
     "personEmails": "emails",
     "personPhones": "phones",
     "personSkills": "skills",
+    "personAddresses": "addresses",
+    "personAnniversaries": "anniversaries",
+    "personAwards": "awards",
+    "personCertifications": "certifications",
+    "personEducationalActivities": "educationalActivities",
+    "personInterests": "interests",
+    "personLanguages": "languages",
+    "personNote": "notes",
+    "personPatents": "patents",
+    "personProjects": "projects",
+    "personPublications": "publications",
+    "personWebAccounts": "webAccounts",
+    "personWebSite": "websites",
+    "personWorkPositions": "positions",
 }
 """What a property with a label is called here: the profile's own collections.
 https://learn.microsoft.com/graph/api/resources/profile"""
@@ -63,18 +77,23 @@ def item_id(connection_id: str, *, key: str, upn: str) -> str:  # noqa: ARG001 -
 
 
 def problems(mapping: Mapping) -> Iterator[str]:
-    """Say which properties of a mapping cannot be had: names that mean something else here, and unknown entities."""
+    """Say which properties of a mapping cannot be had: names of other meaning, former positions alone."""
     taken = {name.casefold() for name in (*MARKS, *_ENTITIES.values())}
     for part in mapping.file.property:
         if part.label is None and part.name.casefold() in taken:
             yield f"property {part.name}: in the contract preview this name is not free for a custom property"
-        if part.label is not None and part.label not in _ENTITIES:
-            yield f"property {part.name}: the contract preview has no name for label {part.label}"
+    labels = {part.label for part in mapping.file.property}
+    if "personWorkPositions" in labels and "personCurrentPosition" not in labels:
+        yield (
+            "in the contract preview former positions (personWorkPositions) stand behind the current one;"
+            " a property must have the label personCurrentPosition"
+        )
 
 
 def schema(mapping: Mapping) -> dict[str, Any]:
     """Return the schema: the four properties that must be there, then the mapping's; every one is a string."""
-    parts = [part for part in mapping.file.property if part.label != "personAccount"]
+    elsewhere = ("personAccount", "personWorkPositions")  # Both share a name with what stands in the schema anyway.
+    parts = [part for part in mapping.file.property if part.label not in elsewhere]
     core = [{"name": name, "type": "string"} for name in ("connectionId", "externalId", "oid", "accounts")]
     return {"baseType": "microsoft.graph.externalItem", "properties": [*core, *map(_property, parts)]}
 
@@ -98,13 +117,29 @@ def item(content: Content) -> bytes:
         "oid": content.account.id,
     }
     labels = {part.name: part.label for part in content.mapping.file.property}
-    for name, value in content.filled.items():
+    filled = _with_former_positions(content.filled, labels)
+    for name, value in filled.items():
         label = labels[name]
         written, plain = (name, str(value)) if label is None else (_ENTITIES[label], _array(value, escaped=False))
         if not plain.isascii():
             properties[f"{written}@odata.type"] = "String"
         properties[written] = plain if label is None else _array(value, escaped=True)
     return orjson.dumps({"id": content.item_id, "acl": _EVERYONE, "properties": properties})
+
+
+def _with_former_positions(filled: Dict[str, Any], labels: Dict[str, str | None]) -> Dict[str, Any]:
+    """Put the former positions behind the current one; without one they are left out: the first would pass for it.
+
+    https://learn.microsoft.com/graph/api/resources/profile has one collection for both.
+    """
+    former = next((name for name in filled if labels[name] == "personWorkPositions"), None)
+    if former is None:
+        return filled
+    others = {name: value for name, value in filled.items() if name != former}
+    return {
+        name: [value, *filled[former]] if labels[name] == "personCurrentPosition" else value
+        for name, value in others.items()
+    }
 
 
 def _array(value: object, *, escaped: bool) -> str:

@@ -298,7 +298,9 @@ class Run:
                 "the file is not the one its manifest names by sha256; upload both again", code="truncated"
             )
         partial = (manifest or {}).get("kind") == "partial" or is_correction(file)
-        return replace(dropped.mark(), sha256=digest, partial=partial, rows=(manifest or {}).get("rows", 0)), file
+        rows = (manifest or {}).get("rows", 0)
+        mark = replace(dropped.mark(), sha256=digest, partial=partial, rows=rows, vouched=manifest is not None)
+        return mark, file
 
     async def _manifest(self, dropped: Dropped) -> dict[str, Any] | None:
         """Return what stands beside an export; a manifest older than its export speaks of another upload."""
@@ -354,6 +356,11 @@ class Run:
         reading = await self._read(chosen, ledger)
         _hold_to_manifest(chosen.fresh, reading)
         report = self._with_reading(report, reading)
+        if chosen.fresh is not None:
+            last = self._at.head.applied if chosen.complete else None
+            _hold_to_last(chosen.fresh, last, reading)
+            report = _with_warnings(report, _changes(last, reading))
+            chosen = _as_read(chosen, reading)
         verdicts = [
             guards.rejected_rows(reading.rows, len(reading.rejections), max_percent=self._settings.max_reject_percent)
         ]
@@ -1048,6 +1055,35 @@ _UNREAD: Final = {"name": None, "etag": None, "rows": None, "encoding": None, "d
 def _hold_to_manifest(mark: ExportMark | None, reading: Reading) -> None:
     if mark is not None and mark.rows and mark.rows != reading.rows:
         raise ExportError(f"the manifest promises {mark.rows} rows; the file has {reading.rows}", code="truncated")
+
+
+def _hold_to_last(mark: ExportMark, last: ExportMark | None, reading: Reading) -> None:
+    """Refuse an export whose last line has no end, when the last one's had: it was cut off. A manifest vouches."""
+    if last and last.final_newline and not reading.facts["final_newline"] and not mark.vouched:
+        raise ExportError(
+            "its last line does not end in a line break, as the last export's did: it was cut off. If it is whole,"
+            " upload it with a manifest",
+            code="truncated",
+        )
+
+
+def _changes(last: ExportMark | None, reading: Reading) -> dict[str, int]:
+    """Return a warning for everything about the file that was otherwise in the last applied export."""
+    if last is None or not last.encoding:
+        return {}
+    facts = reading.facts
+    return {
+        "encoding_changed": int(last.encoding != facts["encoding"]),
+        "delimiter_changed": int(last.delimiter != facts["delimiter"]),
+        "skipped_lines_changed": int(last.skipped != facts["skipped"]),
+    }
+
+
+def _as_read(chosen: Input, reading: Reading) -> Input:
+    """Return the input whose newest mark tells how it was read, for the next export to be compared with."""
+    read = {name: reading.facts[name] for name in ("encoding", "delimiter", "skipped", "final_newline")}
+    mark = replace(chosen.marks[-1], **read)
+    return replace(chosen, marks=(*chosen.marks[:-1], mark), fresh=mark)
 
 
 def _packing(name: str) -> str:

@@ -16,7 +16,12 @@ FORMAT: Final = 1
 
 @dataclass(frozen=True, slots=True)
 class ExportMark:
-    """An export as it was when we met it. ``modified`` in unix seconds; ``copy`` is our own, unchanging copy of it."""
+    """An export as it was when we met it. ``modified`` in unix seconds; ``copy`` is our own, unchanging copy of it.
+
+    ``vouched``: a manifest names its digest, so it is whole.
+    ``encoding``, ``delimiter``, ``skipped`` and ``final_newline`` tell how it was read; "" and None of one that an
+    earlier release read.
+    """
 
     name: str
     etag: str
@@ -25,6 +30,11 @@ class ExportMark:
     copy: str = ""
     rows: int = 0
     partial: bool = False
+    encoding: str = ""
+    delimiter: str = ""
+    skipped: int | None = None
+    final_newline: bool | None = None
+    vouched: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING, Any, Final
 
 from connector.core.accounts import account_key
-from connector.core.export import open_export
+from connector.core.export import CORRECTION_COLUMN, open_export
 from connector.core.mapping import Person, Problem, Rejection, bind
 from connector.core.plan import Population
 from connector.errors import ExportError
@@ -22,6 +22,10 @@ if TYPE_CHECKING:
 
 MAX_ITEM_ID: Final = 128
 """https://learn.microsoft.com/graph/api/resources/externalconnectors-externalitem"""
+
+
+MAX_LISTED_LINES: Final = 50
+"""Skipped lines whose numbers stand in the report; they are all counted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +89,7 @@ def read_population(
         found = _contradictions((*people.values(), *elsewhere), mapping, item_id)
         wrong = {person.key: problem for person, problem in found if person.key in people}
         rows = {person.row: (person.key, wrong[person.key]) for person in last.people if person.key in wrong}
-        last.rejections.extend(_with_cells(files[-1], rows))
+        last.rejections.extend(_with_cells(files[-1], mapping, rows))
         rejected |= wrong.keys()
         people = {key: person for key, person in people.items() if key not in wrong}
     return Reading(
@@ -96,6 +100,9 @@ def read_population(
             "rows": last.rows,
             "encoding": last.export.encoding,
             "delimiter": last.export.delimiter,
+            "final_newline": last.export.final_newline,
+            "skipped": len(last.export.skipped),
+            "skipped_lines": sorted(last.export.skipped)[:MAX_LISTED_LINES],
             "ignored_columns": list(last.bound.ignored),
             "missing_columns": list(last.bound.absent),
         },
@@ -112,7 +119,7 @@ def is_correction(file: ExportFile) -> bool:
     """
     try:
         with file.open() as stream:
-            return open_export(file.name, stream).is_correction
+            return open_export(file.name, stream, required=(CORRECTION_COLUMN,), peek=True).is_correction
     except ExportError:
         return False
 
@@ -126,7 +133,7 @@ def rows_of(
         if not numbers:
             continue
         with file.open() as stream:
-            export = open_export(file.name, stream)
+            export = _opened(file, stream, mapping)
             bound = bind(mapping, export.header)
             for row in export.rows:
                 if row.number in numbers:
@@ -147,7 +154,7 @@ def _read_file(file: ExportFile, mapping: Mapping, item_id: MakeId | None) -> _S
     rejections: list[Rejection] = []
     rows = 0
     with file.open() as stream:
-        export = open_export(file.name, stream)
+        export = _opened(file, stream, mapping)
         bound = bind(mapping, export.header)
         for row in export.rows:
             rows = row.number
@@ -161,7 +168,7 @@ def _read_file(file: ExportFile, mapping: Mapping, item_id: MakeId | None) -> _S
         wrong = {person.row: (person.key, problem) for person, problem in _contradictions(once, mapping, item_id)}
         if aside := repeated | wrong:
             people = [person for person in people if person.row not in aside]
-            rejections += _with_cells(file, aside)
+            rejections += _with_cells(file, mapping, aside)
     if not rows:
         raise ExportError("the file has a header and no rows", code="empty_file")
     return _Sorted(export, bound, people, rejections, rows)
@@ -196,10 +203,16 @@ def _contradictions(
             yield person, too_long
 
 
-def _with_cells(file: ExportFile, rows: dict[int, tuple[str, Problem]]) -> Iterator[Rejection]:
+def _opened(file: ExportFile, stream: IO[bytes], mapping: Mapping) -> Export:
+    """Open an export so that its header is found by the columns that the mapping reads."""
+    required = (mapping.file.key.column, mapping.file.account.column)
+    return open_export(file.name, stream, required=required, known=mapping.columns)
+
+
+def _with_cells(file: ExportFile, mapping: Mapping, rows: dict[int, tuple[str, Problem]]) -> Iterator[Rejection]:
     """Read the rows again that turned out to be wrong only later; keeping all cells in memory would cost more."""
     with file.open() as stream:
-        for row in open_export(file.name, stream).rows:
+        for row in _opened(file, stream, mapping).rows:
             if row.number in rows:
                 key, problem = rows[row.number]
                 yield Rejection(row.number, key, (problem,), tuple(row.cells))

@@ -370,6 +370,7 @@ def _export_facts(report: _Read) -> Iterator[tuple[str, str]]:
         ("Rows", f"{_number(export['rows']):,}" if "rows" in export else ""),
         ("Encoding", _text(export.get("encoding")).upper()),
         ("Delimiter", _word(words.DELIMITERS, export.get("delimiter"))),
+        ("Lines skipped", _skipped(export)),
         ("Columns not used", ", ".join(_texts(export.get("ignored_columns")))),
         ("Columns missing", ", ".join(_texts(export.get("missing_columns")))),
         ("SHA-256", _text(export.get("sha256"))),
@@ -378,6 +379,14 @@ def _export_facts(report: _Read) -> Iterator[tuple[str, str]]:
     yield from ((name, value) for name, value in known if value)
     if export.get("new") is False:
         yield "Read before", "yes: no new file, the last one was gone through again"
+
+
+def _skipped(export: Mapping[str, Any]) -> str:
+    """Return the numbers of the lines that are neither header nor data; of many, the first."""
+    count = _number(export.get("skipped"))
+    lines = export.get("skipped_lines")
+    listed = ", ".join(str(line) for line in lines if isinstance(line, int)) if isinstance(lines, list) else ""
+    return f"{count:,} (in lines {listed}{', …' if listed.count(',') + 1 < count else ''})" if count else ""
 
 
 def _operation(report: _Read) -> Iterator[tuple[str, str]]:

@@ -274,6 +274,18 @@ PEOPLE: Final[Mapping[str, str]] = {
 """Why somebody is held, missing or failed; another word is Graph's own code."""
 
 WARNINGS: Final[Mapping[str, tuple[str, str]]] = {
+    "encoding_changed": (
+        "The file has another encoding than the last export. Look whether names with accents are right.",
+        "The file has another encoding than the last export. Look whether names with accents are right.",
+    ),
+    "delimiter_changed": (
+        "The file has another delimiter than the last export.",
+        "The file has another delimiter than the last export.",
+    ),
+    "skipped_lines_changed": (
+        "The file has more or fewer lines that are neither header nor data than the last export.",
+        "The file has more or fewer lines that are neither header nor data than the last export.",
+    ),
     "missing_columns": (
         "{n} column of the mapping is not in the export. It is treated as blank.",
         "{n} columns of the mapping are not in the export. They are treated as blank.",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import gzip
 import io
+import tracemalloc
 import zipfile
 from typing import TYPE_CHECKING
 
@@ -12,7 +13,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from connector.core.export import MAX_CELL, column_key, open_export
+from connector.core.export import MAX_CELL, MAX_UNPACKED, Layout, column_key, open_export
 from connector.errors import ExportError
 
 if TYPE_CHECKING:
@@ -129,10 +130,10 @@ def test_a_very_long_cell_spoils_one_row():
 
 def test_undecodable_bytes_stay_in_their_cell():
     """Bytes that are no UTF-8 are kept as they are, for the mapping to reject that row alone."""
-    _, rows = read(b"Id,Name\nE1,Ren\xe9\nE2,Grace\n")
+    _, rows = read(b"Id,Name\nE1,Ren\xe9\nE2,Gr\xc3\xa4ce\n")
 
     assert rows[0].cells[1].encode("utf-8", "surrogateescape") == b"Ren\xe9"
-    assert rows[1].cells == ["E2", "Grace"]
+    assert rows[1].cells == ["E2", "Gräce"]
 
 
 def test_a_nul_byte_stays_in_its_cell():
@@ -152,7 +153,9 @@ def test_a_nul_byte_stays_in_its_cell():
         (b",,,\n,,\n", "empty_file"),
         (b"Id,Name,id\nE1,Ada,E1\n", "duplicate_column"),
         (b"Employee Id,EMPLOYEE_ID\nE1,E1\n", "duplicate_column"),
-        (b"Id,Stra\xdfe\nE1,Hauptstr\n", "undecodable"),
+        (b"Id,Stra\xdfe\nE1,Hauptstr\xc3\xa4\n", "undecodable"),
+        (b"Id," + b",".join(b"c%d" % number for number in range(100_000)) + b"\nE1\n", "undecodable"),
+        (bytes(range(256)) * 100, "undecodable"),
         (b"\xff\xfeI\x00d\x00,", "undecodable"),
         (b"\xff\xfe" + "Id,Näme\nE1,Ada\n".encode("utf-16-le")[:-1], "undecodable"),
         (b"\xff\xfeI\x00d\x00\n\x00\x00\xd8\x41\x00", "undecodable"),
@@ -260,6 +263,201 @@ def test_a_correction_is_known_by_its_header(header, correction):
 def test_headers_are_equal_without_regard_to_case_spaces_underscores_and_hyphens(spelling):
     """All spellings of a column have one form."""
     assert column_key(spelling) == "employeeid"
+
+
+TITLED = (
+    "Worker Report - as of 09/01/2026\n\nEmployee ID;Salary;Work Email\n1001;1,5;ana@contoso.com\n"
+    "1002;2,75;ruiz@contoso.com\nTotal;4,25;\nPage 1 of 1\n"
+)
+
+
+FOUND = Layout()
+
+
+def found(data: bytes, layout: Layout = FOUND) -> tuple[Export, list[Row]]:
+    """Read an export of which the mapping wants key and account."""
+    required, known = ("EmployeeId", "WorkEmail"), ("EmployeeId", "WorkEmail", "Salary")
+    export = open_export("people.csv", io.BytesIO(data), required=required, known=known, layout=layout)
+    return export, list(export.rows)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16", "utf-16-le", "utf-16-be", "windows-1252", "latin-1"])
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+def test_lines_around_header_and_data_are_skipped_and_counted(encoding, end):
+    """Titles before the header and totals after the data are no rows; their line numbers are known."""
+    export, rows = found(TITLED.replace("\n", end).replace("Salary", "Salaire é").encode(encoding))
+
+    assert (export.header, export.delimiter) == (("Employee ID", "Salaire é", "Work Email"), ";")
+    assert [(row.number, row.cells[0], row.problem) for row in rows] == [(1, "1001", ""), (2, "1002", "")]
+    assert export.skipped == [1, 6, 7]
+    assert export.encoding == {"latin-1": "windows-1252"}.get(encoding, encoding)
+
+
+@pytest.mark.parametrize(
+    "last",
+    ["Grand Total,,12", "2 records", "Rows: 2", "Seite 1 von 2", "*** End of report ***", "Exported by Ada on 1 May"],
+)
+def test_what_reports_end_with_is_no_row(last):
+    """The usual last lines of reports, in a row of any width."""
+    export, rows = found(f"EmployeeID,Salary,WorkEmail\n1,2,a@contoso.com\n{last}\n".encode())
+
+    assert (len(rows), export.skipped) == (1, [3])
+
+
+@pytest.mark.parametrize(
+    "last", ["1002", "1002,3", "Total", "1002,3,total@contoso.com", "Total,,b@contoso.com", "Ada Lovelace"]
+)
+def test_what_data_follows_or_may_be_a_person_is_a_row(last):
+    """A row that was cut off, or that something follows, is never silently left out."""
+    _, rows = found(f"EmployeeID,Salary,WorkEmail\n{last}\n1,2,a@contoso.com\n".encode())
+    assert len(rows) == 2
+
+    _, rows = found(f"EmployeeID,Salary,WorkEmail\n1,2,a@contoso.com\n{last}\n".encode())
+    assert len(rows) == (1 if last == "Total" else 2)
+
+
+def test_a_line_apart_after_the_data_is_a_footer():
+    """Several words alone behind a blank line belong to nobody."""
+    export, rows = found(
+        b"EmployeeID,Salary,WorkEmail\n1,2,a@contoso.com\n\nContoso Ltd, confidential\n".replace(b"d, ", b"d ")
+    )
+
+    assert (len(rows), export.skipped) == (1, [4])
+
+
+def test_successfactors_second_header_row_is_skipped():
+    """The labels under the keys are nobody's data; which row the mapping names does not matter."""
+    keys = b"STATUS,USERID,FIRSTNAME,EMAIL\nStatus,User ID,First Name,Email Address\nactive,u1,Ada,a@contoso.com\n"
+
+    for required in (("USERID", "EMAIL"), ("UserId", "EmailAddress")):
+        export = open_export("people.csv", io.BytesIO(keys), required=required)
+        rows = list(export.rows)
+
+        assert [row.cells[1] for row in rows] == ["u1"]
+        assert len(export.skipped) == 1
+
+
+def test_header_rows_that_nothing_tells_can_be_told():
+    """A second header row in other words is skipped where the mapping says that there are two."""
+    data = b"EmployeeId,Salary,WorkEmail\nNumber,Pay,Address\n1,2,a@contoso.com\n"
+
+    assert [row.cells[0] for row in found(data)[1]] == ["Number", "1"]
+    assert [row.cells[0] for row in found(data, Layout(header_rows=2))[1]] == ["1"]
+
+
+def test_a_repeated_header_is_no_row():
+    """Reports that were joined have their header again in the middle."""
+    part = b"EmployeeId,Salary,WorkEmail\n1,2,a@contoso.com\n"
+
+    export, rows = found(part + part)
+
+    assert [row.cells[0] for row in rows] == ["1", "1"]
+    assert export.skipped == [3]
+
+
+@pytest.mark.parametrize(
+    ("text", "encoding"),
+    [("Zoë", "windows-1252"), ("5 € “x”", "windows-1252"), ("Zoë", "utf-8"), ("Ada", "utf-8"), ("Łódź", "utf-8")],
+)
+def test_the_encoding_is_found(text, encoding):
+    """One letter is enough to tell UTF-8 from Windows-1252."""
+    export, rows = found(f"EmployeeId,Salary,WorkEmail\n1,{text},a@contoso.com\n".encode(encoding))
+
+    assert (export.encoding, rows[0].cells[1]) == (encoding, text)
+
+
+def test_encoding_and_delimiter_can_be_fixed():
+    """What is fixed is not found."""
+    data = "EmployeeId;WorkEmail\n1;Â¡@contoso.com\n".encode("windows-1252")
+
+    export, rows = found(data, Layout(encoding="windows-1252", delimiter=";"))
+
+    assert (export.encoding, rows[0].cells[1]) == ("windows-1252", "Â¡@contoso.com")
+    assert found(data, Layout(delimiter=","))[0].header == ("EmployeeId;WorkEmail",)
+
+
+@pytest.mark.parametrize(("data", "ends"), [(PLAIN, True), (PLAIN.rstrip(), False), (PLAIN[:-1], True)])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16", "utf-16-le", "utf-16-be"])
+def test_whether_the_last_line_ends_is_known(data, ends, encoding):
+    """A missing line break at the end is a fact about the file."""
+    assert read(data.decode().encode(encoding))[0].final_newline is ends
+
+
+_SMALL = TITLED.replace("1001", "Zoë") + "1003;5,5;x@contoso.com\n"
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "windows-1252"])
+@pytest.mark.parametrize("text", [_SMALL, TITLED, TITLED.replace("1001", '"10""0\n1"')])
+def test_a_cut_anywhere_makes_no_other_people(text, encoding):
+    """Cut at any byte, a file is refused, has no end of line, or has some of its rows and no others."""
+    data = text.encode(encoding)
+    whole = [row.cells for row in found(data)[1] if not row.problem]
+
+    for end in range(len(data)):
+        with contextlib.suppress(ExportError):
+            export, rows = found(data[:end])
+            if export.final_newline and column_key("EmployeeId") in map(column_key, export.header):
+                cells = [row.cells for row in rows if not row.problem]
+                assert [row for row in cells if row not in whole and "\udcc3" not in row[0]] == []
+
+
+def test_a_bomb_is_refused():
+    """A file that unpacks to more than is allowed is refused, without keeping what it unpacks to."""
+    data = gzip.compress(b"\0" * (MAX_UNPACKED + 1), compresslevel=1)
+
+    tracemalloc.start()
+    try:
+        assert refusal(data, "people.csv.gz") == "undecodable"
+        assert tracemalloc.get_traced_memory()[1] < 20_000_000
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize(
+    "junk",
+    [b"x" * 10_000_000, b'"' + b"x" * 10_000_000 + b'"', b"a," * 5_000_000],
+)
+def test_a_monstrous_row_costs_little_and_spoils_itself(junk):
+    """A cell of 10 MB and a row of millions of cells are bad rows; memory stays bounded."""
+    data = io.BytesIO(b"EmployeeId,WorkEmail\n1,a@contoso.com\n" + junk + b"\n2,b@contoso.com\n")
+
+    tracemalloc.start()
+    try:
+        rows = [(row.cells[:1], bool(row.problem)) for row in open_export("people.csv", data).rows]
+        assert tracemalloc.get_traced_memory()[1] < 150_000_000
+    finally:
+        tracemalloc.stop()
+    assert rows[0] == (["1"], False)
+    assert any(problem for _, problem in rows)
+    assert rows[-1] == (["2"], False)
+
+
+def test_a_row_over_any_number_of_lines_ends_somewhere():
+    """Quoted line breaks without end would make one row of the whole file; memory stays bounded."""
+    data = b"EmployeeId,WorkEmail\n1,a@contoso.com\n" + b'"\n",' * 700_000 + b"x\n"
+    rows: list[Row] = []
+
+    tracemalloc.start()
+    try:
+        with contextlib.suppress(ExportError):
+            rows.extend(open_export("people.csv", io.BytesIO(data)).rows)
+        assert tracemalloc.get_traced_memory()[1] < 150_000_000
+    finally:
+        tracemalloc.stop()
+    assert any(row.problem for row in rows)
+
+
+def test_memory_does_not_grow_with_the_file():
+    """Ten times the rows need no more memory."""
+    peaks = []
+    for count in (5_000, 50_000):
+        data = io.BytesIO(b"EmployeeId,WorkEmail\n" + b"1,zo\xc3\xab@contoso.com\n" * count)
+        tracemalloc.start()
+        assert sum(1 for _ in open_export("people.csv", data).rows) == count
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+
+    assert peaks[1] < 2 * peaks[0] + 1_000_000
 
 
 _BYTES = st.binary(max_size=300) | st.text(alphabet='a1,;"\n\r\t\x00é\ufeff ', max_size=80).map(str.encode)

@@ -71,7 +71,7 @@ def test_a_bad_row_leaves_the_others_alone():
 
 def test_rows_whose_key_cannot_be_read_may_be_anybodys():
     """A blank key, a ragged row and a broken one are counted: with them, absence proves nothing."""
-    reading = read(a_file("E1", ",e2@contoso.com,Engineer,", "E3,x", "E\udce9,e4@contoso.com,Engineer,"))
+    reading = read(a_file("E1", ",e2@contoso.com,Engineer,", "E3,x", "E\udce9,e4@contoso.com,Zoë,"))
 
     assert reading.population.unreadable == 3
     assert reading.population.rejected == frozenset()

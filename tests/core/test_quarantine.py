@@ -51,7 +51,14 @@ def test_rows_keep_their_columns_and_get_a_reason():
 
 
 @pytest.mark.parametrize("delimiter", [",", ";", "\t", "|"])
-@pytest.mark.parametrize(("encoding", "start"), [("utf-8", b"\xef\xbb\xbf"), ("utf-16", "\ufeff".encode("utf-16-le"))])
+@pytest.mark.parametrize(
+    ("encoding", "start"),
+    [
+        ("utf-8", b"\xef\xbb\xbf"),
+        ("utf-16", "\ufeff".encode("utf-16-le")),
+        ("windows-1252", b"EmployeeId"),
+    ],
+)
 def test_delimiter_and_encoding_are_the_inputs_own(delimiter, encoding, start):
     """HR's spreadsheet opens the file as it opened the export; a byte order mark tells it the encoding."""
     data = file_of(a_rejection("E1", "Zoë"), delimiter=delimiter, encoding=encoding)
@@ -110,10 +117,42 @@ def test_bytes_that_were_no_text_go_out_as_they_came():
     assert b"Ren\xe9" in data
 
 
-@pytest.mark.parametrize("cell", ["=1+1", "+44 20", "-", "@x"])
-def test_cells_are_not_touched(cell):
+@pytest.mark.parametrize("cell", ["=1+1", "+44 20", "-", "@x", "\t=1", "\rx", "\uff1d1", "'=1", "''-2"])
+def test_formula_looking_cells_do_nothing_in_a_spreadsheet_and_come_back_unharmed(cell):
+    """They stand behind an apostrophe, which shows as text; read again, they are what HR wrote."""
+    data = file_of(a_rejection("E1", cell))
+
+    assert table(data)[1][1] == f"'{cell}"
+    assert next(open_export("people.csv", io.BytesIO(data)).rows).cells[1] == cell
+
+
+@pytest.mark.parametrize("cell", ["a=b", "'quoted'", "'", "O'Neil", " =1", "5-3"])
+def test_other_cells_are_not_touched(cell):
     """What HR wrote comes back as HR wrote it, or the correction would change people."""
     assert table(file_of(a_rejection("E1", cell)))[1][1] == cell
+
+
+def test_a_formula_looking_cell_that_hr_mends_needs_no_apostrophe():
+    """A number typed over without it is taken as it stands."""
+    mended = file_of(a_rejection("E1", "+44 2O")).replace(b"'+44 2O", b"+44 20")
+
+    assert next(open_export("people.csv", io.BytesIO(mended)).rows).cells[1] == "+44 20"
+
+
+@pytest.mark.parametrize("header", ["=Name", "+Name"])
+def test_formula_looking_headers_keep_their_names(header):
+    """A column is found again by the name that it had."""
+    data = file_of(a_rejection("E1", "Ada"), header=("EmployeeId", header))
+
+    assert f"'{header}".encode() in data
+    assert open_export("people.csv", io.BytesIO(data)).header[1] == header
+
+
+def test_text_that_would_be_taken_for_another_encoding_goes_out_in_utf_8():
+    """A few letters of Windows-1252 can look like UTF-8; nobody's name may change on its way back."""
+    data = file_of(a_rejection("E1", "Â¡"), encoding="windows-1252")
+
+    assert next(open_export("people.csv", io.BytesIO(data)).rows).cells[1] == "Â¡"
 
 
 _CELLS = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
@@ -122,7 +161,7 @@ _CELLS = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
 @given(
     rows=st.lists(st.tuples(_CELLS, _CELLS), min_size=1, max_size=4),
     delimiter=st.sampled_from(",;\t|"),
-    encoding=st.sampled_from(["utf-8", "utf-16"]),
+    encoding=st.sampled_from(["utf-8", "utf-16", "utf-16-le", "utf-16-be", "windows-1252", "latin-1"]),
 )
 def test_what_was_rejected_is_read_again_cell_for_cell(rows, delimiter, encoding):
     """Whatever the cells hold, the file can be opened, is a correction, and has every row."""

@@ -267,7 +267,8 @@ async def test_the_quarantine_holds_the_bad_rows(world: World):
     (row,) = quarantine(world)
     assert (row["_row"], row["_error_code"]) == ("2", "bad_date")
     assert "HireDate" in row["_error"]
-    assert {name: row[name] for name in BEN} == BEN | {"HireDate": "01/03/2021"}
+    # The phone number stands behind an apostrophe: a spreadsheet would compute it.
+    assert {name: row[name] for name in BEN} == BEN | {"HireDate": "01/03/2021", "Phone": "'+44 1"}
 
 
 async def test_the_report_lists_the_bad_rows(world: World):

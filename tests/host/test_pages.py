@@ -42,6 +42,8 @@ WHOLE = Report(
         "rows": 10123,
         "encoding": "utf-8",
         "delimiter": "\t",
+        "skipped": 3,
+        "skipped_lines": [1, 2, 10126],
         "ignored_columns": ["PayBand"],
         "missing_columns": ["Skills"],
     },
@@ -267,6 +269,7 @@ def test_shows_the_facts_of_file_and_run():
         "Rows 10,123",
         "Encoding UTF-8",
         "Delimiter tab",
+        "Lines skipped 3 (in lines 1, 2, 10126)",
         "Columns not used PayBand",
         "Columns missing Skills",
         "Graph requests 1,101",
@@ -444,7 +447,8 @@ def test_there_are_words_for_every_warning_and_for_everybody_without_account():
     references = resolve_references(people, {}, {"a": Known("1", "a@contoso.com")})
 
     assert set(matching.unmatched.values()) == set(words.UNMATCHED)
-    counted = {"missing_columns", "unreadable_keys", "former_item_kept"}
+    changed = {"encoding_changed", "delimiter_changed", "skipped_lines_changed"}
+    counted = {"missing_columns", "unreadable_keys", "former_item_kept", *changed}
     assert {*matching.warnings, *references.warnings} | counted == set(words.WARNINGS)
 
 

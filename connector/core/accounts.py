@@ -158,10 +158,11 @@ def resolve_references(
             of[person.key] = (None,) * len(person.references)
             continue
         accounts: list[Known | None] = []
-        for reference in person.references:
-            account, problem = _referred(reference, person, people, entries, known, others, looped)
+        for place, reference in enumerate(person.references):
+            apart = () if place else looped
+            account, problem = _referred(reference, person, people, entries, known, others, apart)
             accounts.append(account)
-            if problem:
+            if problem and person.key not in warnings[problem][-1:]:
                 warnings[problem].append(person.key)
         of[person.key] = tuple(accounts)
     return References(of=of, warnings={code: keys for code, keys in warnings.items() if keys})

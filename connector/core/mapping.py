@@ -53,6 +53,17 @@ class _Part(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
 
+class FilePart(_Part):
+    """How the file is written, where that is fixed instead of found. A byte order mark still decides.
+
+    ``header_rows``: 2 where the row with the names is followed by one with labels for people.
+    """
+
+    encoding: Literal["utf-8", "utf-16", "utf-16-le", "utf-16-be", "windows-1252", "latin-1"] | None = None
+    delimiter: Literal[",", ";", "\t", "|"] | None = None
+    header_rows: Literal[1, 2] = 1
+
+
 class KeyPart(_Part):
     """Where the person's key stands."""
 
@@ -93,9 +104,10 @@ class ConstantField(_Part):
 
 
 class PersonField(_Part):
-    """A reference to another person, by their key in the HR system."""
+    """A reference to another person, by their key in the HR system. ``list``: to several, one per part of the cell."""
 
     person: str
+    list: Annotated[str, Field(min_length=1)] | None = None
     by: Literal["key"] = "key"
     relationship: str
 
@@ -125,6 +137,7 @@ class MappingFile(_Part):
 
     format: Literal[1]
     description: str = ""
+    file: FilePart = FilePart()
     key: KeyPart
     account: AccountPart
     status: StatusPart | None = None
@@ -224,13 +237,13 @@ def _field_problems(part: PropertyPart) -> Iterator[str]:
 
 def _misfits(spec: FieldSpec, kind: FieldType) -> Iterator[str]:
     """Say why a field cannot be filled in this way."""
-    if kind.person and kind.many:
-        yield "a list of people cannot be filled yet"
-    elif kind.person != isinstance(spec, PersonField):
+    if kind.person != isinstance(spec, PersonField):
         yield f"{'takes' if kind.person else 'does not take'} a reference to a person"
     elif isinstance(spec, PersonField):
         if spec.relationship not in _relationships():
             yield f"relationship {spec.relationship!r} does not exist{_suggest(spec.relationship, _relationships())}"
+        if spec.list and not kind.many:
+            yield "holds one person, not a list"
     elif isinstance(spec, ConstantField):
         if not _fits(spec.constant, kind):
             yield f"the constant does not fit; allowed: {', '.join(kind.allowed) or kind.kind.__name__}"
@@ -308,7 +321,8 @@ class Person:
     """Somebody an export speaks of, without the cells: those are read again when they are needed.
 
     ``account`` is the UPN as HR writes it, ``references`` the keys of others (one per reference of the mapping, ""
-    for none), ``cells`` a digest of every mapped cell: a column that is not mapped cannot cause an update.
+    for none, the manager's first; behind them those of lists, as many as there are), ``cells`` a digest of every
+    mapped cell: a column that is not mapped cannot cause an update.
     """
 
     key: str
@@ -365,6 +379,7 @@ class _Filled:
 
     name: str
     label: str | None
+    several: bool
     sources: tuple[_Source, ...]
 
 
@@ -379,6 +394,7 @@ class BoundMapping:
     words: Dict[str, bool]
     mapped: tuple[int, ...]
     references: tuple[int, ...]
+    lists: tuple[tuple[int, str | None], ...]
     checks: tuple[tuple[int, Convert, Problem], ...]
     properties: tuple[_Filled, ...]
     ignored: tuple[str, ...]
@@ -405,10 +421,34 @@ class BoundMapping:
             key=key,
             account=account,
             leaver=bool(leaver),
-            references=tuple(by_column[index].strip() for index in self.references),
+            references=(
+                self._all_references(by_column)
+                if self.lists
+                else tuple(by_column[index].strip() for index in self.references)
+            ),
             cells=digest,
             row=row.number,
         )
+
+    def _all_references(self, cells: Sequence[str]) -> tuple[str, ...]:
+        singles = (cells[index].strip() if index >= 0 else "" for index in self.references)
+        return (*singles, *(key for keys in self._listed_keys(cells) for key in keys))
+
+    def _listed_keys(self, cells: Sequence[str]) -> Iterator[list[str]]:
+        """Yield, for each list of people, the keys in its cell, each once; nobody is their own colleague."""
+        for column, separator in self.lists:
+            parts = cells[column].split(separator) if separator else [cells[column]]
+            keys = dict.fromkeys(part.strip() for part in parts)
+            yield [key for key in keys if key and key != cells[self.key].strip()]
+
+    def _grouped(self, cells: Sequence[str], references: Sequence[Known | None]) -> list[Known | list[Known] | None]:
+        """Return the single references, and behind them whom each list of people leads to."""
+        end = len(self.references)
+        grouped: list[Known | list[Known] | None] = [*references[:end]]
+        for keys in self._listed_keys(cells):
+            start, end = end, end + len(keys)
+            grouped.append([other for other in references[start:end] if other] or None)
+        return grouped
 
     def _readable_key(self, row: Row) -> str:
         key = row.cells[self.key].strip()
@@ -449,6 +489,7 @@ class BoundMapping:
         https://learn.microsoft.com/graph/profilepriority-configure-profilepropertysetting
         """
         filled: dict[str, dict[str, Any] | list[dict[str, Any]] | str] = {}
+        others = self._grouped(cells, references) if self.lists else references
         for part in self.properties:
             if part.label is None:
                 text = cells[part.sources[0].column].strip() if part.sources else ""
@@ -457,10 +498,10 @@ class BoundMapping:
             elif part.label == "personAccount":
                 filled[part.name] = {"userPrincipalName": account.upn, "externalDirectoryObjectId": account.id}
             else:
-                entities = _entities(part.sources, cells, references)
+                entities = _entities(part.sources, cells, others)
                 if not entities:
                     continue
-                filled[part.name] = entities if LABELS[part.label].several else entities[0]
+                filled[part.name] = entities if part.several else entities[0]
         return filled
 
 
@@ -480,8 +521,8 @@ def bind(mapping: Mapping, header: Sequence[str]) -> BoundMapping:
     def place(column: str) -> int:
         return places.get(column_key(column), -1)
 
-    references: list[int] = []
-    properties = tuple(_bind_property(part, place, references) for part in file.property)
+    references, lists, slots = _people(file, place)
+    properties = tuple(_bind_property(part, place, slots) for part in file.property)
     # In the mapping's order, not the file's: a cell that comes to stand under another header is another cell.
     mapped = tuple(place(column) for column in mapping.columns)
     return BoundMapping(
@@ -492,6 +533,7 @@ def bind(mapping: Mapping, header: Sequence[str]) -> BoundMapping:
         words=_words(file.status),
         mapped=mapped,
         references=tuple(references),
+        lists=tuple(lists),
         checks=tuple(_checks(file, place)),
         properties=properties,
         ignored=tuple(name for index, name in enumerate(header) if name and index not in mapped),
@@ -513,7 +555,28 @@ def _words(status: StatusPart | None) -> dict[str, bool]:
     return words | {"": status.blank == "leaver"}
 
 
-def _bind_property(part: PropertyPart, place: Callable[[str], int], references: list[int]) -> _Filled:
+def _people(
+    file: MappingFile, place: Callable[[str], int]
+) -> tuple[list[int], list[tuple[int, str | None]], dict[tuple[str, str], int]]:
+    """Return the columns of single references and of lists, and the slot of each property's field among them all."""
+    singles: dict[tuple[str, str], int] = {}
+    lists: dict[tuple[str, str], tuple[int, str | None]] = {}
+    for part in file.property:
+        for path, spec in part.fields.items():
+            if isinstance(spec, PersonField) and place(spec.person) >= 0:
+                kind = _kind(part, path)
+                if kind and kind.many:
+                    lists[part.name, path] = place(spec.person), spec.list
+                else:
+                    singles[part.name, path] = place(spec.person)
+    # The first slot is the manager's, along which loops are sought; colleagues may well name each other.
+    references = [*singles.values()] or [-1] * bool(lists)
+    slots = {field: slot for slot, field in enumerate(singles)}
+    slots |= {field: slot for slot, field in enumerate(lists, start=len(references))}
+    return references, [*lists.values()], slots
+
+
+def _bind_property(part: PropertyPart, place: Callable[[str], int], slots: Dict[tuple[str, str], int]) -> _Filled:
     sources: list[_Source] = []
     if part.column and place(part.column) >= 0:
         sources.append(_Source((), place(part.column)))
@@ -523,14 +586,14 @@ def _bind_property(part: PropertyPart, place: Callable[[str], int], references: 
             sources.append(_Source(steps, constant=_constant(part, path, spec.constant)))
         elif isinstance(spec, PersonField):
             if place(spec.person) >= 0:
-                sources.append(_Source(steps, reference=len(references), relationship=spec.relationship))
-                references.append(place(spec.person))
+                sources.append(_Source(steps, reference=slots[part.name, path], relationship=spec.relationship))
         else:
             column = spec if isinstance(spec, str) else spec.column
             if place(column) >= 0:
                 split = spec.split if isinstance(spec, ColumnField) else None
                 sources.append(_Source(steps, place(column), _value(part, path, spec), split=split))
-    return _Filled(part.name, part.label, tuple(sources))
+    several = part.label is not None and LABELS[part.label].several
+    return _Filled(part.name, part.label, several, tuple(sources))
 
 
 def _value(part: PropertyPart, path: str, spec: str | ColumnField) -> Convert:
@@ -629,7 +692,7 @@ def _iso_date(cell: str) -> str | None:
 
 
 def _entities(
-    sources: Sequence[_Source], cells: Sequence[str], references: Sequence[Known | None]
+    sources: Sequence[_Source], cells: Sequence[str], references: Sequence[Known | list[Known] | None]
 ) -> list[dict[str, Any]]:
     """Return the entities of one property: one, or one per part of a split cell, without repetitions."""
     splitter = next((source for source in sources if source.split), None)
@@ -646,7 +709,7 @@ def _entities(
 
 
 def _entity(
-    sources: Sequence[_Source], cells: Sequence[str], references: Sequence[Known | None], part: str = ""
+    sources: Sequence[_Source], cells: Sequence[str], references: Sequence[Known | list[Known] | None], part: str = ""
 ) -> dict[str, Any] | None:
     entity: dict[str, Any] = {}
     said_something = False
@@ -654,11 +717,17 @@ def _entity(
         value: Any
         if source.reference >= 0:
             other = references[source.reference]
-            value = other and {
-                "relationship": source.relationship,
-                "userId": other.id,
-                "userPrincipalName": other.upn,
-            }
+            if isinstance(other, list):
+                value = [
+                    {"relationship": source.relationship, "userId": one.id, "userPrincipalName": one.upn}
+                    for one in other
+                ]
+            else:
+                value = other and {
+                    "relationship": source.relationship,
+                    "userId": other.id,
+                    "userPrincipalName": other.upn,
+                }
         elif source.column < 0:
             value = source.constant
         else:

@@ -257,6 +257,27 @@ def test_loops_are_left_out_with_a_warning(managers, looped):
     assert sorted(references.warnings.get("manager_loop", ())) == sorted(looped)
 
 
+def test_colleagues_are_no_loop():
+    """Only the first reference is a manager: others stay when it goes round, and several unknown ones warn once."""
+    references = refer(
+        a_person("A", references=("B", "B", "X", "Y")),
+        a_person("B", references=("A", "A")),
+        a_person("C", references=("", "D")),
+        a_person("D", references=("", "C")),
+    )
+
+    assert references.of == {
+        "A": (None, known("B"), None, None),
+        "B": (None, known("A")),
+        "C": (None, known("D")),
+        "D": (None, known("C")),
+    }
+    assert {code: sorted(keys) for code, keys in references.warnings.items()} == {
+        "manager_loop": ["A", "B"],
+        "manager_unknown": ["A"],
+    }
+
+
 def test_a_leaver_breaks_a_loop():
     """Somebody who left leads nowhere, so no loop goes through them, and nobody is warned of one."""
     references = refer(a_person("A", references=("B",)), a_person("B", references=("A",), leaver=True))

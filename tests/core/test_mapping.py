@@ -485,6 +485,11 @@ def test_the_digest_changes_with_the_text():
             property_of("personCurrentPosition", 'manager = { person = "A", relationship = "boss" }'),
             "relationship 'boss' does not exist",
         ),
+        (
+            property_of("personCurrentPosition", 'manager = { person = "A", list = ";", relationship = "manager" }'),
+            "holds one person, not a list",
+        ),
+        (property_of("personCurrentPosition", 'colleagues = { column = "A", list = ";" }'), "takes a reference"),
         (property_of("personCurrentPosition", '"detail.company" = "A"'), "has no field detail.company"),
         (property_of("personName"), "takes fields, not a column"),
         ('\n[[property]]\nname = "extra"', "a property without label is a custom property"),
@@ -662,3 +667,49 @@ def test_more_addresses_than_graph_takes_are_too_many():
 def test_addresses_are_written_as_the_mapping_says(fields, cell, ways, expected):
     """Fields and words stay the documented ones in the mapping; what is sent has the shape and spelling asked for."""
     assert filled(addresses(fields, *ways), cell) == [expected]
+
+
+COLLEAGUES = 'colleagues = { person = "X", list = ";", relationship = "colleague" }'
+
+
+def test_colleagues_are_references_behind_the_manager():
+    """Their keys come from one cell, each once and without the person's own; the manager's place is kept first."""
+    alone = ours(property_of("personCurrentPosition", COLLEAGUES))
+    both = ours(
+        property_of("personCurrentPosition", COLLEAGUES, 'manager = { person = "Boss", relationship = "manager" }')
+    )
+    row = {"Id": "E1", "Account": "ada@contoso.com", "X": "E2; E3;;E2;E1", "Boss": "E9"}
+
+    for mapping, expected in ((alone, ("", "E2", "E3")), (both, ("E9", "E2", "E3"))):
+        person = read(row, mapping)
+        assert isinstance(person, Person)
+        assert person.references == expected
+
+
+@pytest.mark.parametrize(
+    ("accounts", "expected"),
+    [([None, BOSS, ADA], [BOSS, ADA]), ([None, None, ADA], [ADA]), ([None, None, None], [])],
+)
+def test_colleagues_are_sent_with_both_ids(accounts, expected):
+    """Those whose account is known; without any, nothing is left of the position."""
+    bound = bind(ours(property_of("personCurrentPosition", COLLEAGUES)), ["Id", "Account", "X"])
+
+    entities = bound.entities(["E1", "ada@contoso.com", "E2;E3"], ADA, accounts).get("extra")
+
+    related = [{"relationship": "colleague", "userId": other.id, "userPrincipalName": other.upn} for other in expected]
+    assert entities == ({"colleagues": related} if related else None)
+
+
+def test_each_list_of_people_has_its_own():
+    """Colleagues and sponsors of a project are told apart, however many the first are."""
+    sponsors = 'sponsors = { person = "Y", relationship = "sponsor" }'
+    mapping = ours(property_of("personProjects", 'displayName = "Id"', COLLEAGUES, sponsors))
+    bound = bind(mapping, ["Id", "Account", "X", "Y"])
+
+    filled = bound.entities(["E1", "ada@contoso.com", "E2;E3", "E9"], ADA, [None, ADA, ADA, BOSS])
+
+    projects: Any = filled["extra"]
+    assert len(projects) == 1
+    project = projects[0]
+    assert [one["userId"] for one in project["colleagues"]] == [ADA.id, ADA.id]
+    assert [one["userId"] for one in project["sponsors"]] == [BOSS.id]

@@ -153,3 +153,50 @@ def test_a_custom_property_cannot_have_a_name_that_means_something(name):
 def test_both_contracts_are_known_by_name():
     """CONTRACT's values lead to them, and each says its own name."""
     assert [contract_of(name).NAME for name in ("labels", "preview")] == ["labels", "preview"]
+
+
+def test_further_entities_have_the_names_of_the_profiles_collections():
+    """A label's property bears the collection's name, whatever the mapping calls it, and its schema is a string."""
+    mapping = a_mapping(
+        'name = "prizes"\nlabel = "personAwards"\n[property.fields]\ndisplayName = "Prize"',
+        'name = "about"\nlabel = "personNote"\n[property.fields]\n"detail.content" = "Note"',
+    )
+
+    properties = item_of(mapping, "UPN,Prize,Note", "alexw@contoso.com,Best,Hello")["properties"]
+
+    assert (properties["awards"], properties["notes"]) == (
+        '[{"displayName":"Best"}]', '[{"detail":{"content":"Hello"}}]'
+    )  # fmt: skip
+    wanted = [{"name": name, "type": "string"} for name in ("awards", "notes")]
+    assert preview.schema(mapping)["properties"][-2:] == wanted
+    assert list(preview.problems(mapping)) == []
+
+
+FORMER = (
+    'name = "former"\nlabel = "personWorkPositions"\n[property.fields]\n'
+    '"detail.jobTitle" = { column = "Former", split = ";" }'
+)
+
+
+@pytest.mark.parametrize(
+    ("row", "titles"),
+    [("Boss,Clerk;Help", ["Boss", "Clerk", "Help"]), ("Boss,", ["Boss"]), (",Clerk", None)],
+)
+def test_former_positions_stand_behind_the_current_one(row, titles):
+    """There is one collection of positions, whose first is the current one; without it there are none."""
+    mapping = a_mapping(FORMER)
+
+    properties = item_of(mapping, "UPN,Position,Former", f"alexw@contoso.com,{row}")["properties"]
+
+    positions = orjson.loads(properties["positions"]) if "positions" in properties else None
+    assert (positions and [one["detail"]["jobTitle"] for one in positions]) == titles
+    names = [prop["name"] for prop in preview.schema(mapping)["properties"]]
+    assert names.count("positions") == 1
+
+
+def test_former_positions_need_a_current_one():
+    """A mapping with former positions alone is refused in this contract."""
+    text = (_MAPPINGS / "tutorial.toml").read_text().replace("personCurrentPosition", "personWorkPositions")
+
+    (problem,) = preview.problems(load_mapping("mine", text.encode()))
+    assert "must have the label personCurrentPosition" in problem

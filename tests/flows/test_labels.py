@@ -212,3 +212,31 @@ async def test_former_positions_alone_pass_for_no_current_one(contract):
     profile = world.profiles()[UPN]
     assert "personCurrentPosition" not in profile
     assert ("personWorkPositions" in profile) is (contract == "labels")
+
+
+async def test_colleagues_who_name_each_other_have_each_other():
+    """They are found by their keys in one cell; that they name each other back is no loop."""
+    position = MAPPING + POSITION + 'colleagues = { person = "Peers", list = ";", relationship = "colleague" }\n'
+    world = await a_world_of(position)
+    keys = ("E1", "E2", "E3")
+    rows = [
+        {
+            "EmployeeId": key,
+            "UserPrincipalName": f"{key.lower()}@contoso.com",
+            "Title": "Clerk",
+            "Peers": ";".join(other for other in (*keys, "E4") if other != key),
+        }
+        for key in keys
+    ]
+
+    report = await world.night(rows)
+
+    profiles = world.profiles()
+    shown = [
+        [one["userPrincipalName"] for one in profiles[row["UserPrincipalName"]]["personCurrentPosition"]["colleagues"]]
+        for row in rows
+    ]
+    upns = [row["UserPrincipalName"] for row in rows]
+    assert shown == [[upn for upn in upns if upn != own] for own in upns]
+    assert report["warnings"]["manager_unknown"] == len(rows)
+    assert "manager_loop" not in report["warnings"]

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.host.world import FunctionApp
+from tests.tenant import TESTED_CONTRACTS
 from tests.tenant.contoso import company, contoso
 
 if TYPE_CHECKING:
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from tests.tenant.contoso import Contoso
 
 
-@pytest.fixture(scope="module", params=["labels", "preview"])
+@pytest.fixture(scope="module", params=TESTED_CONTRACTS)
 def world(request: pytest.FixtureRequest) -> Iterator[Contoso]:
     """Return Contoso, whose schemas are registered at once and registrations settle at once, under either contract."""
     cast = company(request.param)

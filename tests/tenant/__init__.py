@@ -5,6 +5,7 @@ Nothing in ``connector`` knows that it exists.
 
 from __future__ import annotations
 
+import os
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,7 @@ import httpx
 from tests.tenant.clock import VirtualClock
 from tests.tenant.entra import Entra
 from tests.tenant.graph import GraphSimulator
+from tests.tenant.graph.contracts import CONTRACTS
 from tests.tenant.vault import Vault
 
 if TYPE_CHECKING:
@@ -21,7 +23,13 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from connector.clock import Clock
+    from tests.tenant.graph.contracts import ContractName
     from tests.tenant.serve import ServedTenant
+
+TESTED_CONTRACTS: tuple[ContractName, ...] = tuple(
+    name for name in CONTRACTS if name in os.environ.get("CONTRACTS", "labels,preview").split(",")
+)
+"""Under which contracts the nights and doors are tested: both, unless CONTRACTS names one of them."""
 
 TENANT_ID = "9f1c4f0a-5d0e-4b6c-8b1e-0c0ffee00001"
 ADMIN_CLIENT_ID = "ad000000-0000-4000-8000-000000000001"

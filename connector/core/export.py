@@ -148,7 +148,8 @@ def open_export(
     if mended:
         names = tuple(map(unharmed, names))
     _refuse_header(names)
-    rows = _rows(records, lines, header, layout.header_rows - 1, skipped)
+    labels = 0 if mended else layout.header_rows - 1  # a quarantine file has one header row, whatever it was made from
+    rows = _rows(records, lines, header, labels, skipped)
     return replace(export, header=names, rows=map(_as_written, rows) if mended else rows)
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING, Any, Final
 
 from connector.core.accounts import account_key
-from connector.core.export import CORRECTION_COLUMN, open_export
+from connector.core.export import CORRECTION_COLUMN, Layout, open_export
 from connector.core.mapping import Person, Problem, Rejection, bind
 from connector.core.plan import Population
 from connector.errors import ExportError
@@ -206,7 +206,9 @@ def _contradictions(
 def _opened(file: ExportFile, stream: IO[bytes], mapping: Mapping) -> Export:
     """Open an export so that its header is found by the columns that the mapping reads."""
     required = (mapping.file.key.column, mapping.file.account.column)
-    return open_export(file.name, stream, required=required, known=mapping.columns)
+    fixed = mapping.file.file
+    layout = Layout(fixed.encoding or "", fixed.delimiter or "", fixed.header_rows)
+    return open_export(file.name, stream, required=required, known=mapping.columns, layout=layout)
 
 
 def _with_cells(file: ExportFile, mapping: Mapping, rows: dict[int, tuple[str, Problem]]) -> Iterator[Rejection]:

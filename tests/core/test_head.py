@@ -109,6 +109,24 @@ def test_what_is_no_head_is_refused(data):
     assert raised.value.code == "head_corrupt"
 
 
+def test_a_head_of_an_earlier_release_does_not_tell_how_its_export_was_read():
+    """What is not known of the last export is compared with nothing."""
+    known = {
+        "name": "people.csv",
+        "etag": "0x1",
+        "modified": 5.0,
+        "sha256": "",
+        "copy": "",
+        "rows": 0,
+        "partial": False,
+    }
+
+    mark = load_head(_with(applied=known)).applied
+
+    assert mark == ExportMark("people.csv", "0x1", 5.0)
+    assert (mark.encoding, mark.skipped, mark.final_newline) == ("", None, None)
+
+
 def test_a_failed_run_is_tried_less_and_less_often():
     """At the next tick, then doubling, to a day at most; the export is remembered, so that a newer one is not kept."""
     export = ExportMark("people.csv", "0x1", 5.0)

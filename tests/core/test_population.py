@@ -59,6 +59,31 @@ def test_people_are_read_in_the_files_order():
     assert not reading.rejections
 
 
+def test_the_header_is_found_by_the_mappings_columns():
+    """Titles and totals are counted and listed by line number, never as people; the file's look is a fact of it."""
+    title = a_file("E1", "E2", "Total,2", header="Worker Report\n\n" + HEADER)
+
+    reading = read(title)
+
+    assert list(reading.population.people) == ["E1", "E2"]
+    facts = {name: reading.facts[name] for name in ("rows", "skipped", "skipped_lines", "final_newline")}
+    assert facts == {"rows": 2, "skipped": 2, "skipped_lines": [1, 6], "final_newline": True}
+    assert not reading.rejections
+
+
+def test_what_the_mapping_fixes_about_the_file_is_not_found():
+    """Encoding, delimiter and header rows of the mapping decide."""
+    text = b'[file]\nencoding = "windows-1252"\ndelimiter = ";"\nheader_rows = 2\n'
+    path = Path(__file__).parents[2] / "connector" / "mappings" / "default.toml"
+    fixed = load_mapping("fixed", path.read_bytes().replace(b"[key]", text + b"[key]", 1))
+    data = "EmployeeId;UserPrincipalName\nNumber;Address\nÂ¡;a@contoso.com\n".encode("windows-1252")
+
+    reading = read_population([ExportFile("x.csv", lambda: io.BytesIO(data))], fixed, complete=True, new=True)
+
+    assert list(reading.population.people) == ["Â¡"]
+    assert (reading.encoding, reading.delimiter, reading.facts["skipped_lines"]) == ("windows-1252", ";", [2])
+
+
 def test_a_bad_row_leaves_the_others_alone():
     """Rejections are counted by row, with key and code; nobody else is affected."""
     reading = read(a_file("E1", "E2,,Engineer,", "E3,e3@contoso.com,Engineer,Unknown word", "E4"))

@@ -183,6 +183,7 @@ _BROKEN: Final = (OSError, EOFError, zlib.error, zipfile.BadZipFile, struct.erro
 """What unpacking raises when the packed bytes are cut off or damaged."""
 
 _CHUNK: Final = 1 << 18
+_WIDE_MARKS: Final = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 _WIDE_SAMPLE: Final = 512
 _LINE_ENDS: Final = b"\r\n"
 _ESCAPED: Final = re.compile("[\udc80-\udcff]")
@@ -241,6 +242,8 @@ def _look(plain: IO[bytes], layout: Layout, *, packed: bool, peek: bool) -> _Loo
         raise ExportError("the file is empty", code="empty_file")
     plain.seek(0)
     codec = next((codec for bom, codec in _BOMS if start.startswith(bom)), "") or layout.encoding or _wide(start)
+    if codec == "utf-16" and not start.startswith(_WIDE_MARKS):
+        codec = _wide(start) or "utf-16-le"  # Python's decoder of that name takes nothing without a mark
     decoder = codecs.getincrementaldecoder("utf-8")()
     valid, pending, total, tail = True, False, 0, b""
     for chunk in _chunks(plain, peek=peek):

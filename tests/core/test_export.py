@@ -352,6 +352,15 @@ def test_a_correction_has_one_header_row():
     assert [row.cells[0] for row in found(data, Layout(header_rows=2))[1]] == ["1"]
 
 
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be"])
+def test_utf_16_can_be_fixed_where_the_file_has_no_mark(encoding):
+    """The order of its bytes is found, whether a mark tells it or not."""
+    export, rows = found(TITLED.encode(encoding), Layout(encoding="utf-16"))
+
+    assert export.encoding == encoding
+    assert [row.cells[0] for row in rows] == ["1001", "1002"]
+
+
 def test_a_repeated_header_is_no_row():
     """Reports that were joined have their header again in the middle."""
     part = b"EmployeeId,Salary,WorkEmail\n1,2,a@contoso.com\n"

@@ -408,7 +408,9 @@ class BoundMapping:
         try:
             digest = hashlib.blake2b(_SEPARATOR.join(cells).encode("utf-8"), digest_size=16).digest()
         except UnicodeEncodeError:
-            problem = Problem("bad_text", "it holds bytes that are not UTF-8; save the file as CSV in UTF-8")
+            problem = Problem(
+                "bad_text", "it holds bytes that are no text in the encoding of the file; save the file as CSV in UTF-8"
+            )
             return Rejection(row.number, self._readable_key(row), (problem,), tuple(row.cells))
         by_column = row.cells
         key = by_column[self.key].strip()

@@ -20,6 +20,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from connector.core.entities import LABELS, UNSUPPORTED, FieldType, field_paths, field_type
 from connector.core.export import column_key
+from connector.core.mapping.person import Person, Problem, Rejection
 from connector.errors import ConfigurationError, ExportError
 
 if TYPE_CHECKING:
@@ -316,46 +317,6 @@ def _columns(file: MappingFile) -> Iterator[str]:
 # --- rows -----------------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class Person:
-    """Somebody an export speaks of, without the cells: those are read again when they are needed.
-
-    ``account`` is the UPN as HR writes it, ``references`` the keys of others (one per reference of the mapping, ""
-    for none, the manager's first; behind them those of lists, as many as there are), ``cells`` a digest of every
-    mapped cell: a column that is not mapped cannot cause an update.
-    """
-
-    key: str
-    account: str
-    leaver: bool
-    references: tuple[str, ...]
-    cells: bytes
-    row: int
-
-
-@dataclass(frozen=True, slots=True)
-class Problem:
-    """One thing that is wrong with a row: a code of interface §8 and a sentence that holds no cell's value."""
-
-    code: str
-    message: str
-
-
-@dataclass(frozen=True, slots=True)
-class Rejection:
-    """A row that is left aside. ``key`` is whose it is, "" when that cannot be told; that person stays as is."""
-
-    row: int
-    key: str
-    problems: tuple[Problem, ...]
-    cells: tuple[str, ...] = ()
-
-    @property
-    def code(self) -> str:
-        """The first problem's code."""
-        return self.problems[0].code
-
-
 Convert = Callable[[str], Value | None]
 """Turns a cell that is not blank into a value; None: it cannot be one."""
 
@@ -507,7 +468,7 @@ class BoundMapping:
         return filled
 
 
-def bind(mapping: Mapping, header: Sequence[str]) -> BoundMapping:
+def bind(mapping: Mapping, header: Sequence[str], *, today: date | None = None) -> BoundMapping:  # noqa: ARG001
     """Find the mapping's columns in an export's header.
 
     Raises:

@@ -1,0 +1,31 @@
+"""The mapping file, and what it makes of a row: a `Person`, or a `Rejection` that says why.
+
+A mapping is one TOML file that decides schema and items alike (``docs/mapping.md``). It is read once into a
+`Mapping`, bound to the header of an export (`bind`), and then asked row by row.
+"""
+
+from connector.core.mapping.person import Person, Problem, Rejection
+from connector.core.mapping.rows import (
+    MAX_KEY,
+    MAX_VALUE,
+    BoundMapping,
+    Mapping,
+    MappingFile,
+    PropertyPart,
+    bind,
+    load_mapping,
+)
+
+__all__ = [
+    "MAX_KEY",
+    "MAX_VALUE",
+    "BoundMapping",
+    "Mapping",
+    "MappingFile",
+    "Person",
+    "Problem",
+    "PropertyPart",
+    "Rejection",
+    "bind",
+    "load_mapping",
+]

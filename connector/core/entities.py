@@ -7,14 +7,18 @@ https://learn.microsoft.com/microsoft-365-copilot/extensibility/build-connectors
 
 from __future__ import annotations
 
+import re
 import types
 import typing
 from dataclasses import dataclass
 from datetime import date
 from functools import cache
-from typing import Any, Literal
+from typing import Annotated, Any, Final, Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import AfterValidator, BaseModel, ConfigDict
+
+if typing.TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 class Entity(BaseModel):
@@ -22,6 +26,46 @@ class Entity(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True, strict=True, defer_build=True)
 
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """What a value must look like beyond its type.
+
+    ``wanted`` says it to whoever has to mend a cell; ``takes`` tells whether a value, already of the right type, does.
+    """
+
+    name: Literal["url", "mail", "tag", "latitude", "longitude"]
+    wanted: str
+    takes: Callable[[Any], bool]
+
+    def taken(self, value: Any) -> Any:
+        """Return a value that has this form.
+
+        Raises:
+            ValueError: it has not.
+        """
+        if not self.takes(value):
+            raise ValueError(f"must be {self.wanted}")
+        return value
+
+
+_URL: Final = re.compile(r"https?://[^\s/?#@:]+(:[0-9]{1,5})?([/?#]\S*)?", re.IGNORECASE)
+_MAIL: Final = re.compile(r"[^\s@<>,;:\"()\x00-\x1f\x7f]+@[^\s@<>,;:\"()\x00-\x1f\x7f]+")
+_TAG: Final = re.compile(r"[A-Za-z]{2,3}(-[A-Za-z0-9]{1,8})*")
+
+URL: Final = Form("url", "an address on the web such as https://contoso.com", lambda text: bool(_URL.fullmatch(text)))
+MAIL: Final = Form("mail", "an e-mail address such as alex@contoso.com", lambda text: bool(_MAIL.fullmatch(text)))
+TAG: Final = Form("tag", "a language tag such as en-US", lambda text: bool(_TAG.fullmatch(text)))
+"""BCP 47: https://learn.microsoft.com/graph/api/resources/languageproficiency"""
+LATITUDE: Final = Form("latitude", "a number from -90 to 90", lambda degrees: -90 <= degrees <= 90)
+LONGITUDE: Final = Form("longitude", "a number from -180 to 180", lambda degrees: -180 <= degrees <= 180)
+"""https://learn.microsoft.com/graph/api/resources/outlookgeocoordinates"""
+
+Url = Annotated[str, AfterValidator(URL.taken), URL]
+Mail = Annotated[str, AfterValidator(MAIL.taken), MAIL]
+Tag = Annotated[str, AfterValidator(TAG.taken), TAG]
+Latitude = Annotated[float, AfterValidator(LATITUDE.taken), LATITUDE]
+Longitude = Annotated[float, AfterValidator(LONGITUDE.taken), LONGITUDE]
 
 Day = date
 """A date by another name, for the entity with a field that is called ``date``."""
@@ -83,7 +127,7 @@ class CompanyDetail(Entity):
     officeLocation: str | None = None  # noqa: N815
     pronunciation: str | None = None
     secondaryDepartment: str | None = None  # noqa: N815
-    webUrl: str | None = None  # noqa: N815
+    webUrl: Url | None = None  # noqa: N815
 
 
 class PositionDetail(Entity):
@@ -152,7 +196,7 @@ class PersonName(Entity):
     displayName: str | None = None  # noqa: N815
     first: str | None = None
     initials: str | None = None
-    languageTag: str | None = None  # noqa: N815
+    languageTag: Tag | None = None  # noqa: N815
     last: str | None = None
     maiden: str | None = None
     middle: str | None = None
@@ -168,7 +212,7 @@ class ItemEmail(Entity):
     https://learn.microsoft.com/graph/api/resources/itememail
     """
 
-    address: str | None = None
+    address: Mail | None = None
     displayName: str | None = None  # noqa: N815
     type: Literal["unknown", "work", "personal", "main", "other"] | None = None
 
@@ -198,8 +242,8 @@ class GeoCoordinates(Entity):
     accuracy: float | None = None
     altitude: float | None = None
     altitudeAccuracy: float | None = None  # noqa: N815
-    latitude: float | None = None
-    longitude: float | None = None
+    latitude: Latitude | None = None
+    longitude: Longitude | None = None
 
 
 class ItemAddress(Entity):
@@ -234,8 +278,8 @@ class PersonAward(Entity):
     displayName: str | None = None  # noqa: N815
     issuedDate: date | None = None  # noqa: N815
     issuingAuthority: str | None = None  # noqa: N815
-    thumbnailUrl: str | None = None  # noqa: N815
-    webUrl: str | None = None  # noqa: N815
+    thumbnailUrl: Url | None = None  # noqa: N815
+    webUrl: Url | None = None  # noqa: N815
 
 
 class PersonCertification(Entity):
@@ -252,8 +296,8 @@ class PersonCertification(Entity):
     issuingAuthority: str | None = None  # noqa: N815
     issuingCompany: str | None = None  # noqa: N815
     startDate: date | None = None  # noqa: N815
-    thumbnailUrl: str | None = None  # noqa: N815
-    webUrl: str | None = None  # noqa: N815
+    thumbnailUrl: Url | None = None  # noqa: N815
+    webUrl: Url | None = None  # noqa: N815
 
 
 class InstitutionData(Entity):
@@ -265,7 +309,7 @@ class InstitutionData(Entity):
     description: str | None = None
     displayName: str | None = None  # noqa: N815
     location: PhysicalAddress | None = None
-    webUrl: str | None = None  # noqa: N815
+    webUrl: Url | None = None  # noqa: N815
 
 
 class EducationalActivityDetail(Entity):
@@ -282,7 +326,7 @@ class EducationalActivityDetail(Entity):
     fieldsOfStudy: Strings | None = None  # noqa: N815
     grade: str | None = None
     notes: str | None = None
-    webUrl: str | None = None  # noqa: N815
+    webUrl: Url | None = None  # noqa: N815
 
 
 class EducationalActivity(Entity):
@@ -308,8 +352,8 @@ class PersonInterest(Entity):
     collaborationTags: CollaborationTags | None = None  # noqa: N815
     description: str | None = None
     displayName: str | None = None  # noqa: N815
-    thumbnailUrl: str | None = None  # noqa: N815
-    webUrl: str | None = None  # noqa: N815
+    thumbnailUrl: Url | None = None  # noqa: N815
+    webUrl: Url | None = None  # noqa: N815
 
 
 class LanguageProficiency(Entity):
@@ -322,8 +366,8 @@ class LanguageProficiency(Entity):
     proficiency: LanguageLevel | None = None
     reading: LanguageLevel | None = None
     spoken: LanguageLevel | None = None
-    tag: str | None = None
-    thumbnailUrl: str | None = None  # noqa: N815
+    tag: Tag | None = None
+    thumbnailUrl: Url | None = None  # noqa: N815
     written: LanguageLevel | None = None
 
 
@@ -345,7 +389,7 @@ class PersonAnnotation(Entity):
 
     detail: ItemBody | None = None
     displayName: str | None = None  # noqa: N815
-    thumbnailUrl: str | None = None  # noqa: N815
+    thumbnailUrl: Url | None = None  # noqa: N815
 
 
 class ItemPatent(Entity):
@@ -360,7 +404,7 @@ class ItemPatent(Entity):
     issuedDate: date | None = None  # noqa: N815
     issuingAuthority: str | None = None  # noqa: N815
     number: str | None = None
-    webUrl: str | None = None  # noqa: N815
+    webUrl: Url | None = None  # noqa: N815
 
 
 class ItemPublication(Entity):
@@ -373,8 +417,8 @@ class ItemPublication(Entity):
     displayName: str | None = None  # noqa: N815
     publishedDate: date | None = None  # noqa: N815
     publisher: str | None = None
-    thumbnailUrl: str | None = None  # noqa: N815
-    webUrl: str | None = None  # noqa: N815
+    thumbnailUrl: Url | None = None  # noqa: N815
+    webUrl: Url | None = None  # noqa: N815
 
 
 class ProjectParticipation(Entity):
@@ -390,7 +434,7 @@ class ProjectParticipation(Entity):
     detail: PositionDetail | None = None
     displayName: str | None = None  # noqa: N815
     sponsors: tuple[RelatedPerson, ...] | None = None
-    thumbnailUrl: str | None = None  # noqa: N815
+    thumbnailUrl: Url | None = None  # noqa: N815
 
 
 class SkillProficiency(Entity):
@@ -405,8 +449,8 @@ class SkillProficiency(Entity):
     proficiency: (
         Literal["elementary", "limitedWorking", "generalProfessional", "advancedProfessional", "expert"] | None
     ) = None
-    thumbnailUrl: str | None = None  # noqa: N815
-    webUrl: str | None = None  # noqa: N815
+    thumbnailUrl: Url | None = None  # noqa: N815
+    webUrl: Url | None = None  # noqa: N815
 
 
 class ServiceInformation(Entity):
@@ -416,7 +460,7 @@ class ServiceInformation(Entity):
     """
 
     name: str | None = None
-    webUrl: str | None = None  # noqa: N815
+    webUrl: Url | None = None  # noqa: N815
 
 
 class WebAccount(Entity):
@@ -428,9 +472,9 @@ class WebAccount(Entity):
     description: str | None = None
     service: ServiceInformation | None = None
     statusMessage: str | None = None  # noqa: N815
-    thumbnailUrl: str | None = None  # noqa: N815
+    thumbnailUrl: Url | None = None  # noqa: N815
     userId: str | None = None  # noqa: N815
-    webUrl: str | None = None  # noqa: N815
+    webUrl: Url | None = None  # noqa: N815
 
 
 class PersonWebsite(Entity):
@@ -442,8 +486,8 @@ class PersonWebsite(Entity):
     categories: Strings | None = None
     description: str | None = None
     displayName: str | None = None  # noqa: N815
-    thumbnailUrl: str | None = None  # noqa: N815
-    webUrl: str | None = None  # noqa: N815
+    thumbnailUrl: Url | None = None  # noqa: N815
+    webUrl: Url | None = None  # noqa: N815
 
 
 @dataclass(frozen=True, slots=True)
@@ -459,7 +503,7 @@ class Label:
     one_each: str = ""
 
 
-LABELS: typing.Final[dict[str, Label]] = {
+LABELS: Final[dict[str, Label]] = {
     "personAccount": Label(UserAccountInformation, several=False),
     "personCurrentPosition": Label(WorkPosition, several=False),
     "personWorkPositions": Label(WorkPosition, several=True),
@@ -484,7 +528,7 @@ LABELS: typing.Final[dict[str, Label]] = {
 """The labels that Graph supports for people data, all of them.
 https://learn.microsoft.com/microsoft-365-copilot/extensibility/build-connectors-with-people-data"""
 
-UNSUPPORTED: typing.Final = frozenset(
+UNSUPPORTED: Final = frozenset(
     {"personManager", "personAssistants", "personColleagues", "personAlternateContacts", "personEmergencyContacts"}
 )
 """In Graph's enumeration, but not accepted for people data; the position's ``manager`` and ``colleagues`` are the way.
@@ -495,14 +539,16 @@ https://learn.microsoft.com/microsoft-365-copilot/extensibility/build-connectors
 class FieldType:
     """What a field of an entity takes.
 
-    ``kind`` is str, date, int, float, bool, ``allowed`` the members of an enumeration; ``person`` marks a reference to
-    another person, ``many`` a field that holds a list of any of these.
+    ``kind`` is str, date, int, float, bool, ``allowed`` the members of an enumeration, ``form`` what a value of that
+    kind must look like; ``person`` marks a reference to another person, ``many`` a field that holds a list of any of
+    these.
     """
 
     kind: type = str
     allowed: tuple[str, ...] = ()
     person: bool = False
     many: bool = False
+    form: Form | None = None
 
 
 @cache
@@ -523,6 +569,9 @@ def field_type(entity: type[Entity], path: str) -> FieldType | None:
         return None
     if typing.get_origin(inner) is Literal:
         return FieldType(allowed=typing.get_args(inner), many=many)
+    if typing.get_origin(inner) is Annotated:
+        kind, _, form = typing.get_args(inner)
+        return FieldType(kind=kind, many=many, form=form)
     return FieldType(kind=inner, many=many)
 
 

@@ -26,8 +26,8 @@ _LANGUAGE = "elementary|conversational|limitedWorking|professionalWorking|fullPr
 _TAGS = "[askMeAbout|ableToMentor|wantsToLearn|wantsToImprove]"
 _ADDRESS = "city countryOrRegion postOfficeBox postalCode state street type:unknown|home|business|other"
 _COMPANY = (
-    "companyCode costCenter department displayName division officeLocation pronunciation secondaryDepartment webUrl "
-    f"address({_ADDRESS})"
+    "companyCode costCenter department displayName division officeLocation pronunciation secondaryDepartment"
+    f" webUrl:url address({_ADDRESS})"
 )
 _POSITION = (
     f"company({_COMPANY}) description employeeId employeeType endMonthYear:date jobTitle layer:int level role"
@@ -42,44 +42,47 @@ DOCUMENTED = {
     "personWorkPositions": _WORK,
     "personAddresses": (
         f"detail({_ADDRESS}) displayName"
-        " geoCoordinates(accuracy:float altitude:float altitudeAccuracy:float latitude:float longitude:float)"
+        " geoCoordinates(accuracy:float altitude:float altitudeAccuracy:float latitude:latitude longitude:longitude)"
     ),
     "personAnniversaries": "date:date displayName type:birthday|wedding|work|other",
-    "personAwards": "description displayName issuedDate:date issuingAuthority thumbnailUrl webUrl",
+    "personAwards": "description displayName issuedDate:date issuingAuthority thumbnailUrl:url webUrl:url",
     "personCertifications": (
         "certificationId description displayName startDate:date endDate:date issuedDate:date issuingAuthority"
-        " issuingCompany thumbnailUrl webUrl"
+        " issuingCompany thumbnailUrl:url webUrl:url"
     ),
     "personEducationalActivities": (
         "startMonthYear:date endMonthYear:date completionMonthYear:date"
-        f" institution(description displayName location({_ADDRESS}) webUrl)"
+        f" institution(description displayName location({_ADDRESS}) webUrl:url)"
         " program(abbreviation activities:[str] awards:[str] description displayName fieldsOfStudy:[str] grade notes"
-        " webUrl)"
+        " webUrl:url)"
     ),
-    "personEmails": "address displayName type:unknown|work|personal|main|other",
+    "personEmails": "address:mail displayName type:unknown|work|personal|main|other",
     "personPhones": f"displayName number type:{_PHONES}",
-    "personInterests": (f"categories:[str] collaborationTags:{_TAGS} description displayName thumbnailUrl webUrl"),
+    "personInterests": (
+        f"categories:[str] collaborationTags:{_TAGS} description displayName thumbnailUrl:url webUrl:url"
+    ),
     "personLanguages": (
-        f"displayName tag reading:{_LANGUAGE} spoken:{_LANGUAGE} written:{_LANGUAGE} proficiency:{_LANGUAGE}"
-        " thumbnailUrl"
+        f"displayName tag:tag reading:{_LANGUAGE} spoken:{_LANGUAGE} written:{_LANGUAGE} proficiency:{_LANGUAGE}"
+        " thumbnailUrl:url"
     ),
     "personName": (
-        "displayName first initials languageTag last maiden middle nickname"
+        "displayName first initials languageTag:tag last maiden middle nickname"
         " pronunciation(displayName first last maiden middle) suffix title"
     ),
-    "personNote": "detail(content contentType:text|html) displayName thumbnailUrl",
-    "personPatents": "description displayName isPending:bool issuedDate:date issuingAuthority number webUrl",
-    "personPublications": "description displayName publishedDate:date publisher thumbnailUrl webUrl",
+    "personNote": "detail(content contentType:text|html) displayName thumbnailUrl:url",
+    "personPatents": "description displayName isPending:bool issuedDate:date issuingAuthority number webUrl:url",
+    "personPublications": "description displayName publishedDate:date publisher thumbnailUrl:url webUrl:url",
     "personProjects": (
         f"categories:[str] client({_COMPANY}) collaborationTags:{_TAGS} colleagues:[person] detail({_POSITION})"
-        " displayName sponsors:[person] thumbnailUrl"
+        " displayName sponsors:[person] thumbnailUrl:url"
     ),
     "personSkills": (
         f"categories:[str] collaborationTags:{_TAGS} displayName"
-        " proficiency:elementary|limitedWorking|generalProfessional|advancedProfessional|expert thumbnailUrl webUrl"
+        " proficiency:elementary|limitedWorking|generalProfessional|advancedProfessional|expert thumbnailUrl:url"
+        " webUrl:url"
     ),
-    "personWebAccounts": "description service(name webUrl) statusMessage thumbnailUrl userId webUrl",
-    "personWebSite": "categories:[str] description displayName thumbnailUrl webUrl",
+    "personWebAccounts": "description service(name webUrl:url) statusMessage thumbnailUrl:url userId webUrl:url",
+    "personWebSite": "categories:[str] description displayName thumbnailUrl:url webUrl:url",
 }
 """Every label's fields and what they take; str where nothing else is said, ``[…]`` a list, ``a(…)`` an object.
 https://learn.microsoft.com/graph/api/resources/profile and the pages of its entities"""
@@ -110,7 +113,7 @@ def taken(entity: type[Entity], path: str) -> str:
     """Return what a field takes, in the words of `documented`."""
     kind = field_type(entity, path)
     assert kind is not None
-    word = "person" if kind.person else "|".join(kind.allowed) or kind.kind.__name__
+    word = "person" if kind.person else "|".join(kind.allowed) or (kind.form and kind.form.name) or kind.kind.__name__
     return f"[{word}]" if kind.many else word
 
 
@@ -141,7 +144,13 @@ def test_what_is_no_field_has_no_type(path):
 
 @pytest.mark.parametrize(
     "text",
-    ['{"salary": 1}', '{"isCurrent": "yes"}', '{"detail": {"startMonthYear": "1.3.2021"}}', '{"categories": "a"}'],
+    [
+        '{"salary": 1}',
+        '{"detail": {"company": {"webUrl": "contoso.com"}}}',
+        '{"isCurrent": "yes"}',
+        '{"detail": {"startMonthYear": "1.3.2021"}}',
+        '{"categories": "a"}',
+    ],
 )
 def test_an_entity_takes_nothing_else(text):
     """Unknown fields, other types, other dates and texts in the place of lists are refused."""
@@ -157,6 +166,11 @@ _GOOD = {
     "int": st.integers(-(10**9) + 1, 10**9 - 1).map(str),
     "float": st.floats(-1e8, 1e8).map("{:.6f}".format),
     "bool": st.sampled_from(["true", "FALSE"]),
+    "url": st.sampled_from(["https://contoso.com", "http://intra/zoë?a=b", "HTTPS://contoso.com:443/a#b"]),
+    "mail": st.sampled_from(["ada@contoso.com", "zoë@contoso.com", "O'Neil+x@contoso.com"]),
+    "tag": st.sampled_from(["en", "nb-NO", "zh-Hant-TW"]),
+    "latitude": st.floats(-90, 90).map("{:.6f}".format),
+    "longitude": st.floats(-180, 180).map("{:.6f}".format),
 }
 
 

@@ -247,7 +247,7 @@ def _misfits(spec: FieldSpec, kind: FieldType) -> Iterator[str]:
             yield "holds one person, not a list"
     elif isinstance(spec, ConstantField):
         if not _fits(spec.constant, kind):
-            yield f"the constant does not fit; allowed: {', '.join(kind.allowed) or kind.kind.__name__}"
+            yield f"the constant does not fit; allowed: {_wanted(kind)}"
     elif isinstance(spec, ColumnField) and spec.list and not kind.many:
         yield "holds one value, not a list"
 
@@ -286,10 +286,15 @@ def _fits(constant: Value, kind: FieldType) -> bool:
     if kind.kind is date:
         return isinstance(constant, str) and _iso_date(constant) is not None
     if isinstance(constant, str):
-        return kind.kind is str and bool(constant.strip()) and len(constant) <= MAX_VALUE and "\x00" not in constant
+        whole = bool(constant.strip()) and len(constant) <= MAX_VALUE and "\x00" not in constant
+        return kind.kind is str and whole and (kind.form is None or kind.form.takes(constant))
     if isinstance(constant, bool):
         return kind.kind is bool
     return _converter(kind)(str(constant)) == constant
+
+
+def _wanted(kind: FieldType) -> str:
+    return ", ".join(kind.allowed) or (kind.form.wanted if kind.form else kind.kind.__name__)
 
 
 def _suggest(word: str, known: Any) -> str:
@@ -604,7 +609,7 @@ def _checks(file: MappingFile, place: Callable[[str], int]) -> Iterator[tuple[in
             if split and label.most:
                 many = Problem("too_many", f"{column} has too many parts; Graph takes {label.most}")
                 yield place(column), _at_most(label.most, split), many
-            if kind.kind is not str or kind.allowed:
+            if kind.kind is not str or kind.allowed or kind.form:
                 yield place(column), _each(_converter(kind), parted), _wrong(column, kind)
 
 
@@ -626,12 +631,27 @@ def _wrong(column: str, kind: FieldType) -> Problem:
         return Problem("bad_date", f"{column} is not a date such as 2021-03-01")
     if kind.kind is bool:
         return Problem("not_allowed", f"{column} is neither true nor false")
+    if kind.form:
+        return Problem("not_allowed" if kind.kind is str else "bad_number", f"{column} is not {kind.form.wanted}")
     if kind.kind is float:
         return Problem("bad_number", f"{column} is not a number such as 59.91")
     return Problem("bad_number", f"{column} is not a whole number")
 
 
 def _converter(kind: FieldType) -> Convert:
+    plain = _plain_converter(kind)
+    form = kind.form
+    if form is None:
+        return plain
+
+    def convert(cell: str) -> Value | None:
+        value = plain(cell)
+        return value if value is not None and form.takes(value) else None
+
+    return convert
+
+
+def _plain_converter(kind: FieldType) -> Convert:
     if kind.allowed:
         return lambda cell: cell if cell in kind.allowed else None
     if kind.kind is date:

@@ -39,12 +39,12 @@ class Form:
     takes: Callable[[Any], bool]
 
     def taken(self, value: Any) -> Any:
-        """Return a value that has this form.
+        """Return a value that has this form, or is an empty text, which clears what others say.
 
         Raises:
             ValueError: it has not.
         """
-        if not self.takes(value):
+        if value != "" and not self.takes(value):
             raise ValueError(f"must be {self.wanted}")
         return value
 

@@ -424,6 +424,43 @@ async def test_what_cannot_be_read_is_dropped_in_silence(tenant, put, position, 
 
 
 @belief(
+    "Is a text invalid that is no address on the web, no e-mail address or no language tag where one belongs, or a "
+    "place that is not on earth?",
+    area="profile composition",
+    mark="unknown",
+    source=(sources.BUILD, sources.ENTITIES),
+    ours=ours.CHECKED_VALUES,
+    either="None is sent: the row is quarantined, and says what is wanted.",
+    proof="tests/core/test_mapping.py::test_text_has_the_form_that_its_field_wants",
+)
+@pytest.mark.parametrize(
+    ("label", "entity", "reason"),
+    [
+        ("personWebSite", {"webUrl": "contoso.com"}, "webUrl: this is no url"),
+        ("personAwards", {"thumbnailUrl": "C:\\a.png"}, "thumbnailUrl: this is no url"),
+        ("personEmails", {"address": "adele"}, "address: this is no mail"),
+        ("personName", {"languageTag": "en_US"}, "languageTag: this is no tag"),
+        ("personLanguages", {"tag": "Norwegian"}, "tag: this is no tag"),
+        (
+            "personAddresses",
+            {"geoCoordinates": {"latitude": 91}},
+            "geoCoordinates.latitude: a number is wanted, at most 90",
+        ),
+        (
+            "personAddresses",
+            {"geoCoordinates": {"longitude": "10"}},
+            "geoCoordinates.longitude: a number is wanted, at most 180",
+        ),
+        ("personAddresses", {"geoCoordinates": {"altitude": True}}, "geoCoordinates.altitude: a number is wanted"),
+        ("personSkills", {"collaborationTags": ["x"]}, "collaborationTags: is not in the enumeration"),
+    ],
+)
+def test_what_has_not_the_form_of_its_field_is_dropped(label, entity, reason):
+    """The strictest reading: the value does not reach the profile, whatever is wrong with it."""
+    assert read_entity(ENTITIES[label], {"displayName": "x"} | entity)[1] == [reason]
+
+
+@belief(
     "At most three mail addresses (and three postal ones) belong to a profile.",
     area="profile composition",
     mark="certain",
@@ -579,7 +616,12 @@ def test_every_field_that_a_mapping_can_fill_is_one_of_its_entity(label):
             assert read_entity(ENTITIES[label], entity) == (entity, [])
 
 
+_WRITTEN = {"url": "https://contoso.com", "mail": UPN, "tag": "nb-NO"}
+
+
 def _a_value(kind: FieldType) -> Any:
     if kind.person:
         return {"userId": "1", "userPrincipalName": UPN, "relationship": "manager"}
+    if kind.form and kind.form.name in _WRITTEN:
+        return _WRITTEN[kind.form.name]
     return {str: "x", int: 1, float: 59.91, bool: True, date: "2026-03-02"}[kind.kind]

@@ -631,8 +631,10 @@ def _wrong(column: str, kind: FieldType) -> Problem:
         return Problem("bad_date", f"{column} is not a date such as 2021-03-01")
     if kind.kind is bool:
         return Problem("not_allowed", f"{column} is neither true nor false")
+    if kind.form and kind.kind is str:
+        return Problem("not_allowed", f"{column} is not {kind.form.wanted}")
     if kind.form:
-        return Problem("not_allowed" if kind.kind is str else "bad_number", f"{column} is not {kind.form.wanted}")
+        return Problem("bad_number", f"{column} is not {kind.form.wanted}")
     if kind.kind is float:
         return Problem("bad_number", f"{column} is not a number such as 59.91")
     return Problem("bad_number", f"{column} is not a whole number")

@@ -2,11 +2,13 @@
 
 Fields and enumerations: beta metadata of https://learn.microsoft.com/graph/api/resources/profile [certain]. That
 what does not fit is dropped in silence: "Microsoft Graph ignores invalid values",
-https://learn.microsoft.com/microsoft-365-copilot/extensibility/build-connectors-with-people-data [certain]
+https://learn.microsoft.com/microsoft-365-copilot/extensibility/build-connectors-with-people-data [certain; unknown:
+whether a text that is no address on the web, no e-mail address or no language tag counts as invalid]
 """
 
 from __future__ import annotations
 
+import re
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
@@ -21,11 +23,13 @@ _RELATION = (
     "manager|colleague|directReport|dotLineReport|assistant|dotLineManager|alternateContact|friend|spouse|sibling"
     "|child|parent|sponsor|emergencyContact|other"
 )
+_TAGS = "askMeAbout|ableToMentor|wantsToLearn|wantsToImprove"
 _PHONE = "home|business|mobile|other|assistant|homeFax|businessFax|otherFax|pager|radio"
 
 
 def _fields(text: str = "", **typed: str) -> dict[str, str]:
-    return {**dict.fromkeys(text.split(), "str"), **typed}
+    """Return a shape: what its fields take. ``text`` names those that take a text; an address on the web says so."""
+    return {name: "url" if name.endswith("Url") else "str" for name in text.split()} | typed
 
 
 SHAPES: dict[str, dict[str, str]] = {
@@ -46,9 +50,12 @@ SHAPES: dict[str, dict[str, str]] = {
     "relatedPerson": _fields(
         "displayName relationshipLabel userId userPrincipalName", relationship=f"enum:{_RELATION}"
     ),
-    "itemAddress": _fields("displayName", detail="physicalAddress", geoCoordinates="any"),
+    "itemAddress": _fields("displayName", detail="physicalAddress", geoCoordinates="outlookGeoCoordinates"),
     "physicalAddress": _fields(
         "city countryOrRegion postOfficeBox postalCode state street", type="enum:unknown|home|business|other"
+    ),
+    "outlookGeoCoordinates": _fields(
+        accuracy="float", altitude="float", altitudeAccuracy="float", latitude="float:90", longitude="float:180"
     ),
     "personAnniversary": _fields("displayName", date="date", type="enum:birthday|wedding|work|other"),
     "personAward": _fields("description displayName issuingAuthority thumbnailUrl webUrl", issuedDate="date"),
@@ -65,17 +72,19 @@ SHAPES: dict[str, dict[str, str]] = {
         "abbreviation description displayName grade notes webUrl",
         activities="str[]", awards="str[]", fieldsOfStudy="str[]",
     ),
-    "itemEmail": _fields("address displayName", type="enum:unknown|work|personal|main|other"),
+    "itemEmail": _fields("displayName", address="mail", type="enum:unknown|work|personal|main|other"),
     "itemPhone": _fields("displayName number", type=f"enum:{_PHONE}"),
     "personInterest": _fields(
-        "description displayName thumbnailUrl webUrl", categories="str[]", collaborationTags="str[]"
+        "description displayName thumbnailUrl webUrl", categories="str[]", collaborationTags=f"enum:{_TAGS}[]"
     ),
     "languageProficiency": _fields(
-        "displayName tag thumbnailUrl",
+        "displayName thumbnailUrl",
+        tag="tag",
         **dict.fromkeys(("reading", "spoken", "written", "proficiency"), f"enum:{_LANGUAGE}"),
     ),
     "personName": _fields(
-        "displayName first initials languageTag last maiden middle nickname suffix title", pronunciation="pronunciation"
+        "displayName first initials last maiden middle nickname suffix title", languageTag="tag",
+        pronunciation="pronunciation",
     ),
     "pronunciation": _fields("displayName first last maiden middle"),
     "personAnnotation": _fields("displayName thumbnailUrl", detail="itemBody"),
@@ -85,11 +94,11 @@ SHAPES: dict[str, dict[str, str]] = {
     ),
     "itemPublication": _fields("description displayName publisher thumbnailUrl webUrl", publishedDate="date"),
     "projectParticipation": _fields(
-        "displayName thumbnailUrl", categories="str[]", client="companyDetail", collaborationTags="str[]",
+        "displayName thumbnailUrl", categories="str[]", client="companyDetail", collaborationTags=f"enum:{_TAGS}[]",
         colleagues="relatedPerson[]", detail="positionDetail", sponsors="relatedPerson[]",
     ),
     "skillProficiency": _fields(
-        "displayName thumbnailUrl webUrl", categories="str[]", collaborationTags="str[]",
+        "displayName thumbnailUrl webUrl", categories="str[]", collaborationTags=f"enum:{_TAGS}[]",
         proficiency=f"enum:{_PROFICIENCY}",
     ),
     "webAccount": _fields("description statusMessage thumbnailUrl userId webUrl", service="service"),
@@ -158,19 +167,38 @@ def _values(kind: str, value: Any, where: str, reasons: list[str]) -> Iterator[A
 
 
 def _scalar_problem(kind: str, value: Any) -> str | None:
+    kind, _, rest = kind.partition(":")
     match kind:
-        case "any":
-            return None
         case "bool":
             return None if isinstance(value, bool) else "true or false is wanted"
         case "int":
             return None if isinstance(value, int) and not isinstance(value, bool) else "a whole number is wanted"
+        case "float":
+            return _number_problem(value, rest)
         case "date":
             return None if _is_date(value) else "a date YYYY-MM-DD is wanted"
-        case _ if kind.startswith("enum:"):
-            return None if value in kind[5:].split("|") else "is not in the enumeration"
+        case "enum":
+            return None if value in rest.split("|") else "is not in the enumeration"
+        case _ if not isinstance(value, str):
+            return "a string is wanted"
         case _:
-            return None if isinstance(value, str) else "a string is wanted"
+            return f"this is no {kind}" if value and not _FORMS[kind].match(value) else None
+
+
+_FORMS = {
+    "str": re.compile(""),
+    "url": re.compile(r"(?i)https?://\w"),
+    "mail": re.compile(r"[^@\s]+@[^@\s]+\Z"),
+    "tag": re.compile(r"[a-zA-Z]{2,3}(-\w+)*\Z"),
+}
+"""What texts look like that are not just any. An empty one is a value: it clears."""
+
+
+def _number_problem(value: Any, most: str) -> str | None:
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    if number and abs(value) <= float(most or "inf"):
+        return None
+    return f"a number is wanted, at most {most}" if most else "a number is wanted"
 
 
 def _is_date(value: Any) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -13,6 +13,19 @@ if TYPE_CHECKING:
 
 UNMATCHED_AGAIN_SECONDS = 24 * 3600
 """How long someone without an account is left alone before Entra is asked again (design §3.8)."""
+
+
+Match = Literal["userPrincipalName", "mail", "employeeId", "id"]
+
+
+def ask(match: Match, text: str) -> str:
+    """Return how Entra is asked for a user."""
+    return text if match == "userPrincipalName" else f"{match}:{text}"
+
+
+def referred_key(asked: str) -> str:
+    """Return the key of somebody who is only referred to."""
+    return "\x1e" + asked
 
 
 @dataclass(frozen=True, slots=True)

@@ -178,7 +178,7 @@ def _repeated(people: list[Person], rejections: list[Rejection], mapping: Mappin
     """Return the rows whose key another row has too. Which is right cannot be told, so none is taken (design §3.15)."""
     keys = Counter(person.key for person in people)
     keys.update(rejection.key for rejection in rejections if rejection.key)
-    problem = Problem("duplicate_key", f"{mapping.file.key.column} stands in several rows; it may stand in one")
+    problem = Problem("duplicate_key", f"{mapping.file.key.named} stands in several rows; it may stand in one")
     return {person.row: (person.key, problem) for person in people if keys[person.key] > 1}
 
 
@@ -187,7 +187,7 @@ def _contradictions(
 ) -> Iterator[tuple[Person, Problem]]:
     """Yield those in scope who cannot all be right: several of one account, or, by ``item_id``, of one item."""
     in_scope = [person for person in people if not person.leaver]
-    column = mapping.file.account.column
+    column = mapping.file.account.named
     accounts = Counter(account_key(person.account) for person in in_scope)
     by_account = Problem("duplicate_account", f"{column} belongs to several people who are in scope")
     by_item = Problem("duplicate_key", f"{column} gives the same item id as another person's: only one can have it")
@@ -205,7 +205,7 @@ def _contradictions(
 
 def _opened(file: ExportFile, stream: IO[bytes], mapping: Mapping) -> Export:
     """Open an export so that its header is found by the columns that the mapping reads."""
-    required = (mapping.file.key.column, mapping.file.account.column)
+    required = mapping.required
     fixed = mapping.file.file
     layout = Layout(fixed.encoding or "", fixed.delimiter or "", fixed.header_rows)
     return open_export(file.name, stream, required=required, known=mapping.columns, layout=layout)

@@ -4,17 +4,10 @@ A mapping is one TOML file that decides schema and items alike (``docs/mapping.m
 `Mapping`, bound to the header of an export (`bind`), and then asked row by row.
 """
 
+from connector.core.mapping.file import Mapping, MappingFile, PropertyPart
+from connector.core.mapping.load import load_mapping
 from connector.core.mapping.person import Person, Problem, Rejection
-from connector.core.mapping.rows import (
-    MAX_KEY,
-    MAX_VALUE,
-    BoundMapping,
-    Mapping,
-    MappingFile,
-    PropertyPart,
-    bind,
-    load_mapping,
-)
+from connector.core.mapping.rows import MAX_KEY, MAX_VALUE, BoundMapping, bind
 
 __all__ = [
     "MAX_KEY",

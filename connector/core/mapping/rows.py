@@ -1,352 +1,195 @@
-"""The mapping file, and what it makes of a row: a `Person`, or a `Rejection` that says why.
-
-A mapping is one TOML file that decides schema and items alike (``docs/mapping.md``). It is read once into a
-`Mapping`, bound to the header of an export (`bind`), and then asked row by row.
-"""
+"""A mapping bound to the header of an export: what it makes of each row."""
 
 from __future__ import annotations
 
 import difflib
 import hashlib
 import re
-import tomllib
-from collections.abc import Callable
-from collections.abc import Mapping as Dict
 from dataclasses import dataclass, field
 from datetime import date
-from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
-
-from connector.core.entities import LABELS, UNSUPPORTED, FieldType, field_paths, field_type
+from connector.core.accounts import ask, referred_key
+from connector.core.entities import LABELS, FieldType, field_type
 from connector.core.export import column_key
+from connector.core.mapping.file import ColumnField, ConstantField, PersonField, template_parts
 from connector.core.mapping.person import Person, Problem, Rejection
-from connector.errors import ConfigurationError, ExportError
+from connector.core.mapping.values import (
+    EXAMPLE,
+    Convert,
+    DateFormat,
+    Read,
+    Refine,
+    Value,
+    converter,
+    date_format,
+    read_date,
+    refiner,
+    refusal,
+    writing,
+    wrong,
+)
+from connector.errors import ExportError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Mapping as Dict
 
-    from connector.core.accounts import Known
+    from connector.core.accounts import Known, Match
     from connector.core.export import Row
+    from connector.core.mapping.file import FilePart, Mapping, MappingFile, PropertyPart, StatusPart, TextSource
 
 MAX_KEY: Final = 256
 """Characters in a person's key."""
 MAX_VALUE: Final = 20_000
 """Characters in one cell that is sent."""
 MAX_UPN: Final = 1024
+MAX_EMPLOYEE_ID: Final = 16
+"""Characters of employeeId. https://learn.microsoft.com/graph/api/resources/user"""
 
-_UPN: Final = re.compile(r"[^\s@\x00-\x1f]+@[^\s@\x00-\x1f]+")
-_ISO_DATE: Final = re.compile(r"\d{4}-\d{2}-\d{2}")
+_NAME: Final = re.compile(r"[^\s@:\x00-\x1f]+@[^\s@\x00-\x1f]+")
+_GUID: Final = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 _SEPARATOR: Final = "\x1f"
+_SPACES: Final = re.compile(" {2,}")
 
-Value = str | int | float | bool | list[str]
-"""What a field of an entity or a custom property carries in JSON."""
-
-_CAPITALISED: Final = {"home": "Home", "business": "Work", "other": "Other"}
+CAPITALISED: Final = {"home": "Home", "business": "Work", "other": "Other"}
 """The types of addresses in the other spelling that is written down for them.
 https://learn.microsoft.com/microsoft-365-copilot/extensibility/build-connectors-with-people-data"""
 
-
-# --- the file -------------------------------------------------------------------------------------------------------
-
-
-class _Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
-
-
-class FilePart(_Part):
-    """How the file is written, where that is fixed instead of found. A byte order mark still decides.
-
-    ``header_rows``: 2 where the row with the names is followed by one with labels for people.
-    """
-
-    encoding: Literal["utf-8", "utf-16", "utf-16-le", "utf-16-be", "windows-1252", "latin-1"] | None = None
-    delimiter: Literal[",", ";", "\t", "|"] | None = None
-    header_rows: Literal[1, 2] = 1
+_UNKNOWN_DAY: Final = 10_000_000
+"""The rank of a row whose days cannot be read: it may be the one that counts, so it stands above all others."""
+_ENDED: Final = -10_000_000
+_NOT_BEGUN: Final = -20_000_000
+"""Added to a day's ordinal: rows that ended stand below those that count, and rows that have not begun below all."""
 
 
-class KeyPart(_Part):
-    """Where the person's key stands."""
-
-    column: str
-
-
-class AccountPart(_Part):
-    """How a row finds its Entra user."""
-
-    column: str
-    match: Literal["userPrincipalName"] = "userPrincipalName"
-
-
-class StatusPart(_Part):
-    """Which words mean in scope, and which mean that somebody left. Compared without case."""
-
-    column: str
-    in_scope: tuple[str, ...]
-    leaver: tuple[str, ...]
-    blank: Literal["in_scope", "leaver"] = "in_scope"
-
-
-class ColumnField(_Part):
-    """A field filled from a column.
-
-    ``split``: one entity per part of the cell. ``list``: all parts of the cell are the one list that the field holds.
-    """
-
-    column: str
-    split: Annotated[str, Field(min_length=1)] | None = None
-    list: Annotated[str, Field(min_length=1)] | None = None
-
-
-class ConstantField(_Part):
-    """A field with one value for everybody. It never makes an entity on its own."""
-
-    constant: bool | int | float | str
-
-
-class PersonField(_Part):
-    """A reference to another person, by their key in the HR system. ``list``: to several, one per part of the cell."""
-
-    person: str
-    list: Annotated[str, Field(min_length=1)] | None = None
-    by: Literal["key"] = "key"
-    relationship: str
-
-
-FieldSpec = str | ColumnField | ConstantField | PersonField
-
-
-class PropertyPart(_Part):
-    """One property of the schema: with a label, an entity of the profile; without, a custom property.
-
-    ``address_shape`` and ``address_types`` say how the entities of personAddresses are written. The documented way is
-    the first of each; field reports contradict each other about which one Graph takes:
-    https://learn.microsoft.com/graph/api/resources/itemaddress
-    """
-
-    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9]{1,32}$")]
-    label: str | None = None
-    description: Annotated[str, Field(max_length=200)] | None = None
-    column: str | None = None
-    address_shape: Literal["detail", "flat"] = "detail"
-    address_types: Literal["home", "Home"] = "home"
-    fields: dict[str, FieldSpec] = Field(default_factory=dict)
-
-
-class MappingFile(_Part):
-    """The whole file."""
-
-    format: Literal[1]
-    description: str = ""
-    file: FilePart = FilePart()
-    key: KeyPart
-    account: AccountPart
-    status: StatusPart | None = None
-    property: Annotated[tuple[PropertyPart, ...], Field(min_length=1, max_length=128)]
-
-
-@dataclass(frozen=True, slots=True)
-class Mapping:
-    """A mapping that has been found right. ``digest`` changes whenever its text does."""
-
-    name: str
-    file: MappingFile
-    digest: str
-
-    @property
-    def columns(self) -> tuple[str, ...]:
-        """Every column the mapping reads, once, in order of appearance; the key first, the account second."""
-        return tuple(dict.fromkeys(_columns(self.file)))
-
-
-def load_mapping(name: str, text: bytes) -> Mapping:
-    """Read a mapping file.
-
-    Raises:
-        ConfigurationError: with every problem of the file, each naming its place.
-    """
-    try:
-        file = MappingFile.model_validate(tomllib.loads(text.decode("utf-8-sig")))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigurationError([f"mapping {name}: is not TOML ({error})"]) from error
-    except ValidationError as error:
-        raise ConfigurationError(
-            [
-                f"mapping {name}: {'.'.join(map(str, problem['loc']))}: {problem['msg']}"
-                for problem in error.errors(include_input=False)
-            ]
-        ) from error
-    problems = [f"mapping {name}: {problem}" for problem in _problems(file)]
-    if problems:
-        raise ConfigurationError(problems)
-    return Mapping(name=name, file=file, digest=hashlib.sha256(text).hexdigest()[:32])
-
-
-def _problems(file: MappingFile) -> Iterator[str]:
-    names = [part.name.casefold() for part in file.property]
-    yield from (f"property {name}: stands twice" for name in sorted({n for n in names if names.count(n) > 1}))
-    labels = [part.label for part in file.property if part.label]
-    yield from (
-        f"label {label}: stands on two properties" for label in sorted({x for x in labels if labels.count(x) > 1})
-    )
-    if "personAccount" not in labels:
-        yield "no property has the label personAccount; exactly one must (Graph ignores people without account)"
-    if file.status:
-        words = [word.casefold() for word in (*file.status.in_scope, *file.status.leaver)]
-        yield from (f"status word {word!r}: stands twice" for word in sorted({w for w in words if words.count(w) > 1}))
-    for part in file.property:
-        yield from (f"property {part.name}: {problem}" for problem in _property_problems(part))
-
-
-def _property_problems(part: PropertyPart) -> Iterator[str]:
-    if part.label != "personAddresses" and part.model_fields_set & {"address_shape", "address_types"}:
-        yield "address_shape and address_types belong to the label personAddresses alone"
-    if part.label is None:
-        if part.fields or not part.column:
-            yield "a property without label is a custom property; it takes a column, and no fields"
-        return
-    if part.label in UNSUPPORTED:
-        yield (
-            f"label {part.label} is not supported for people data;"
-            " use the field manager or colleagues of personCurrentPosition"
-        )
-    elif part.label not in LABELS:
-        yield f"label {part.label} does not exist{_suggest(part.label, LABELS)}"
-    elif part.label == "personAccount":
-        if part.fields or part.column:
-            yield "personAccount is filled from the matched Entra user; it takes no fields"
-    elif part.column or not part.fields:
-        yield f"label {part.label} takes fields, not a column"
-    else:
-        yield from _field_problems(part)
-
-
-def _field_problems(part: PropertyPart) -> Iterator[str]:
-    label = LABELS[part.label or ""]
-    if all(isinstance(spec, ConstantField) for spec in part.fields.values()):
-        yield "has constants only; at least one field must come from a column"
-    yield from _split_problems(part)
-    for path, spec in part.fields.items():
-        kind = _kind(part, path)
-        if kind is None:
-            yield f"{part.label} has no field {path}{_suggest(path, field_paths(label.entity))}"
-        elif part.address_shape == "flat" and not path.startswith("detail."):
-            yield f"{path}: a flat address has the fields of detail alone"
-        else:
-            yield from (f"{path}: {problem}" for problem in _misfits(spec, kind))
-
-
-def _misfits(spec: FieldSpec, kind: FieldType) -> Iterator[str]:
-    """Say why a field cannot be filled in this way."""
-    if kind.person != isinstance(spec, PersonField):
-        yield f"{'takes' if kind.person else 'does not take'} a reference to a person"
-    elif isinstance(spec, PersonField):
-        if spec.relationship not in _relationships():
-            yield f"relationship {spec.relationship!r} does not exist{_suggest(spec.relationship, _relationships())}"
-        if spec.list and not kind.many:
-            yield "holds one person, not a list"
-    elif isinstance(spec, ConstantField):
-        if not _fits(spec.constant, kind):
-            yield f"the constant does not fit; allowed: {_wanted(kind)}"
-    elif isinstance(spec, ColumnField) and spec.list and not kind.many:
-        yield "holds one value, not a list"
-
-
-def _split_problems(part: PropertyPart) -> Iterator[str]:
-    """Say what hinders splitting a cell into several entities: the label, its limits, or another split cell."""
-    label = LABELS[part.label or ""]
-    split = {path: spec for path, spec in part.fields.items() if isinstance(spec, ColumnField) and spec.split}
-    for path, spec in split.items():
-        if not label.several:
-            yield f"{path}: split makes several entities; {part.label} holds one"
-        if spec.list:
-            yield f"{path}: takes split, for several entities, or list, for one list in one entity; not both"
-    if len({(column_key(spec.column), spec.split) for spec in split.values()}) > 1:
-        yield f"{', '.join(split)}: only one column of a property can be split"
-    if split and label.one_each and label.one_each not in split:
-        yield f"{', '.join(split)}: split would make several of one type; Graph takes one of each {label.one_each}"
-
-
-def _kind(part: PropertyPart, path: str) -> FieldType | None:
+def field_kind(part: PropertyPart, path: str) -> FieldType | None:
     """Return what a field of a property takes; None when its entity has no such field, or no column can fill it."""
     kind = field_type(LABELS[part.label or ""].entity, path)
     if kind and part.address_types == "Home" and path == "detail.type":
-        return FieldType(allowed=tuple(_CAPITALISED))
+        return FieldType(allowed=tuple(CAPITALISED))
     return kind
 
 
-def _relationships() -> tuple[str, ...]:
-    kind = field_type(LABELS["personCurrentPosition"].entity, "manager.relationship")
-    return kind.allowed if kind else ()
+class _Source(NamedTuple):
+    """Text taken from a row and brought into form. ``named`` is what to call it in front of people."""
+
+    read: Read
+    refine: Refine | None
+    refusal: Problem
+    named: str
 
 
-def _fits(constant: Value, kind: FieldType) -> bool:
-    if kind.allowed:
-        return constant in kind.allowed
-    if kind.kind is date:
-        return isinstance(constant, str) and _iso_date(constant) is not None
-    if isinstance(constant, str):
-        whole = bool(constant.strip()) and len(constant) <= MAX_VALUE and "\x00" not in constant
-        return kind.kind is str and whole and (kind.form is None or kind.form.takes(constant))
-    if isinstance(constant, bool):
-        return kind.kind is bool
-    return _converter(kind)(str(constant)) == constant
+class _Field(NamedTuple):
+    """One field of an entity: a constant, a reference, or a source with what makes its text a value.
 
-
-def _wanted(kind: FieldType) -> str:
-    return ", ".join(kind.allowed) or (kind.form.wanted if kind.form else kind.kind.__name__)
-
-
-def _suggest(word: str, known: Any) -> str:
-    close = difflib.get_close_matches(word, list(known), n=1)
-    return f"; did you mean {close[0]}?" if close else ""
-
-
-def _columns(file: MappingFile) -> Iterator[str]:
-    yield file.key.column
-    yield file.account.column
-    if file.status:
-        yield file.status.column
-    for part in file.property:
-        if part.column:
-            yield part.column
-        for spec in part.fields.values():
-            if isinstance(spec, str):
-                yield spec
-            elif isinstance(spec, ColumnField):
-                yield spec.column
-            elif isinstance(spec, PersonField):
-                yield spec.person
-
-
-# --- rows -----------------------------------------------------------------------------------------------------------
-
-
-Convert = Callable[[str], Value | None]
-"""Turns a cell that is not blank into a value; None: it cannot be one."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Source:
-    """One field of an entity, bound to a column of an export (-1: a constant)."""
+    ``split``: one entity per part. ``parted``: the separator of a list's parts; ``many``: the field holds a list.
+    ``plain``: any text is right.
+    """
 
     path: tuple[str, ...]
-    column: int = -1
-    convert: Convert = str
     constant: Value | None = None
-    split: str | None = None
     reference: int = -1
     relationship: str = ""
+    source: _Source | None = None
+    convert: Convert = str
+    wrong: Problem | None = None
+    split: str | None = None
+    parted: str | None = None
+    many: bool = False
+    clear: bool = False
+
+    @property
+    def plain(self) -> bool:
+        return self.source is None or (self.source.refine is None and self.wrong is None)
+
+    def value(self, text: str) -> Value | Problem | None:
+        """Return the value of a cell's text, or of a part of a split one: None when there is nothing to send."""
+        if not self.many:
+            return self._single(text)
+        parts = [part.strip() for part in text.split(self.parted)] if self.parted else [text]
+        values: dict[str, None] = {}
+        for part in filter(None, parts):
+            value = self._single(part)
+            if isinstance(value, Problem):
+                return value
+            if value is not None:
+                values[str(value)] = None
+        return [*values] or None
+
+    def _single(self, text: str) -> Value | Problem | None:
+        source = self.source
+        if source is not None and source.refine is not None:
+            refined = source.refine(text)
+            if not refined:
+                return source.refusal if refined is None else None
+            text = refined
+        value = self.convert(text)
+        return self.wrong if value is None else value
+
+
+class _Reference(NamedTuple):
+    """A single reference to another person, or a list of them, ``parted`` by a separator."""
+
+    source: _Source
+    by: str
+    parted: str | None = None
+
+    def keys(self, cells: Sequence[str]) -> Iterator[str | None]:
+        """Yield the keys of those referred to, each once; None for text that the source refuses."""
+        text = self.source.read(cells)
+        parts = [part.strip() for part in text.split(self.parted)] if self.parted else [text]
+        found: dict[str | None, None] = {}
+        for part in filter(None, parts):
+            refined = self.source.refine(part) if self.source.refine else part
+            found[refined and self._key(refined)] = None
+        yield from (key for key in found if key != "")
+
+    def _key(self, text: str) -> str:
+        return text if self.by == "key" else referred_key(ask(self.by, text))  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True, slots=True)
 class _Filled:
-    """A property, bound: what it is, and where its values come from."""
+    """A property, bound: what it is, and the fields of each of its entities. A custom property has one field."""
 
     name: str
     label: str | None
     several: bool
-    sources: tuple[_Source, ...]
+    groups: tuple[tuple[_Field, ...], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Limit:
+    """What a label allows of entities, where a row might have more: how many, and one each of which field."""
+
+    filled: _Filled
+    most: int | None
+    one_each: tuple[str, ...]
+    too_many: Problem
+    not_each: Problem
+
+
+@dataclass(frozen=True, slots=True)
+class _Days:
+    """The columns that say from when to when a row counts, and the day it is."""
+
+    begins: int
+    ends: int
+    formats: tuple[DateFormat, ...]
+    today: int
+
+    def read(self, cells: Sequence[str]) -> tuple[int, int] | None:
+        """Return the first and the last day, 0 for none; None when one cannot be read."""
+        days = []
+        for index in (self.begins, self.ends):
+            text = cells[index].strip() if index >= 0 else ""
+            day = read_date(text, self.formats) if text else None
+            if text and day is None:
+                return None
+            days.append(day.toordinal() if day else 0)
+        first, last = days
+        return None if last and first > last else (first, last)
 
 
 @dataclass(frozen=True, slots=True)
@@ -354,98 +197,67 @@ class BoundMapping:
     """A mapping that knows in which columns of one export its cells stand."""
 
     mapping: Mapping
-    key: int
-    account: int
+    key: _Source
+    account: _Source
     status: int
     words: Dict[str, bool]
+    leave: tuple[int, frozenset[str]] | None
+    scope: tuple[tuple[int, frozenset[str], bool], ...]
+    days: _Days | None
     mapped: tuple[int, ...]
-    references: tuple[int, ...]
-    lists: tuple[tuple[int, str | None], ...]
-    checks: tuple[tuple[int, Convert, Problem], ...]
+    references: tuple[_Reference | None, ...]
+    lists: tuple[_Reference, ...]
+    fields: tuple[_Field, ...]
+    limits: tuple[_Limit, ...]
     properties: tuple[_Filled, ...]
     ignored: tuple[str, ...]
     absent: tuple[str, ...] = field(default=())
 
     def person(self, row: Row) -> Person | Rejection:
-        """Return whom a row speaks of, or why it is rejected. Every problem of the row is named."""
+        """Return whom a row speaks of, or why it is rejected. Every problem of the row is named.
+
+        Somebody who is out of scope is `Person.outside`, without a key where the row has none.
+        """
         if row.problem:
             return Rejection(row.number, "", (Problem("bad_row", row.problem),), tuple(row.cells))
-        cells = [row.cells[index].strip() if index >= 0 else "" for index in self.mapped]
+        by_column = row.cells
+        cells = [by_column[index].strip() if index >= 0 else "" for index in self.mapped]
         try:
             digest = hashlib.blake2b(_SEPARATOR.join(cells).encode("utf-8"), digest_size=16).digest()
         except UnicodeEncodeError:
             problem = Problem(
                 "bad_text", "it holds bytes that are no text in the encoding of the file; save the file as CSV in UTF-8"
             )
-            return Rejection(row.number, self._readable_key(row), (problem,), tuple(row.cells))
-        by_column = row.cells
-        key = by_column[self.key].strip()
-        account = by_column[self.account].strip()
-        leaver = self.words.get(by_column[self.status].strip().casefold()) if self.status >= 0 else False
-        problems = tuple(self._row_problems(by_column, key, account, leaver))
+            return Rejection(row.number, self._readable_key(row), (problem,), tuple(by_column))
+        key = _text(self.key, by_column)
+        account = _text(self.account, by_column)
+        if not self._in_scope(by_column):
+            return self._outside(row, key, account, digest)
+        rank, ended, begun = self._standing(by_column)
+        if not begun and key:
+            return self._outside(row, key, account, digest, rank)
+        leaver = ended or self._leaver(by_column)
+        problems = tuple(self._row_problems(by_column, key, account, leaver=leaver, rank=rank))
         if problems:
-            return Rejection(row.number, key, problems, tuple(by_column))
-        return Person(
-            key=key,
-            account=account,
-            leaver=bool(leaver),
-            references=(
-                self._all_references(by_column)
-                if self.lists
-                else tuple(by_column[index].strip() for index in self.references)
-            ),
-            cells=digest,
-            row=row.number,
-        )
+            return Rejection(row.number, key or "", problems, tuple(by_column), rank)
+        asked = self._ask(account or "")
+        references = self._references(by_column, key or "", asked) if self.references else ()
+        return Person(key or "", asked, bool(leaver), references, digest, row.number, rank=rank)
 
-    def _all_references(self, cells: Sequence[str]) -> tuple[str, ...]:
-        singles = (cells[index].strip() if index >= 0 else "" for index in self.references)
-        return (*singles, *(key for keys in self._listed_keys(cells) for key in keys))
+    def key_of(self, cells: Sequence[str]) -> str:
+        """Return whose a row's cells are; "" when that cannot be told."""
+        return _text(self.key, cells) or ""
 
-    def _listed_keys(self, cells: Sequence[str]) -> Iterator[list[str]]:
-        """Yield, for each list of people, the keys in its cell, each once; nobody is their own colleague."""
-        for column, separator in self.lists:
-            parts = cells[column].split(separator) if separator else [cells[column]]
-            keys = dict.fromkeys(part.strip() for part in parts)
-            yield [key for key in keys if key and key != cells[self.key].strip()]
-
-    def _grouped(self, cells: Sequence[str], references: Sequence[Known | None]) -> list[Known | list[Known] | None]:
-        """Return the single references, and behind them whom each list of people leads to."""
-        end = len(self.references)
-        grouped: list[Known | list[Known] | None] = [*references[:end]]
-        for keys in self._listed_keys(cells):
-            start, end = end, end + len(keys)
-            grouped.append([other for other in references[start:end] if other] or None)
-        return grouped
-
-    def _readable_key(self, row: Row) -> str:
-        key = row.cells[self.key].strip()
-        return "" if any("\ud800" <= character <= "\udfff" for character in key) else key
-
-    def _row_problems(self, cells: Sequence[str], key: str, account: str, leaver: bool | None) -> Iterator[Problem]:  # noqa: FBT001
-        columns = self.mapping.file
-        if not key:
-            yield Problem("missing_key", f"{columns.key.column} is blank; it is the person's key")
-        elif len(key) > MAX_KEY:
-            yield Problem("too_long", f"{columns.key.column} is longer than {MAX_KEY} characters")
-        if leaver is None and columns.status:
-            yield Problem(
-                "not_allowed",
-                f"{columns.status.column} is an unknown word; allowed:"
-                f" {', '.join((*columns.status.in_scope, *columns.status.leaver))}",
-            )
-        if leaver:
-            return  # nothing of somebody who left is sent, so nothing else need be right
-        if not account:
-            yield Problem("missing_account", f"{columns.account.column} is blank; it is the person's Entra account")
-        elif len(account) > MAX_UPN or not _UPN.fullmatch(account):
-            yield Problem("bad_account", f"{columns.account.column} is no user principal name (name@domain)")
-        for index, convert, problem in self.checks:
-            cell = cells[index].strip()
-            if cell and convert(cell) is None:
-                yield problem
-        if any(len(cells[index]) > MAX_VALUE or "\x00" in cells[index] for index in self.mapped if index >= 0):
-            yield Problem("too_long", f"a cell is longer than {MAX_VALUE} characters, or holds a NUL byte")
+    def turns(self, cells: Sequence[str]) -> Iterator[int]:
+        """Yield the ordinals of the days to come on which a row begins to count, or ceases to."""
+        days = self.days.read(cells) if self.days else None
+        if days is None or self.days is None:
+            return
+        first, last = days
+        if first > self.days.today:
+            yield first
+        if last >= self.days.today:
+            yield last + 1
 
     def entities(
         self, cells: Sequence[str], account: Known, references: Sequence[Known | None]
@@ -459,50 +271,154 @@ class BoundMapping:
         filled: dict[str, dict[str, Any] | list[dict[str, Any]] | str] = {}
         others = self._grouped(cells, references) if self.lists else references
         for part in self.properties:
-            if part.label is None:
-                text = cells[part.sources[0].column].strip() if part.sources else ""
-                if text:
-                    filled[part.name] = text
-            elif part.label == "personAccount":
+            if part.label == "personAccount":
                 filled[part.name] = {"userPrincipalName": account.upn, "externalDirectoryObjectId": account.id}
-            else:
-                entities = _entities(part.sources, cells, others)
-                if not entities:
-                    continue
+            elif part.label is None:
+                text = _custom(part, cells)
+                if text is not None:
+                    filled[part.name] = text
+            elif entities := _entities(part, cells, others):
                 filled[part.name] = entities if part.several else entities[0]
         return filled
 
+    # --- who a row is about -----------------------------------------------------------------------------------------
 
-def bind(mapping: Mapping, header: Sequence[str], *, today: date | None = None) -> BoundMapping:  # noqa: ARG001
-    """Find the mapping's columns in an export's header.
+    def _ask(self, account: str) -> str:
+        return ask(self.mapping.file.account.match, account) if account else ""
+
+    def _outside(self, row: Row, key: str | None, account: str | None, digest: bytes, rank: int = 0) -> Person:
+        asked = self._ask(account or "")
+        return Person(
+            key or "", asked, leaver=False, references=(), cells=digest, row=row.number, outside=True, rank=rank
+        )
+
+    def _readable_key(self, row: Row) -> str:
+        key = _text(self.key, row.cells) or ""
+        return "" if any("\ud800" <= character <= "\udfff" for character in key) else key
+
+    def _in_scope(self, cells: Sequence[str]) -> bool:
+        return all((cells[index].strip().casefold() in words) is wanted for index, words, wanted in self.scope)
+
+    def _standing(self, cells: Sequence[str]) -> tuple[int, bool, bool]:
+        """Return a row's rank, whether its days are over, and whether they have begun."""
+        if self.days is None:
+            return 0, False, True
+        days = self.days.read(cells)
+        if days is None:
+            return _UNKNOWN_DAY, False, True
+        first, last = days
+        if first > self.days.today:
+            return _NOT_BEGUN - first, False, False
+        if last and last < self.days.today:
+            return _ENDED + last, True, True
+        return first or 1, False, True
+
+    def _leaver(self, cells: Sequence[str]) -> bool | None:
+        """Tell whether the row's words say that the person left; None when the status is an unknown word."""
+        if self.status < 0:
+            return False
+        leaver = self.words.get(cells[self.status].strip().casefold())
+        if leaver and self.leave is not None:
+            index, words = self.leave
+            return cells[index].strip().casefold() not in words
+        return leaver
+
+    def _references(self, cells: Sequence[str], key: str, asked: str) -> tuple[str, ...]:
+        singles = tuple((next(each.keys(cells), None) or "") if each else "" for each in self.references)
+        if not self.lists:
+            return singles
+        return (*singles, *(other for keys in self._listed(cells, key, asked) for other in keys))
+
+    def _listed(self, cells: Sequence[str], key: str, asked: str) -> Iterator[list[str]]:
+        """Yield, for each list of people, the keys in its cell, each once; nobody is their own colleague."""
+        own = {key, referred_key(asked)}
+        for each in self.lists:
+            yield [other for other in each.keys(cells) if other and other not in own]
+
+    def _grouped(self, cells: Sequence[str], references: Sequence[Known | None]) -> list[Known | list[Known] | None]:
+        """Return the single references, and behind them whom each list of people leads to."""
+        end = len(self.references)
+        grouped: list[Known | list[Known] | None] = [*references[:end]]
+        key, account = _text(self.key, cells) or "", _text(self.account, cells) or ""
+        for keys in self._listed(cells, key, self._ask(account)):
+            start, end = end, end + len(keys)
+            grouped.append([other for other in references[start:end] if other] or None)
+        return grouped
+
+    # --- what is wrong with it --------------------------------------------------------------------------------------
+
+    def _row_problems(
+        self, cells: Sequence[str], key: str | None, account: str | None, *, leaver: bool | None, rank: int
+    ) -> Iterator[Problem]:
+        file = self.mapping.file
+        if problem := _key_problem(self.key, key):
+            yield problem
+        if rank == _UNKNOWN_DAY and file.effective and self.days:
+            named = " or ".join(filter(None, (file.effective.from_, file.effective.until)))
+            examples = " or ".join(each.write(EXAMPLE) for each in self.days.formats)
+            yield Problem("bad_date", f"{named} is not a date such as {examples}, or the row ends before it begins")
+        if leaver is None and file.status:
+            words = (*file.status.in_scope, *file.status.on_leave, *file.status.leaver)
+            yield Problem("not_allowed", f"{file.status.column} is an unknown word; allowed: {', '.join(words)}")
+        if leaver:
+            return  # nothing of somebody who left is sent, so nothing else need be right
+        if problem := _account_problem(self.account, account, file.account.match):
+            yield problem
+        references = filter(None, (*self.references, *self.lists))
+        yield from (each.source.refusal for each in references if each.source.refine and None in each.keys(cells))
+        yield from self._field_problems(cells)
+        if any(len(cells[index]) > MAX_VALUE or "\x00" in cells[index] for index in self.mapped if index >= 0):
+            yield Problem("too_long", f"a cell is longer than {MAX_VALUE} characters, or holds a NUL byte")
+
+    def _field_problems(self, cells: Sequence[str]) -> Iterator[Problem]:
+        wrong_before = False
+        for each in self.fields:
+            text = each.source.read(cells) if each.source else ""
+            parts = [part.strip() for part in text.split(each.split)] if each.split else [text]
+            problem = next((value for part in parts if part and isinstance(value := each.value(part), Problem)), None)
+            if problem is not None:
+                wrong_before = True
+                yield problem
+        if not wrong_before:
+            yield from (problem for limit in self.limits for problem in _excess(limit, cells))
+
+
+def bind(mapping: Mapping, header: Sequence[str], *, today: date | None = None) -> BoundMapping:
+    """Find the mapping's columns in an export's header. ``today`` decides which rows count, where they say from when.
 
     Raises:
-        ExportError: ``missing_column`` when the key or the account column is not there.
+        ExportError: ``missing_column`` when a column of the key or of the account is not there.
+        ValueError: the mapping has effective dates, and no day is given.
     """
     places = {column_key(name): index for index, name in enumerate(header) if name}
     file = mapping.file
-    required = (file.key.column, file.account.column)
-    missing = [column for column in required if column_key(column) not in places]
+    missing = [column for column in mapping.required if column_key(column) not in places]
     if missing:
         raise ExportError("; ".join(_missing(column, header) for column in missing), code="missing_column")
 
     def place(column: str) -> int:
         return places.get(column_key(column), -1)
 
-    references, lists, slots = _people(file, place)
-    properties = tuple(_bind_property(part, place, slots) for part in file.property)
+    binding = _Binding(file.file, place)
+    references, lists, slots = _people(file, binding)
+    properties = tuple(_filled(part, binding, slots) for part in file.property)
     # In the mapping's order, not the file's: a cell that comes to stand under another header is another cell.
     mapped = tuple(place(column) for column in mapping.columns)
+    fields = [each for part in properties for group in part.groups for each in group if not each.plain]
     return BoundMapping(
         mapping=mapping,
-        key=place(file.key.column),
-        account=place(file.account.column),
+        key=binding.source(file.key),
+        account=binding.source(file.account),
         status=place(file.status.column) if file.status else -1,
         words=_words(file.status),
+        leave=_leave(file, place),
+        scope=tuple(_scope(file, place)),
+        days=_days(file, place, today),
         mapped=mapped,
-        references=tuple(references),
-        lists=tuple(lists),
-        checks=tuple(_checks(file, place)),
+        references=references,
+        lists=lists,
+        fields=tuple(fields),
+        limits=tuple(_limits(file, properties)),
         properties=properties,
         ignored=tuple(name for index, name in enumerate(header) if name and index not in mapped),
         absent=tuple(column for column in mapping.columns if place(column) < 0),
@@ -516,213 +432,297 @@ def _missing(column: str, header: Sequence[str]) -> str:
     return f"the column {column} is missing{hint}"
 
 
+def _text(source: _Source, cells: Sequence[str]) -> str | None:
+    """Return a source's text in its final form; None when it must be refused."""
+    text = source.read(cells)
+    return source.refine(text) if text and source.refine is not None else text
+
+
+def _key_problem(source: _Source, key: str | None) -> Problem | None:
+    if key is None:
+        return source.refusal
+    if not key:
+        return Problem("missing_key", f"{source.named} is blank; it is the person's key")
+    return Problem("too_long", f"{source.named} is longer than {MAX_KEY} characters") if len(key) > MAX_KEY else None
+
+
+def _account_problem(source: _Source, account: str | None, match: Match) -> Problem | None:
+    if account is None:
+        return Problem("bad_account", source.refusal.message)
+    if not account:
+        return Problem("missing_account", f"{source.named} is blank; it is the person's Entra account")
+    if match == "employeeId":
+        right, what = len(account) <= MAX_EMPLOYEE_ID, f"employeeId (at most {MAX_EMPLOYEE_ID} characters)"
+    elif match == "id":
+        right, what = bool(_GUID.fullmatch(account)), "object id (such as 10a1d484-cd1a-4162-a5a4-832370bac356)"
+    else:
+        right = len(account) <= MAX_UPN and bool(_NAME.fullmatch(account))
+        what = "mail address (name@domain)" if match == "mail" else "user principal name (name@domain)"
+    return None if right else Problem("bad_account", f"{source.named} is no {what}")
+
+
+# --- binding ----------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class _Binding:
+    """What binding needs at hand: how the file is written, and where its columns stand."""
+
+    file: FilePart
+    place: Callable[[str], int]
+
+    def source(self, spec: TextSource) -> _Source:
+        """Return a source that reads its columns; absent ones count as blank."""
+        named = spec.named
+        return _Source(self._read(spec), refiner(spec), refusal(spec, named), named)
+
+    def has(self, spec: TextSource) -> bool:
+        """Tell whether any of a source's columns is there."""
+        return any(self.place(column) >= 0 for column in spec.reads)
+
+    def _read(self, spec: TextSource) -> Read:
+        blanks = frozenset(word.strip().casefold() for word in (*(self.file.blanks or ()), *(spec.blanks or ())))
+        if spec.template is not None:
+            return _template(spec.template, self.place, blanks)
+        cells = [_cell(self.place(column), blanks) for column in spec.reads]
+        if len(cells) == 1:
+            return cells[0]
+        between = " " if spec.join is None else spec.join
+        return lambda row: between.join(filter(None, (cell(row) for cell in cells)))
+
+
+def _cell(index: int, blanks: frozenset[str]) -> Read:
+    if index < 0:
+        return lambda _: ""
+    if not blanks:
+        return lambda row: row[index].strip()
+    return lambda row: "" if (text := row[index].strip()).casefold() in blanks else text
+
+
+def _template(template: str, place: Callable[[str], int], blanks: frozenset[str]) -> Read:
+    """Return what fills a template: blank when all its columns are; spaces around those that are close up."""
+    parts = [
+        (text, None if column is None else _cell(place(column), blanks)) for text, column in template_parts(template)
+    ]
+
+    def read(row: Sequence[str]) -> str:
+        written, said = [], False
+        for text, cell in parts:
+            value = cell(row) if cell else ""
+            said = said or bool(value)
+            written += [text, value]
+        return _SPACES.sub(" ", "".join(written)).strip() if said else ""
+
+    return read
+
+
 def _words(status: StatusPart | None) -> dict[str, bool]:
     if status is None:
         return {}
-    words = {word.casefold(): False for word in status.in_scope} | {word.casefold(): True for word in status.leaver}
-    return words | {"": status.blank == "leaver"}
+    stay = {word.casefold(): False for word in (*status.in_scope, *status.on_leave)}
+    return {"": status.blank == "leaver"} | stay | {word.casefold(): True for word in status.leaver}
+
+
+def _leave(file: MappingFile, place: Callable[[str], int]) -> tuple[int, frozenset[str]] | None:
+    if file.leave is None or place(file.leave.column) < 0:
+        return None
+    return place(file.leave.column), frozenset(word.casefold() for word in file.leave.words)
+
+
+def _scope(file: MappingFile, place: Callable[[str], int]) -> Iterator[tuple[int, frozenset[str], bool]]:
+    """Yield column, words, and whether the cell is to be one of them. Without its column nobody would be in scope."""
+    for part in file.scope:
+        if place(part.column) < 0:
+            raise ExportError(
+                f"the column {part.column} is missing, by which [[scope]] tells who counts", code="missing_column"
+            )
+        words = frozenset(word.strip().casefold() for word in part.is_ or part.is_not or ())
+        yield place(part.column), words, part.is_ is not None
+
+
+def _days(file: MappingFile, place: Callable[[str], int], today: date | None) -> _Days | None:
+    if file.effective is None:
+        return None
+    if today is None:
+        raise ValueError("a mapping with effective dates is bound for a day")
+    formats = tuple(map(date_format, file.effective.dates)) if file.effective.dates else writing(file.file).dates
+    begins, ends = (place(column) if column else -1 for column in (file.effective.from_, file.effective.until))
+    return _Days(begins, ends, formats, today.toordinal())
 
 
 def _people(
-    file: MappingFile, place: Callable[[str], int]
-) -> tuple[list[int], list[tuple[int, str | None]], dict[tuple[str, str], int]]:
-    """Return the columns of single references and of lists, and the slot of each property's field among them all."""
-    singles: dict[tuple[str, str], int] = {}
-    lists: dict[tuple[str, str], tuple[int, str | None]] = {}
+    file: MappingFile, binding: _Binding
+) -> tuple[tuple[_Reference | None, ...], tuple[_Reference, ...], dict[tuple[str | int, ...], int]]:
+    """Return the single references and the lists, and the slot of each property's field among them all."""
+    singles: dict[tuple[str | int, ...], _Reference] = {}
+    lists: dict[tuple[str | int, ...], _Reference] = {}
     for part in file.property:
-        for path, spec in part.fields.items():
-            if isinstance(spec, PersonField) and place(spec.person) >= 0:
-                kind = _kind(part, path)
-                if kind and kind.many:
-                    lists[part.name, path] = place(spec.person), spec.list
-                else:
-                    singles[part.name, path] = place(spec.person)
+        for place, path, spec in part.specs:
+            if not isinstance(spec, PersonField) or not binding.has(spec):
+                continue
+            kind = field_kind(part, path)
+            many = bool(kind and kind.many)
+            reference = _Reference(binding.source(spec), spec.by, spec.list if many else None)
+            (lists if many else singles)[part.name, *place] = reference
     # The first slot is the manager's, along which loops are sought; colleagues may well name each other.
-    references = [*singles.values()] or [-1] * bool(lists)
-    slots = {field: slot for slot, field in enumerate(singles)}
-    slots |= {field: slot for slot, field in enumerate(lists, start=len(references))}
-    return references, [*lists.values()], slots
+    references: tuple[_Reference | None, ...] = (*singles.values(),) or (None,) * bool(lists)
+    slots = {place: slot for slot, place in enumerate(singles)}
+    slots |= {place: slot for slot, place in enumerate(lists, start=len(references))}
+    return references, (*lists.values(),), slots
 
 
-def _bind_property(part: PropertyPart, place: Callable[[str], int], slots: Dict[tuple[str, str], int]) -> _Filled:
-    sources: list[_Source] = []
-    if part.column and place(part.column) >= 0:
-        sources.append(_Source((), place(part.column)))
-    for path, spec in part.fields.items():
+def _filled(part: PropertyPart, binding: _Binding, slots: Dict[tuple[str | int, ...], int]) -> _Filled:
+    if part.label is None:
+        spec = part.value or part.column or ""
+        bound = _bound((), FieldType(), spec, binding)
+        return _Filled(part.name, None, several=False, groups=((bound,),) if bound else ())
+    groups: dict[tuple[str | int, ...], list[_Field]] = {}
+    for place, path, spec in part.specs:
         steps = tuple(path.split("."))[1 if part.address_shape == "flat" else 0 :]
+        kind = field_kind(part, path) or FieldType()
+        group = groups.setdefault(place[:-1], [])
         if isinstance(spec, ConstantField):
-            sources.append(_Source(steps, constant=_constant(part, path, spec.constant)))
+            group.append(_Field(steps, constant=_constant(part, path, kind, spec.constant)))
         elif isinstance(spec, PersonField):
-            if place(spec.person) >= 0:
-                sources.append(_Source(steps, reference=slots[part.name, path], relationship=spec.relationship))
-        else:
-            column = spec if isinstance(spec, str) else spec.column
-            if place(column) >= 0:
-                split = spec.split if isinstance(spec, ColumnField) else None
-                sources.append(_Source(steps, place(column), _value(part, path, spec), split=split))
-    several = part.label is not None and LABELS[part.label].several
-    return _Filled(part.name, part.label, several, tuple(sources))
+            if (slot := slots.get((part.name, *place))) is not None:
+                group.append(_Field(steps, reference=slot, relationship=spec.relationship))
+        elif bound := _bound(steps, kind, spec, binding, home=part.address_types == "Home" and path == "detail.type"):
+            group.append(bound)
+    return _Filled(part.name, part.label, LABELS[part.label].several, tuple(map(tuple, groups.values())))
 
 
-def _value(part: PropertyPart, path: str, spec: str | ColumnField) -> Convert:
-    """Return what makes a cell, or a part of a split one, the value of a field."""
-    kind = _kind(part, path) or FieldType()
+def _bound(
+    steps: tuple[str, ...], kind: FieldType, spec: str | ColumnField, binding: _Binding, *, home: bool = False
+) -> _Field | None:
+    """Return a field that is filled from columns; None when none of them is there."""
+    table = ColumnField(column=spec) if isinstance(spec, str) else spec
+    if not binding.has(table):
+        return None
+    way = writing(binding.file, table)
+    source = binding.source(table)
+    if _takes_any(kind) and table.dates:
+        kind = FieldType(kind=date, many=kind.many)  # text, that stands as a date in the file, is sent as an ISO date
+    convert: Convert = CAPITALISED.get if home else converter(kind, way)
+    return _Field(
+        steps,
+        source=source,
+        convert=convert,
+        wrong=None if _takes_any(kind) else wrong(source.named, kind, way),
+        split=table.split,
+        parted=table.list,
+        many=kind.many,
+        clear=table.blank == "clear",
+    )
+
+
+def _takes_any(kind: FieldType) -> bool:
+    return kind.kind is str and not kind.allowed and kind.form is None
+
+
+def _constant(part: PropertyPart, path: str, kind: FieldType, constant: bool | float | str) -> Value:  # noqa: FBT001 - TOML has them
     if kind.many:
-        return _listed(_converter(kind), spec.list if isinstance(spec, ColumnField) else None)
-    if part.address_types == "Home" and path == "detail.type":
-        return _CAPITALISED.get
-    return _converter(kind)
-
-
-def _listed(convert: Convert, separator: str | None) -> Convert:
-    """Return what makes a cell a list: of its parts, each once, or of itself when nothing separates it."""
-
-    def convert_all(cell: str) -> list[str] | None:
-        parts = [part.strip() for part in cell.split(separator)] if separator else [cell]
-        return [str(convert(part)) for part in dict.fromkeys(parts) if part] or None
-
-    return convert_all
-
-
-def _constant(part: PropertyPart, path: str, constant: bool | float | str) -> Value:  # noqa: FBT001 - TOML has them
-    kind = _kind(part, path)
-    if kind and kind.many:
         return [str(constant)]
     if part.address_types == "Home" and path == "detail.type":
-        return _CAPITALISED[str(constant)]
+        return CAPITALISED[str(constant)]
     return constant
 
 
-def _checks(file: MappingFile, place: Callable[[str], int]) -> Iterator[tuple[int, Convert, Problem]]:
-    """Yield the columns whose cells can be wrong, with the test and what to say."""
-    for part in file.property:
-        for path, spec in part.fields.items():
-            if isinstance(spec, ConstantField | PersonField):
-                continue
-            column = spec if isinstance(spec, str) else spec.column
-            if place(column) < 0:
-                continue
-            label = LABELS[part.label or ""]
-            kind = _kind(part, path) or FieldType()
-            split = spec.split if isinstance(spec, ColumnField) else None
-            parted = split or (spec.list if isinstance(spec, ColumnField) else None)
-            if split and label.most:
-                many = Problem("too_many", f"{column} has too many parts; Graph takes {label.most}")
-                yield place(column), _at_most(label.most, split), many
-            if kind.kind is not str or kind.allowed or kind.form:
-                yield place(column), _each(_converter(kind), parted), _wrong(column, kind)
+def _limits(file: MappingFile, properties: Sequence[_Filled]) -> Iterator[_Limit]:
+    """Yield the limits that a row might break; most mappings cannot break any."""
+    for part, filled in zip(file.property, properties, strict=True):
+        label = LABELS.get(part.label or "")
+        if label is None or not label.several:
+            continue
+        split = any(each.split for group in filled.groups for each in group)
+        many = split or len(filled.groups) > 1
+        most = label.most if split or (label.most and len(filled.groups) > label.most) else None
+        steps = tuple(label.one_each.split("."))[1 if part.address_shape == "flat" else 0 :] if label.one_each else ()
+        if (most or steps) and many:
+            columns = ", ".join(
+                dict.fromkeys(each.source.named for group in filled.groups for each in group if each.source)
+            )
+            yield _Limit(
+                filled,
+                most,
+                steps,
+                Problem("too_many", f"{columns} make too many entities for {part.name}; Graph takes {label.most}"),
+                Problem("too_many", f"{columns} make several of one type for {part.name}; Graph takes one of each"),
+            )
 
 
-def _at_most(most: int, split: str) -> Convert:
-    return lambda cell: cell if len({part.strip() for part in cell.split(split)} - {""}) <= most else None
+def _excess(limit: _Limit, cells: Sequence[str]) -> Iterator[Problem]:
+    entities = _entities(limit.filled, cells, ())
+    if limit.most and len(entities) > limit.most:
+        yield limit.too_many
+    if limit.one_each:
+        values = [_at(entity, limit.one_each) for entity in entities]
+        if len(set(values)) < len(values):
+            yield limit.not_each
 
 
-def _each(convert: Convert, split: str | None) -> Convert:
-    """Return the test of a whole cell: of its parts, where it is split."""
-    if split is None:
-        return convert
-    return lambda cell: None if None in [convert(part.strip()) for part in cell.split(split) if part.strip()] else cell
+def _at(entity: dict[str, Any], path: Sequence[str]) -> object:
+    value: Any = entity
+    for step in path:
+        value = value.get(step) if isinstance(value, dict) else None
+    return value
 
 
-def _wrong(column: str, kind: FieldType) -> Problem:
-    if kind.allowed:
-        return Problem("not_allowed", f"{column} is not one of {', '.join(kind.allowed)}")
-    if kind.kind is date:
-        return Problem("bad_date", f"{column} is not a date such as 2021-03-01")
-    if kind.kind is bool:
-        return Problem("not_allowed", f"{column} is neither true nor false")
-    if kind.form and kind.kind is str:
-        return Problem("not_allowed", f"{column} is not {kind.form.wanted}")
-    if kind.form:
-        return Problem("bad_number", f"{column} is not {kind.form.wanted}")
-    if kind.kind is float:
-        return Problem("bad_number", f"{column} is not a number such as 59.91")
-    return Problem("bad_number", f"{column} is not a whole number")
+# --- rendering --------------------------------------------------------------------------------------------------------
 
 
-def _converter(kind: FieldType) -> Convert:
-    plain = _plain_converter(kind)
-    form = kind.form
-    if form is None:
-        return plain
-
-    def convert(cell: str) -> Value | None:
-        value = plain(cell)
-        return value if value is not None and form.takes(value) else None
-
-    return convert
-
-
-def _plain_converter(kind: FieldType) -> Convert:
-    if kind.allowed:
-        return lambda cell: cell if cell in kind.allowed else None
-    if kind.kind is date:
-        return _iso_date
-    if kind.kind is bool:
-        return lambda cell: {"true": True, "false": False}.get(cell.casefold())
-    if kind.kind is int:
-        return lambda cell: int(cell) if re.fullmatch(r"[+-]?[0-9]{1,9}", cell) else None
-    if kind.kind is float:
-        return lambda cell: float(cell) if re.fullmatch(r"[+-]?[0-9]{1,9}(\.[0-9]{1,15})?", cell) else None
-    return str
-
-
-def _iso_date(cell: str) -> str | None:
-    if not _ISO_DATE.fullmatch(cell):
+def _custom(part: _Filled, cells: Sequence[str]) -> str | None:
+    if not part.groups:
         return None
-    try:
-        return date.fromisoformat(cell).isoformat()
-    except ValueError:
-        return None
+    each = part.groups[0][0]
+    text = each.source.read(cells) if each.source else ""
+    value = each.value(text) if text else None
+    return str(value) if value is not None else "" if each.clear else None
 
 
 def _entities(
-    sources: Sequence[_Source], cells: Sequence[str], references: Sequence[Known | list[Known] | None]
+    part: _Filled, cells: Sequence[str], references: Sequence[Known | list[Known] | None]
 ) -> list[dict[str, Any]]:
-    """Return the entities of one property: one, or one per part of a split cell, without repetitions."""
-    splitter = next((source for source in sources if source.split), None)
-    if splitter is None:
-        entity = _entity(sources, cells, references)
-        return [entity] if entity else []
-    parts = [part.strip() for part in cells[splitter.column].split(splitter.split or "")]
+    """Return the entities of one property: one per group, or one per part of a split cell, without repetitions."""
     entities: list[dict[str, Any]] = []
-    for part in parts:
-        entity = _entity(sources, cells, references, part) if part else None
-        if entity and entity not in entities:
-            entities.append(entity)
+    for group in part.groups:
+        splitter = next((each for each in group if each.split), None)
+        parts = [""]
+        if splitter is not None and splitter.source is not None:
+            parts = [text.strip() for text in splitter.source.read(cells).split(splitter.split)]
+        for text in parts:
+            entity = _entity(group, cells, references, text) if text or splitter is None else None
+            if entity and entity not in entities:
+                entities.append(entity)
     return entities
 
 
 def _entity(
-    sources: Sequence[_Source], cells: Sequence[str], references: Sequence[Known | list[Known] | None], part: str = ""
+    group: Sequence[_Field], cells: Sequence[str], references: Sequence[Known | list[Known] | None], part: str
 ) -> dict[str, Any] | None:
     entity: dict[str, Any] = {}
     said_something = False
-    for source in sources:
+    for each in group:
         value: Any
-        if source.reference >= 0:
-            other = references[source.reference]
-            if isinstance(other, list):
-                value = [
-                    {"relationship": source.relationship, "userId": one.id, "userPrincipalName": one.upn}
-                    for one in other
-                ]
-            else:
-                value = other and {
-                    "relationship": source.relationship,
-                    "userId": other.id,
-                    "userPrincipalName": other.upn,
-                }
-        elif source.column < 0:
-            value = source.constant
+        if each.source is not None:
+            text = part if each.split else each.source.read(cells)
+            value = each.value(text) if text else None
+            if value is None and each.clear:
+                value = ""
+        elif each.reference >= 0:
+            value = _related(references[each.reference], each.relationship) if references else None
         else:
-            cell = part if source.split else cells[source.column].strip()
-            value = source.convert(cell) if cell else None
+            value = each.constant
         if value is None:
             continue
-        said_something = said_something or source.constant is None
+        said_something = said_something or each.constant is None
         place = entity
-        for step in source.path[:-1]:
+        for step in each.path[:-1]:
             place = place.setdefault(step, {})
-        place[source.path[-1]] = value
+        place[each.path[-1]] = value
     return entity if said_something else None
+
+
+def _related(other: Known | list[Known] | None, relationship: str) -> Any:
+    if isinstance(other, list):
+        return [_related(one, relationship) for one in other]
+    return other and {"relationship": relationship, "userId": other.id, "userPrincipalName": other.upn}

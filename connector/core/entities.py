@@ -233,7 +233,7 @@ class ItemPhone(Entity):
     ) = None
 
 
-class GeoCoordinates(Entity):
+class OutlookGeoCoordinates(Entity):
     """A place on earth: latitude and longitude in degrees, heights and accuracies in metres.
 
     https://learn.microsoft.com/graph/api/resources/outlookgeocoordinates
@@ -254,7 +254,7 @@ class ItemAddress(Entity):
 
     detail: PhysicalAddress | None = None
     displayName: str | None = None  # noqa: N815
-    geoCoordinates: GeoCoordinates | None = None  # noqa: N815
+    geoCoordinates: OutlookGeoCoordinates | None = None  # noqa: N815
 
 
 class PersonAnnualEvent(Entity):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import string
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import orjson
 import pytest
@@ -13,127 +13,22 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from connector.core.accounts import Known
-from connector.core.entities import LABELS, Entity, field_paths, field_type
+from connector.core.entities import LABELS, field_type
 from connector.core.export import Row
 from connector.core.mapping import Person, bind, load_mapping
-from tests.tenant.graph.entities import AT_MOST, ENTITIES, read_entity
+from tests.core.reference import ENTITY_RULES, LABEL_RULES, paths
+from tests.tenant.graph.entities import ENTITIES, read_entity
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 ADA = Known(id="aaaaaaaa-0000-4000-8000-000000000001", upn="ada@contoso.com")
 PAGE = Path(__file__).parents[2] / "docs" / "mapping.md"
 
-_PHONES = "home|business|mobile|other|assistant|homeFax|businessFax|otherFax|pager|radio"
-_LANGUAGE = "elementary|conversational|limitedWorking|professionalWorking|fullProfessional|nativeOrBilingual"
-_TAGS = "[askMeAbout|ableToMentor|wantsToLearn|wantsToImprove]"
-_ADDRESS = "city countryOrRegion postOfficeBox postalCode state street type:unknown|home|business|other"
-_COMPANY = (
-    "companyCode costCenter department displayName division officeLocation pronunciation secondaryDepartment"
-    f" webUrl:url address({_ADDRESS})"
-)
-_POSITION = (
-    f"company({_COMPANY}) description employeeId employeeType endMonthYear:date jobTitle layer:int level role"
-    " secondaryJobTitle secondaryRole startMonthYear:date summary"
-)
-_SHAPES = {"address": _ADDRESS, "company": _COMPANY, "position": _POSITION}
-_WORK = f"categories:[str] colleagues:[person] detail({_POSITION}) isCurrent:bool manager:person"
-
-DOCUMENTED = {
-    "personAccount": "userPrincipalName externalDirectoryObjectId",
-    "personCurrentPosition": _WORK,
-    "personWorkPositions": _WORK,
-    "personAddresses": (
-        f"detail({_ADDRESS}) displayName"
-        " geoCoordinates(accuracy:float altitude:float altitudeAccuracy:float latitude:latitude longitude:longitude)"
-    ),
-    "personAnniversaries": "date:date displayName type:birthday|wedding|work|other",
-    "personAwards": "description displayName issuedDate:date issuingAuthority thumbnailUrl:url webUrl:url",
-    "personCertifications": (
-        "certificationId description displayName startDate:date endDate:date issuedDate:date issuingAuthority"
-        " issuingCompany thumbnailUrl:url webUrl:url"
-    ),
-    "personEducationalActivities": (
-        "startMonthYear:date endMonthYear:date completionMonthYear:date"
-        f" institution(description displayName location({_ADDRESS}) webUrl:url)"
-        " program(abbreviation activities:[str] awards:[str] description displayName fieldsOfStudy:[str] grade notes"
-        " webUrl:url)"
-    ),
-    "personEmails": "address:mail displayName type:unknown|work|personal|main|other",
-    "personPhones": f"displayName number type:{_PHONES}",
-    "personInterests": (
-        f"categories:[str] collaborationTags:{_TAGS} description displayName thumbnailUrl:url webUrl:url"
-    ),
-    "personLanguages": (
-        f"displayName tag:tag reading:{_LANGUAGE} spoken:{_LANGUAGE} written:{_LANGUAGE} proficiency:{_LANGUAGE}"
-        " thumbnailUrl:url"
-    ),
-    "personName": (
-        "displayName first initials languageTag:tag last maiden middle nickname"
-        " pronunciation(displayName first last maiden middle) suffix title"
-    ),
-    "personNote": "detail(content contentType:text|html) displayName thumbnailUrl:url",
-    "personPatents": "description displayName isPending:bool issuedDate:date issuingAuthority number webUrl:url",
-    "personPublications": "description displayName publishedDate:date publisher thumbnailUrl:url webUrl:url",
-    "personProjects": (
-        f"categories:[str] client({_COMPANY}) collaborationTags:{_TAGS} colleagues:[person] detail({_POSITION})"
-        " displayName sponsors:[person] thumbnailUrl:url"
-    ),
-    "personSkills": (
-        f"categories:[str] collaborationTags:{_TAGS} displayName"
-        " proficiency:elementary|limitedWorking|generalProfessional|advancedProfessional|expert thumbnailUrl:url"
-        " webUrl:url"
-    ),
-    "personWebAccounts": "description service(name webUrl:url) statusMessage thumbnailUrl:url userId webUrl:url",
-    "personWebSite": "categories:[str] description displayName thumbnailUrl:url webUrl:url",
-}
-"""Every label's fields and what they take; str where nothing else is said, ``[…]`` a list, ``a(…)`` an object.
-https://learn.microsoft.com/graph/api/resources/profile and the pages of its entities"""
-
-ONE = {"personAccount", "personCurrentPosition", "personName", "personNote", "personWebSite"}
-
 
 def documented(label: str) -> dict[str, str]:
     """Return what each path of a label takes, by the documentation."""
-    return _paths(DOCUMENTED[label])
-
-
-def _paths(text: str) -> dict[str, str]:
-    paths: dict[str, str] = {}
-    above: list[str] = []
-    for word in text.replace("(", "( ").replace(")", " )").split():
-        if word == ")":
-            above.pop()
-        elif word.endswith("("):
-            above.append(word[:-1])
-        else:
-            name, _, kind = word.partition(":")
-            paths[".".join([*above, name])] = kind or "str"
-    return paths
-
-
-def taken(entity: type[Entity], path: str) -> str:
-    """Return what a field takes, in the words of `documented`."""
-    kind = field_type(entity, path)
-    assert kind is not None
-    word = "person" if kind.person else "|".join(kind.allowed) or (kind.form and kind.form.name) or kind.kind.__name__
-    return f"[{word}]" if kind.many else word
-
-
-@pytest.mark.parametrize("label", sorted(DOCUMENTED))
-def test_an_entity_has_the_documented_fields(label):
-    """Each with the type and the members of the enumeration that its page gives, and no others."""
-    entity = LABELS[label].entity
-
-    assert {path: taken(entity, path) for path in field_paths(entity)} == documented(label)
-
-
-def test_the_labels_are_the_supported_ones():
-    """Twenty of them; five hold one entity, e-mails and addresses three at most, and two one of each type."""
-    assert set(LABELS) == set(DOCUMENTED)
-    assert {name for name, label in LABELS.items() if not label.several} == ONE
-    assert {name: label.most for name, label in LABELS.items() if label.most} == AT_MOST
-    assert {name: label.one_each for name, label in LABELS.items() if label.one_each} == {
-        "personAddresses": "detail.type",
-        "personAnniversaries": "type",
-    }
+    return paths(LABEL_RULES[label].entity)
 
 
 @pytest.mark.parametrize("path", ["detail.company", "detail.boss", "detail.jobTitle.x", "colleagues.userId", ""])
@@ -243,31 +138,41 @@ def _blanks(value: Any) -> list[Any]:
     return [value] if isinstance(value, str) and not value.strip() else []
 
 
+_SHAPES = {"physicalAddress": "address", "companyDetail": "company", "positionDetail": "position"}
+"""Entities that several others hold: the page has them in a table of their own, under these names."""
+
+
 @pytest.mark.parametrize("name", [*sorted(set(LABELS) - {"personAccount"}), *_SHAPES])
 def test_the_reference_has_every_field(name):
     """The tables of docs/mapping.md have each label, how many of it a profile takes, and all its fields."""
-    rows = [line for line in PAGE.read_text().splitlines() if line.startswith(f"| `{name}` |")]
+    shown = _SHAPES.get(name, name)
 
-    assert rows == [reference(name)]
+    rows = [line for line in PAGE.read_text().splitlines() if line.startswith(f"| `{shown}` |")]
 
-
-def reference(name: str) -> str:
-    """Return the row of a label, or of a shape that several share, as the page has it."""
-    text = DOCUMENTED.get(name) or _SHAPES[name]
-    for shape, fields in reversed(_SHAPES.items()):
-        text = text.replace(f"({fields})", f".:<{shape}>")
-    fields = ", ".join(_shown(path, kind) for path, kind in _paths(text).items())
     if name in _SHAPES:
-        return f"| `{name}` | {fields} |"
-    label = LABELS[name]
-    number = (f"at most {label.most}" if label.most else "several") if label.several else "one"
-    return f"| `{name}` | {number}{', one of each type' if label.one_each else ''} | {fields} |"
+        assert rows == [f"| `{shown}` | {', '.join(_shown(name))} |"]
+    else:
+        rule = LABEL_RULES[name]
+        number = "one" if rule.type == "string" else f"at most {rule.most}" if rule.most else "several"
+        number += ", one of each type" if rule.one_each else ""
+        assert rows == [f"| `{name}` | {number} | {', '.join(_shown(rule.entity))} |"]
 
 
-def _shown(path: str, kind: str) -> str:
-    kind = kind.replace("[str]", "list").replace("[person]", "list of people")
-    kind = f"list of {kind[1:-1]}" if kind.startswith("[") else kind.strip("<>")
-    return f"`{path}`" if kind == "str" else f"`{path}` ({kind.replace('|', ', ')})"
+def _shown(entity: str, above: str = "") -> Iterator[str]:
+    """Yield the fields of an entity as the page has them."""
+    for name, kind in ENTITY_RULES[entity].items():
+        inner = kind.strip("[]")
+        path = f"{above}{name}"
+        if inner in _SHAPES:
+            yield f"`{path}.` ({_SHAPES[inner]})"
+        elif inner in ENTITY_RULES and inner != "relatedPerson":
+            yield from _shown(inner, f"{path}.")
+        else:
+            words = {"text": "", "relatedPerson": "person"}.get(inner, inner).replace("|", ", ")
+            if kind != inner:
+                words = f"list of {words}" if words else "list"
+            words = words.replace("list of person", "list of people")
+            yield f"`{path}` ({words})" if words else f"`{path}`"
 
 
 def test_dates_are_written_whole():

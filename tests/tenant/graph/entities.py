@@ -57,18 +57,18 @@ SHAPES: dict[str, dict[str, str]] = {
     "outlookGeoCoordinates": _fields(
         accuracy="float", altitude="float", altitudeAccuracy="float", latitude="float:90", longitude="float:180"
     ),
-    "personAnniversary": _fields("displayName", date="date", type="enum:birthday|wedding|work|other"),
+    "personAnnualEvent": _fields("displayName", date="date", type="enum:birthday|wedding|work|other"),
     "personAward": _fields("description displayName issuingAuthority thumbnailUrl webUrl", issuedDate="date"),
     "personCertification": _fields(
         "certificationId description displayName issuingAuthority issuingCompany thumbnailUrl webUrl",
         startDate="date", endDate="date", issuedDate="date",
     ),
     "educationalActivity": _fields(
-        startMonthYear="date", endMonthYear="date", completionMonthYear="date", institution="institution",
-        program="program",
+        startMonthYear="date", endMonthYear="date", completionMonthYear="date", institution="institutionData",
+        program="educationalActivityDetail",
     ),
-    "institution": _fields("description displayName webUrl", location="physicalAddress"),
-    "program": _fields(
+    "institutionData": _fields("description displayName webUrl", location="physicalAddress"),
+    "educationalActivityDetail": _fields(
         "abbreviation description displayName grade notes webUrl",
         activities="str[]", awards="str[]", fieldsOfStudy="str[]",
     ),
@@ -84,9 +84,9 @@ SHAPES: dict[str, dict[str, str]] = {
     ),
     "personName": _fields(
         "displayName first initials last maiden middle nickname suffix title", languageTag="tag",
-        pronunciation="pronunciation",
+        pronunciation="yomiPersonName",
     ),
-    "pronunciation": _fields("displayName first last maiden middle"),
+    "yomiPersonName": _fields("displayName first last maiden middle"),
     "personAnnotation": _fields("displayName thumbnailUrl", detail="itemBody"),
     "itemBody": _fields("content", contentType="enum:text|html"),
     "itemPatent": _fields(
@@ -101,14 +101,14 @@ SHAPES: dict[str, dict[str, str]] = {
         "displayName thumbnailUrl webUrl", categories="str[]", collaborationTags=f"enum:{_TAGS}[]",
         proficiency=f"enum:{_PROFICIENCY}",
     ),
-    "webAccount": _fields("description statusMessage thumbnailUrl userId webUrl", service="service"),
-    "service": _fields("name webUrl"),
+    "webAccount": _fields("description statusMessage thumbnailUrl userId webUrl", service="serviceInformation"),
+    "serviceInformation": _fields("name webUrl"),
     "personWebsite": _fields("description displayName thumbnailUrl webUrl", categories="str[]"),
 }  # fmt: skip
 
 ENTITIES = {
     "personAccount": "userAccountInformation", "personCurrentPosition": "workPosition",
-    "personAddresses": "itemAddress", "personAnniversaries": "personAnniversary", "personAwards": "personAward",
+    "personAddresses": "itemAddress", "personAnniversaries": "personAnnualEvent", "personAwards": "personAward",
     "personCertifications": "personCertification", "personEducationalActivities": "educationalActivity",
     "personEmails": "itemEmail", "personInterests": "personInterest", "personLanguages": "languageProficiency",
     "personName": "personName", "personNote": "personAnnotation", "personPatents": "itemPatent",

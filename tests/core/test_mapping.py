@@ -614,15 +614,15 @@ def test_more_than_graph_takes_is_too_many(cell, expected):
 def test_constants_and_split_fields_make_one_entity_per_part():
     """Each part of a split cell makes an entity with the constants of the property."""
     mapping = ours(
-        property_of("personEmails", 'address = { column = "X", split = "," }', 'type = { constant = "personal" }')
+        property_of("personEmails", 'address = { column = "X", split = "," }', 'type = { constant = "other" }')
     )
     bound: BoundMapping = bind(mapping, ["Id", "Account", "X"])
 
     filled = bound.entities(["E1", "ada@contoso.com", "a@x.org, b@x.org"], ADA, [])
 
     assert filled["extra"] == [
-        {"address": "a@x.org", "type": "personal"},
-        {"address": "b@x.org", "type": "personal"},
+        {"address": "a@x.org", "type": "other"},
+        {"address": "b@x.org", "type": "other"},
     ]
 
 

@@ -200,3 +200,23 @@ def test_former_positions_need_a_current_one():
 
     (problem,) = preview.problems(load_mapping("mine", text.encode()))
     assert "must have the label personCurrentPosition" in problem
+
+
+def test_people_are_matched_by_user_principal_name():
+    """Item ids are made of it; who is matched otherwise would get an id of something else."""
+    text = b"""
+format = 1
+[key]
+column = "Id"
+[account]
+column = "Mail"
+match = "mail"
+[[property]]
+name = "accounts"
+label = "personAccount"
+"""
+
+    problems = list(preview.problems(load_mapping("ours", text)))
+
+    assert len(problems) == 1
+    assert "match is mail" in problems[0]

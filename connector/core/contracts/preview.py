@@ -77,7 +77,12 @@ def item_id(connection_id: str, *, key: str, upn: str) -> str:  # noqa: ARG001 -
 
 
 def problems(mapping: Mapping) -> Iterator[str]:
-    """Say which properties of a mapping cannot be had: names of other meaning, former positions alone."""
+    """Say what of a mapping cannot be had: other matches, names of other meaning, former positions alone."""
+    if mapping.file.account.match != "userPrincipalName":
+        yield (
+            f"account: match is {mapping.file.account.match}; in the contract preview item ids are made of the user"
+            " principal name, so people are matched by userPrincipalName"
+        )
     taken = {name.casefold() for name in (*MARKS, *_ENTITIES.values())}
     for part in mapping.file.property:
         if part.label is None and part.name.casefold() in taken:

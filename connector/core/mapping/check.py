@@ -17,10 +17,12 @@ from connector.core.mapping.file import (
     FilePart,
     PersonField,
     TextSource,
+    spec_columns,
     template_parts,
 )
 from connector.core.mapping.rows import MAX_VALUE, field_kind
 from connector.core.mapping.values import contradicting, converter, date_format, writing
+from connector.core.sensitive import Use, sensitive_problems
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -52,6 +54,7 @@ def problems(file: MappingFile) -> Found:
     for number, part in enumerate(file.property):
         for path, problem in _property_problems(part):
             yield ("property", number, *path), problem
+    yield from _sensitive_problems(file)
 
 
 def suggest(word: str, known: Iterable[str]) -> str:
@@ -170,6 +173,43 @@ def _truth_problems(path: Path, true: Sequence[str] | None, false: Sequence[str]
     for number, word in enumerate(false or ()):
         if word.casefold() in both:
             yield (*path, "false", number), f"the word {word!r} means true as well"
+
+
+# --- what nobody else should see --------------------------------------------------------------------------------------
+
+
+def _sensitive_problems(file: MappingFile) -> Found:
+    """Say which columns are sent and look as if they should not be, unless ``allow_sensitive`` names them."""
+    uses = list(_uses(file))
+    places = {id(use): place for place, use in uses}
+    for use, problem in sensitive_problems((use for _, use in uses), file.allow_sensitive):
+        yield ("allow_sensitive",) if use is None else places[id(use)], problem
+
+
+def _uses(file: MappingFile) -> Iterator[tuple[Path, Use]]:
+    for number, part in enumerate(file.property):
+        custom = part.value.reads if part.value else (part.column,) if part.column else ()
+        if custom:
+            yield ("property", number), Use(part.name, None, "", custom)
+        for place, group in _placed_groups(part):
+            kinds = tuple(dict.fromkeys(word for spec in group.values() for word in _kinds(spec)))
+            for path, spec in group.items():
+                columns = spec_columns(spec)
+                own = (spec.relationship,) if isinstance(spec, PersonField) else kinds
+                if columns and (path, spec) not in _types(group):
+                    yield ("property", number, *place, path), Use(part.name, part.label, path, columns, own)
+
+
+def _types(group: Fields) -> list[tuple[str, Any]]:
+    """Return the fields that only say of what type the others are: the words in them give nothing away."""
+    return [(path, spec) for path, spec in group.items() if path.rsplit(".", 1)[-1] == "type" and len(group) > 1]
+
+
+def _kinds(spec: Any) -> Iterator[str]:
+    if isinstance(spec, ConstantField) and isinstance(spec.constant, str):
+        yield spec.constant
+    elif isinstance(spec, ColumnField):
+        yield from (spec.translate or {}).values()
 
 
 # --- properties -------------------------------------------------------------------------------------------------------

@@ -155,8 +155,10 @@ def open_export(
 
 # --- cells that a spreadsheet would take for formulas -----------------------------------------------------------------
 
-_FORMULA: Final = re.compile(r"'*[=+\-@\t\r\uff0b\uff0d\uff1d\uff20]")
-_NEUTRALISED: Final = re.compile(r"'+[=+\-@\t\r\uff0b\uff0d\uff1d\uff20]")
+_FORMULA: Final = re.compile(
+    rf"['\"`\s{_UNSEEN}\u2018-\u201f\u00ab\u00bb]*[=+\-@\t\r\u2212\ufe62\ufe63\ufe66\ufe6b\uff0b\uff0d\uff1d\uff20]"
+)
+"""What begins a formula, in full width too, behind spaces, quotes and what cannot be seen: some programs trim those."""
 
 
 def harmless(cell: str) -> str:
@@ -169,7 +171,7 @@ def harmless(cell: str) -> str:
 
 def unharmed(cell: str) -> str:
     """Return what `harmless` was given; a formula that a person typed meanwhile stays as it is."""
-    return cell[1:] if _NEUTRALISED.match(cell) else cell
+    return cell[1:] if cell.startswith("'") and _FORMULA.match(cell, 1) else cell
 
 
 def _as_written(row: Row) -> Row:

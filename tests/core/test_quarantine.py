@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 
 import pytest
 from hypothesis import given
@@ -117,7 +118,10 @@ def test_bytes_that_were_no_text_go_out_as_they_came():
     assert b"Ren\xe9" in data
 
 
-@pytest.mark.parametrize("cell", ["=1+1", "+44 20", "-", "@x", "\t=1", "\rx", "\uff1d1", "'=1", "''-2"])
+@pytest.mark.parametrize(
+    "cell",
+    ["=1+1", "+44 20", "-", "@x", "\t=1", "\rx", "\uff1d1", "'=1", "''-2", " =1", '"=1', "\u200b\n=1", "'\u2019@x"],
+)
 def test_formula_looking_cells_do_nothing_in_a_spreadsheet_and_come_back_unharmed(cell):
     """They stand behind an apostrophe, which shows as text; read again, they are what HR wrote."""
     data = file_of(a_rejection("E1", cell))
@@ -126,7 +130,7 @@ def test_formula_looking_cells_do_nothing_in_a_spreadsheet_and_come_back_unharme
     assert next(open_export("people.csv", io.BytesIO(data)).rows).cells[1] == cell
 
 
-@pytest.mark.parametrize("cell", ["a=b", "'quoted'", "'", "O'Neil", " =1", "5-3"])
+@pytest.mark.parametrize("cell", ["a=b", "'quoted'", "'", "O'Neil", " x=1", "5-3", "''", '"a"-b'])
 def test_other_cells_are_not_touched(cell):
     """What HR wrote comes back as HR wrote it, or the correction would change people."""
     assert table(file_of(a_rejection("E1", cell)))[1][1] == cell
@@ -155,7 +159,9 @@ def test_text_that_would_be_taken_for_another_encoding_goes_out_in_utf_8():
     assert next(open_export("people.csv", io.BytesIO(data)).rows).cells[1] == "Â¡"
 
 
-_CELLS = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
+_ANY = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
+_BEFORE = st.text("' \"\u00a0\u200b\n\u201c", max_size=3)
+_CELLS = _ANY | st.builds(str.__add__, _BEFORE, st.sampled_from("=+-@\t\r\uff0b\uff0d\uff1d\uff20") | _ANY)
 
 
 @given(
@@ -172,3 +178,13 @@ def test_what_was_rejected_is_read_again_cell_for_cell(rows, delimiter, encoding
     export = open_export("people.csv", io.BytesIO(data))
     assert export.is_correction
     assert [tuple(row.cells[:2]) for row in export.rows] == rows
+
+
+@given(cell=_CELLS, delimiter=st.sampled_from(",;\t|"))
+def test_no_cell_begins_with_a_formula(cell, delimiter):
+    """Whatever stands before it that a program might trim, and whatever separates the cells."""
+    data = file_of(a_rejection("E1", cell), delimiter=delimiter)
+
+    shown = next(iter([*csv.reader(io.StringIO(data.decode("utf-8-sig"), newline=""), delimiter=delimiter)][1:]))[1]
+    assert not re.match(r"[\s\"\u200b\u201c]*[=+\-@\uff0b\uff0d\uff1d\uff20]", shown)
+    assert shown in {cell, f"'{cell}"}

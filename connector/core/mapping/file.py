@@ -29,41 +29,63 @@ class _Part(BaseModel):
 
 
 class FilePart(_Part):
-    """How the file is written, where that is fixed instead of found. A byte order mark still decides.
+    """How the file is written, where that is fixed instead of found, and how its values are.
 
-    ``header_rows``: 2 where the row with the names is followed by one with labels for people. ``partial``: names of
-    files, with ``*`` and ``?``, that hold some of the people only. ``blanks``: words that count as a blank cell.
-    ``dates``, ``decimal``, ``true`` and ``false``: how values are written, for every field that says nothing else.
+    A byte order mark decides over the encoding all the same.
     """
 
-    encoding: Literal["utf-8", "utf-16", "utf-16-le", "utf-16-be", "windows-1252", "latin-1"] | None = None
-    delimiter: Literal[",", ";", "\t", "|"] | None = None
-    header_rows: Literal[1, 2] = 1
-    partial: Words | None = None
-    blanks: Words | None = None
-    dates: Words | None = None
-    decimal: Literal[".", ","] | None = None
-    true: Words | None = None
-    false: Words | None = None
+    encoding: Annotated[
+        Literal["utf-8", "utf-16", "utf-16-le", "utf-16-be", "windows-1252", "latin-1"] | None,
+        Field(description="The encoding, where it is fixed instead of found."),
+    ] = None
+    delimiter: Annotated[
+        Literal[",", ";", "\t", "|"] | None,
+        Field(description="What separates cells, where it is fixed instead of found."),
+    ] = None
+    header_rows: Annotated[
+        Literal[1, 2], Field(description="2 where the row with the names is followed by one with labels for people.")
+    ] = 1
+    partial: Annotated[
+        Words | None, Field(description="Names of files, with * and ?, that hold some of the people only.")
+    ] = None
+    blanks: Annotated[Words | None, Field(description="Words that count as a blank cell, in every column.")] = None
+    dates: Annotated[
+        Words | None,
+        Field(description="How dates are written, such as DD.MM.YYYY; tried in turn. YYYY-MM-DD unless given."),
+    ] = None
+    decimal: Annotated[
+        Literal[".", ","] | None,
+        Field(description="The decimal sign. With it, the other sign, spaces and apostrophes may group thousands."),
+    ] = None
+    true: Annotated[Words | None, Field(description='Words that mean true; "true" unless given.')] = None
+    false: Annotated[Words | None, Field(description='Words that mean false; "false" unless given.')] = None
 
 
 class TextSource(_Part):
-    """How text is taken from a row: from a ``column``, from several ``columns`` joined, or by a ``template``.
+    """How text is taken from a row, and what is done with it, in the order of these members."""
 
-    ``blanks`` count as blank. ``extract`` is a regular expression: its first group is taken, else the whole match.
-    ``translate`` puts other words in place of those in the file. ``otherwise`` says what becomes of a cell that these
-    two do not know. ``case`` comes last.
-    """
-
-    column: Word | None = None
-    columns: Words | None = None
-    join: str | None = None
-    template: Word | None = None
-    blanks: Words | None = None
-    extract: Word | None = None
-    translate: Annotated[dict[str, str], Field(min_length=1)] | None = None
-    otherwise: Literal["reject", "keep", "omit"] | None = None
-    case: Literal["upper", "lower", "title"] | None = None
+    column: Annotated[Word | None, Field(description="The column to take.")] = None
+    columns: Annotated[Words | None, Field(description="Several columns, joined; blank ones are skipped.")] = None
+    join: Annotated[str | None, Field(description="What stands between joined columns; a space unless given.")] = None
+    template: Annotated[
+        Word | None,
+        Field(description="Text with {Column} in it; blank when all its columns are. A brace itself is {{ or }}."),
+    ] = None
+    blanks: Annotated[Words | None, Field(description="Words that count as blank here.")] = None
+    extract: Annotated[
+        Word | None, Field(description="A regular expression; its first group is taken, else the whole match.")
+    ] = None
+    translate: Annotated[
+        Annotated[dict[str, str], Field(min_length=1)] | None,
+        Field(description="Words of the file, and what to take in their place. Compared without case."),
+    ] = None
+    otherwise: Annotated[
+        Literal["reject", "keep", "omit"] | None,
+        Field(description="What becomes of text that extract or translate does not know; reject unless given."),
+    ] = None
+    case: Annotated[Literal["upper", "lower", "title"] | None, Field(description="The case to put the text into.")] = (
+        None
+    )
 
     @property
     def reads(self) -> tuple[str, ...]:
@@ -85,74 +107,98 @@ class KeyPart(TextSource):
 class AccountPart(TextSource):
     """How a row finds its Entra user: what it says, and the attribute of the user that says the same."""
 
-    match: Match = "userPrincipalName"
+    match: Annotated[Match, Field(description="The attribute of the Entra user that says the same.")] = (
+        "userPrincipalName"
+    )
 
 
 class StatusPart(_Part):
     """Which words mean in scope, which on leave (in scope too), and which that somebody left. Compared without case."""
 
-    column: Word
-    in_scope: tuple[Word, ...]
-    leaver: tuple[Word, ...]
-    on_leave: tuple[Word, ...] = ()
-    blank: Literal["in_scope", "leaver"] = "in_scope"
+    column: Annotated[Word, Field(description="The column with the status.")]
+    in_scope: Annotated[tuple[Word, ...], Field(description="Words of those who are sent.")]
+    leaver: Annotated[tuple[Word, ...], Field(description="Words of those who have left.")]
+    on_leave: Annotated[
+        tuple[Word, ...], Field(description="Words of those who are on leave; they are sent, too.")
+    ] = ()
+    blank: Annotated[Literal["in_scope", "leaver"], Field(description="What a blank cell means.")] = "in_scope"
 
 
 class LeavePart(_Part):
     """A column of its own that says who is on leave: they are in scope, whatever the status says."""
 
-    column: Word
-    words: Words
+    column: Annotated[Word, Field(description="The column that says who is on leave.")]
+    words: Annotated[Words, Field(description="Words that mean on leave.")]
 
 
 class ScopePart(_Part):
-    """A filter: the row counts only if the cell ``is`` one of these words, or ``is_not``. "" is the blank cell."""
+    """A filter of rows. All filters must let a row through."""
 
-    column: Word
-    is_: Annotated[tuple[str, ...] | None, Field(alias="is", min_length=1)] = None
-    is_not: Annotated[tuple[str, ...] | None, Field(min_length=1)] = None
+    column: Annotated[Word, Field(description="The column to look at.")]
+    is_: Annotated[
+        tuple[str, ...] | None,
+        Field(
+            alias="is",
+            min_length=1,
+            description='The row counts if the cell is one of these words; "" is the blank cell.',
+        ),
+    ] = None
+    is_not: Annotated[
+        tuple[str, ...] | None, Field(min_length=1, description="The row counts if the cell is none of these words.")
+    ] = None
 
 
 class EffectivePart(_Part):
     """The columns that say from which day to which, both included, a row counts. A blank cell sets no limit."""
 
-    from_: Annotated[Word | None, Field(alias="from")] = None
-    until: Word | None = None
-    dates: Words | None = None
+    from_: Annotated[
+        Word | None, Field(alias="from", description="The column with the first day on which the row counts.")
+    ] = None
+    until: Annotated[Word | None, Field(description="The column with the last day on which the row counts.")] = None
+    dates: Annotated[
+        Words | None, Field(description="How these two are written, where it is otherwise than in [file].")
+    ] = None
 
 
 class ColumnField(TextSource):
-    """A field filled from the row's text.
+    """A field filled from the row's text."""
 
-    ``split``: one entity per part of the cell. ``list``: all parts of the cell are the one list that the field holds.
-    ``blank = "clear"``: a blank cell is sent as empty text, which takes the place of Entra's value.
-    """
-
-    dates: Words | None = None
-    decimal: Literal[".", ","] | None = None
-    true: Words | None = None
-    false: Words | None = None
-    split: Word | None = None
-    list: Word | None = None
-    blank: Literal["omit", "clear"] = "omit"
+    dates: Annotated[Words | None, Field(description="How dates are written in this column.")] = None
+    decimal: Annotated[Literal[".", ","] | None, Field(description="The decimal sign in this column.")] = None
+    true: Annotated[Words | None, Field(description="Words that mean true in this column.")] = None
+    false: Annotated[Words | None, Field(description="Words that mean false in this column.")] = None
+    split: Annotated[
+        Word | None, Field(description="Makes one entity per part of the cell; the parts are separated by this.")
+    ] = None
+    list: Annotated[
+        Word | None, Field(description="Makes one list of the parts of the cell; the parts are separated by this.")
+    ] = None
+    blank: Annotated[
+        Literal["omit", "clear"],
+        Field(
+            description="What becomes of a blank cell: left out, or sent as empty text, which overrides Entra's value."
+        ),
+    ] = "omit"
 
 
 class ConstantField(_Part):
     """A field with one value for everybody. It never makes an entity on its own."""
 
-    constant: bool | int | float | str
+    constant: Annotated[bool | int | float | str, Field(description="The value for everybody.")]
 
 
 class PersonField(TextSource):
-    """A reference to another person, by their key in the HR system, or by a name their Entra user has.
+    """A reference to another person, by their key in the HR system, or by a name their Entra user has."""
 
-    ``person`` is the column. ``list``: to several people, one per part of the cell.
-    """
-
-    person: Word | None = None
-    by: Literal["key", "userPrincipalName", "mail"] = "key"
-    relationship: str
-    list: Word | None = None
+    person: Annotated[Word | None, Field(description="The column that names the person.")] = None
+    by: Annotated[
+        Literal["key", "userPrincipalName", "mail"],
+        Field(description="What the text is: the person's key, or what their Entra user is called."),
+    ] = "key"
+    relationship: Annotated[str, Field(description="What the person is to this one.")]
+    list: Annotated[
+        Word | None, Field(description="The cell names several people; the names are separated by this.")
+    ] = None
 
     @property
     def reads(self) -> tuple[str, ...]:
@@ -184,23 +230,35 @@ Fields = dict[str, FieldSpec]
 class PropertyPart(_Part):
     """One property of the schema: with a label, an entity of the profile; without, a custom property.
 
-    ``fields`` are those of one entity, ``entity`` several groups of them, one entity each. A custom property has a
-    ``column``, or a ``value`` that says how its text is made.
-
     ``address_shape`` and ``address_types`` say how the entities of personAddresses are written. The documented way is
     the first of each; field reports contradict each other about which one Graph takes:
     https://learn.microsoft.com/graph/api/resources/itemaddress
     """
 
-    name: Annotated[str, Field(pattern=NAME_PATTERN)]
-    label: str | None = None
-    description: Annotated[str, Field(max_length=200)] | None = None
-    column: Word | None = None
-    value: ColumnField | None = None
-    address_shape: Literal["detail", "flat"] = "detail"
-    address_types: Literal["home", "Home"] = "home"
-    fields: Fields = Field(default_factory=dict)
-    entity: tuple[Fields, ...] = ()
+    name: Annotated[
+        str,
+        Field(
+            pattern=NAME_PATTERN,
+            description="What the property is called in the schema: at most 32 letters and digits.",
+        ),
+    ]
+    label: Annotated[str | None, Field(description="The semantic label; without one it is a custom property.")] = None
+    description: (
+        Annotated[str, Field(max_length=200, description="What a custom property means, for Copilot.")] | None
+    ) = None
+    column: Annotated[Word | None, Field(description="The column of a custom property.")] = None
+    value: Annotated[ColumnField | None, Field(description="How the text of a custom property is made.")] = None
+    address_shape: Annotated[
+        Literal["detail", "flat"], Field(description="How addresses are written; the documented way unless given.")
+    ] = "detail"
+    address_types: Annotated[
+        Literal["home", "Home"],
+        Field(description="How the types of addresses are written; the documented way unless given."),
+    ] = "home"
+    fields: Annotated[Fields, Field(description="The fields of one entity, each with what fills it.")] = Field(
+        default_factory=dict
+    )
+    entity: Annotated[tuple[Fields, ...], Field(description="Groups of fields: one entity for each.")] = ()
 
     @property
     def groups(self) -> tuple[Fields, ...]:
@@ -220,18 +278,25 @@ class PropertyPart(_Part):
 class MappingFile(_Part):
     """The whole file."""
 
-    format: Literal[1]
-    description: str = ""
-    timezone: str = "UTC"
-    allow_sensitive: tuple[Word, ...] = ()
-    file: FilePart = FilePart()
-    key: KeyPart
-    account: AccountPart
-    status: StatusPart | None = None
-    leave: LeavePart | None = None
-    scope: tuple[ScopePart, ...] = ()
-    effective: EffectivePart | None = None
-    property: Annotated[tuple[PropertyPart, ...], Field(min_length=1, max_length=128)]
+    format: Annotated[Literal[1], Field(description="The version of the language.")]
+    description: Annotated[str, Field(description="A word for people.")] = ""
+    timezone: Annotated[
+        str, Field(description="The time zone whose day decides which rows count, such as Europe/Oslo.")
+    ] = "UTC"
+    allow_sensitive: Annotated[
+        tuple[Word, ...],
+        Field(description="Columns that look sensitive, and are to be seen by the whole organisation."),
+    ] = ()
+    file: Annotated[FilePart, Field(description="How the file is written.")] = FilePart()
+    key: Annotated[KeyPart, Field(description="Whose a row is.")]
+    account: Annotated[AccountPart, Field(description="How a row finds its Entra user.")]
+    status: Annotated[StatusPart | None, Field(description="Who is in scope, and who has left.")] = None
+    leave: Annotated[LeavePart | None, Field(description="Who is on leave.")] = None
+    scope: Annotated[tuple[ScopePart, ...], Field(description="Which rows count.")] = ()
+    effective: Annotated[EffectivePart | None, Field(description="From when to when rows count.")] = None
+    property: Annotated[
+        tuple[PropertyPart, ...], Field(min_length=1, max_length=128, description="The properties of the schema.")
+    ]
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 import zoneinfo
 from collections import Counter
@@ -21,16 +20,17 @@ from connector.core.mapping.file import (
     template_parts,
 )
 from connector.core.mapping.rows import MAX_VALUE, field_kind
+from connector.core.mapping.structure import suggest
 from connector.core.mapping.values import contradicting, converter, date_format, writing
 from connector.core.sensitive import Use, sensitive_problems
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
 
     from connector.core.entities import FieldType
     from connector.core.mapping.file import Fields, MappingFile, PropertyPart
+    from connector.core.mapping.lines import Path
 
-    Path = tuple[str | int, ...]
     Found = Iterator[tuple[Path, str]]
 
 
@@ -57,13 +57,6 @@ def problems(file: MappingFile) -> Found:
     yield from _sensitive_problems(file)
 
 
-def suggest(word: str, known: Iterable[str]) -> str:
-    """Return "; did you mean …?" for the known word that is closest, "" when none is close."""
-    folded = {each.casefold(): each for each in known}
-    close = difflib.get_close_matches(word.casefold(), folded, n=1)
-    return f"; did you mean {folded[close[0]]}?" if close else ""
-
-
 def _whole(file: MappingFile) -> Found:
     if file.timezone not in zoneinfo.available_timezones():
         close = suggest(file.timezone, zoneinfo.available_timezones())
@@ -72,7 +65,7 @@ def _whole(file: MappingFile) -> Found:
     labels = [part.label for part in file.property]
     for number, part in enumerate(file.property):
         if part.name.casefold() in names[:number]:
-            yield ("property", number, "name"), f"property {part.name}: stands twice"
+            yield ("property", number, "name"), f"the name {part.name} stands twice"
         if part.label and part.label in labels[:number]:
             yield ("property", number, "label"), f"label {part.label}: stands on two properties"
     if "personAccount" not in labels:
@@ -217,7 +210,7 @@ def _kinds(spec: Any) -> Iterator[str]:
 
 def _property_problems(part: PropertyPart) -> Found:
     if part.label != "personAddresses" and part.model_fields_set & {"address_shape", "address_types"}:
-        yield (), f"property {part.name}: address_shape and address_types belong to the label personAddresses alone"
+        yield (), "address_shape and address_types belong to the label personAddresses alone"
     if part.label is None:
         yield from _custom_problems(part)
     elif part.label in UNSUPPORTED:
@@ -231,7 +224,7 @@ def _property_problems(part: PropertyPart) -> Found:
         if part.groups or part.column or part.value:
             yield (), "personAccount is filled from the matched Entra user; it takes no fields"
     elif part.column or part.value or not part.groups:
-        yield (), f"property {part.name}: label {part.label} takes fields, not a column or a value"
+        yield (), f"label {part.label} takes fields, not a column or a value"
     else:
         yield from _group_problems(part)
         for place, path, spec in part.specs:
@@ -261,7 +254,7 @@ def _group_problems(part: PropertyPart) -> Found:
         return  # a row may fill fewer; those that fill more are rejected
     for place, group in _placed_groups(part):
         if all(isinstance(spec, ConstantField) for spec in group.values()):
-            yield place, f"property {part.name}: has constants only; at least one field must come from a column"
+            yield place, "has constants only; at least one field must come from a column"
         yield from _split_problems(part, place, group)
     if label.one_each:
         yield from _each_problems(part, label.one_each)
@@ -296,11 +289,11 @@ def _split_problems(part: PropertyPart, place: Path, group: Fields) -> Found:
     split = {path: spec for path, spec in group.items() if isinstance(spec, ColumnField) and spec.split}
     for path, spec in split.items():
         if not label.several:
-            yield (*place, path), f"{path}: split makes several entities; {part.label} holds one"
+            yield (*place, path), f"split makes several entities; {part.label} holds one"
         if spec.list:
             yield (
                 (*place, path),
-                f"{path}: takes split, for several entities, or list, for one list in one entity; not both",
+                "takes split, for several entities, or list, for one list in one entity; not both",
             )
     if len({(tuple(map(column_key, spec.reads)), spec.split) for spec in split.values()}) > 1:
         yield place, f"{', '.join(split)}: only one column of a property can be split"
@@ -316,12 +309,6 @@ def _field_problems(part: PropertyPart, path: str, spec: Any) -> Found:
     if kind is None:
         yield (), f"{part.label} has no field {path}{suggest(path, field_paths(LABELS[part.label or ''].entity))}"
         return
-    for below, problem in _misfits(part, path, spec, kind):
-        yield below, f"{path}: {problem}"
-
-
-def _misfits(part: PropertyPart, path: str, spec: Any, kind: FieldType) -> Found:
-    """Say why a field cannot be filled in this way."""
     if part.address_shape == "flat" and not path.startswith("detail."):
         yield (), "a flat address has the fields of detail alone"
     if kind.person != isinstance(spec, PersonField):

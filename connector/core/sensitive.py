@@ -86,9 +86,8 @@ def sensitive_problems(uses: Iterable[Use], allowed: Collection[str]) -> Iterato
     names = dict.fromkeys((*known, *(column for _, column, _ in alarms)))
     line = f"allow_sensitive = [{', '.join(map(_quoted, names))}]"
     for use, column, category in alarms:
-        where = f"{use.path}: " if use.path else ""
         text = (
-            f"{where}the column {column} looks like {category}, and everything that is ingested is visible to the whole"
+            f"the column {column} looks like {category}, and everything that is ingested is visible to the whole"
             f" organisation; take it out, or, if that is meant, write at the top: {line}"
         )
         yield use, text
@@ -96,7 +95,7 @@ def sensitive_problems(uses: Iterable[Use], allowed: Collection[str]) -> Iterato
         if column_key(column) not in mapped:
             close = difflib.get_close_matches(column_key(column), mapped, n=1)
             hint = f"; did you mean {mapped[close[0]]}?" if close else ""
-            yield None, f"allow_sensitive: no property is filled from a column {column}{hint}"
+            yield None, f"no property is filled from a column {column}{hint}"
 
 
 def _quoted(text: str) -> str:

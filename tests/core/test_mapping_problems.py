@@ -58,7 +58,10 @@ def test_a_right_mapping_has_no_problem(text: str):
         ("format = 2", "line 1: format: must be 1"),
         ("colour = 1\nformat = 1", "line 1: colour: is no key here; allowed: format, description,"),
         ("format = 1\ntimezon = 'UTC'", "line 2: timezon: is no key here; did you mean timezone?"),
-        ("format = 1\nallow_sensitive = 'Home'", "must be an array of strings; put it in brackets: [ ]"),
+        (
+            "format = 1\n[file]\nblanks = '-'",
+            "line 3: file: blanks: must be an array of strings; put it in brackets: [ ]",
+        ),
         ("format = 1\nallow_sensitive = [1]", "line 2: allow_sensitive 1: must be a string, not a number"),
         ("format = 1\ndescription = 2021-01-01", "must be a string, not a date; put it in quotes"),
         ("format = 1\ndescription = 12:00:00", "must be a string, not a time; put it in quotes"),

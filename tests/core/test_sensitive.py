@@ -180,7 +180,7 @@ def test_a_mapped_column_that_looks_sensitive_is_refused_with_the_line_that_allo
     assert [use for use, _ in found] == [salary, email]
     assert "the column Base Salary looks like pay" in found[0][1]
     assert "visible to the whole organisation" in found[0][1]
-    assert f"address: the column {email.columns[0]} looks like {PRIVATE}" in found[1][1]
+    assert f"the column {email.columns[0]} looks like {PRIVATE}" in found[1][1]
     for _, text in found:
         line = text[text.index("allow_sensitive") :]
         assert tomllib.loads(line) == {"allow_sensitive": ["Base Salary", 'Second "mail"']}
@@ -204,6 +204,6 @@ def test_allowing_a_column_that_is_not_mapped_is_a_mistake() -> None:
     found = list(sensitive_problems(uses, ["Home Street", "Home Sreet", "Xyz"]))
 
     assert found == [
-        (None, "allow_sensitive: no property is filled from a column Home Sreet; did you mean Home Street?"),
-        (None, "allow_sensitive: no property is filled from a column Xyz"),
+        (None, "no property is filled from a column Home Sreet; did you mean Home Street?"),
+        (None, "no property is filled from a column Xyz"),
     ]

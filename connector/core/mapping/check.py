@@ -54,7 +54,6 @@ def problems(file: MappingFile) -> Found:
     for number, part in enumerate(file.property):
         for path, problem in _property_problems(part):
             yield ("property", number, *path), problem
-    yield from _sensitive_problems(file)
 
 
 def _whole(file: MappingFile) -> Found:
@@ -171,8 +170,8 @@ def _truth_problems(path: Path, true: Sequence[str] | None, false: Sequence[str]
 # --- what nobody else should see --------------------------------------------------------------------------------------
 
 
-def _sensitive_problems(file: MappingFile) -> Found:
-    """Say which columns are sent and look as if they should not be, unless ``allow_sensitive`` names them."""
+def exposures(file: MappingFile) -> Found:
+    """Yield, as `problems`, what is sent and looks as if it should not be, unless ``allow_sensitive`` names it."""
     uses = list(_uses(file))
     places = {id(use): place for place, use in uses}
     for use, problem in sensitive_problems((use for _, use in uses), file.allow_sensitive):

@@ -5,9 +5,10 @@ from __future__ import annotations
 import hashlib
 import re
 import tomllib
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
-from connector.core.mapping.check import problems
+from connector.core.mapping.check import exposures, problems
 from connector.core.mapping.file import Mapping
 from connector.core.mapping.lines import places
 from connector.core.mapping.structure import build, in_words
@@ -34,7 +35,8 @@ def load_mapping(name: str, text: bytes) -> Mapping:
         built = build(raw)
         found = list(built.problems)
         if built.file:
-            found += [(path, problem) for path, problem in problems(built.file) if not built.follows(path)]
+            more = (problems(built.file), () if built.lacks("allow_sensitive") else exposures(built.file))
+            found += [(path, problem) for path, problem in chain(*more) if not built.follows(path)]
         if built.file is None or found:
             raise ConfigurationError([f"mapping {name}: {problem}" for problem in _by_line(found, raw, decoded)])
     except RecursionError as error:

@@ -62,9 +62,15 @@ class Built:
         if path == ("property",):
             # It is about all properties together: it can follow from a lost property, or from a lost label.
             return any(unit[:1] == path and len(unit) < 3 for unit in map(_unit, self.lost))
-        if path == ("leave",) and ("status",) in self.lost:
+        if path == ("allow_sensitive",):
+            return self.lacks("property")  # it may be about a field that was taken out
+        if path == ("leave",) and self.lacks("status"):
             return True
         return any(path[: len(unit)] == unit or unit[: len(path)] == path for unit in map(_unit, self.lost))
+
+    def lacks(self, key: str) -> bool:
+        """Tell whether something was taken out of what stands under a key of the file."""
+        return any(path[0] == key for path in self.lost)
 
 
 def _unit(path: Path) -> Path:
@@ -147,11 +153,10 @@ class _Mending:
         *outer, last = mistake.path
         holder = _at(self.raw, tuple(outer))
         if mistake.kind == "extra_forbidden" and isinstance(holder, dict):
-            meant = _nearest(str(last), mistake.known)
             value = holder.pop(str(last), None)
-            if meant and meant not in holder:
-                holder[meant] = value  # as if it had been written rightly, so that nobody is told it were missing
-                self.renamed[*outer, meant] = self._as_written(mistake.path)
+            if mistake.meant and mistake.meant not in holder:
+                holder[mistake.meant] = value  # as if it had been written rightly: nobody is told that it were missing
+                self.renamed[*outer, mistake.meant] = self._as_written(mistake.path)
             else:
                 self.lost.add(mistake.path)
         elif mistake.is_one_of_many:
@@ -197,14 +202,24 @@ def _at(raw: Any, path: Path) -> Any:
 
 @dataclass(frozen=True, slots=True)
 class _Mistake:
-    """One part that does not fit: where it stands, what it is, and what the model takes there."""
+    """One part that does not fit: where it stands, what it is, and what the model takes there.
+
+    ``known`` are the keys of the table it stands in, ``elsewhere`` those of other tables that could stand there.
+    """
 
     path: Path
     kind: str
     wanted: Any
     found: Any
     known: tuple[str, ...] = ()
+    elsewhere: tuple[str, ...] = ()
     rule: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def meant(self) -> str:
+        """What an unknown key was perhaps meant to be."""
+        word = str(self.path[-1])
+        return "" if word in self.elsewhere else _nearest(word, (*self.known, *self.elsewhere))
 
     @property
     def is_lack(self) -> bool:
@@ -221,8 +236,8 @@ class _Mistake:
         """Say what is wrong, and what is allowed."""
         match self.kind:
             case "extra_forbidden":
-                near = suggest(str(self.path[-1]), self.known)
-                return f"is no key here{near or '; allowed: ' + ', '.join(self.known)}"
+                hint = f"did you mean {self.meant}?" if self.meant else f"allowed: {', '.join(self.known)}"
+                return f"is no key here; {hint}"
             case "missing":
                 return f"is missing; it must be {_in_words(self.wanted)}{self._header()}"
             case "string_pattern_mismatch":
@@ -260,6 +275,7 @@ def _located(error: ErrorDetails, raw: Any) -> _Mistake:
     wanted: Any = MappingFile
     known: tuple[str, ...] = ()
     others: tuple[str, ...] = ()
+    elsewhere: tuple[str, ...] = ()
     for step in error["loc"]:
         wanted = _bare(wanted)
         if (variants := _variants(wanted)) is not None:
@@ -269,8 +285,8 @@ def _located(error: ErrorDetails, raw: Any) -> _Mistake:
             others = tuple(key for variant in variants.values() if variant is not str for key in _keys(variant))
         elif isinstance(wanted, type) and issubclass(wanted, BaseModel):
             fields = _keys(wanted)
-            known = tuple(dict.fromkeys((*fields, *others)))
-            path, others = (*path, step), ()
+            known, elsewhere, others = tuple(fields), others, ()
+            path = (*path, step)
             wanted = fields.get(str(step), Any)  # of an unknown key there is nothing to follow
         elif get_origin(wanted) in {tuple, dict}:
             if step == "[key]":
@@ -279,7 +295,7 @@ def _located(error: ErrorDetails, raw: Any) -> _Mistake:
             wanted = get_args(wanted)[0 if get_origin(wanted) is tuple else 1]
         else:
             break  # what follows names the members of a union
-    return _Mistake(path, error["type"], wanted, _at(raw, path), known, dict(error.get("ctx", {})))
+    return _Mistake(path, error["type"], wanted, _at(raw, path), known, elsewhere, dict(error.get("ctx", {})))
 
 
 def _keys(model: type[BaseModel]) -> dict[str, Any]:

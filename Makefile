@@ -5,7 +5,7 @@
 PY := .venv/bin/python
 CONTRACT ?= labels
 
-.PHONY: help demo serve test check fmt beliefs lock clean venv
+.PHONY: help demo serve test check fmt beliefs reference lock clean venv
 
 help:
 	@echo 'make demo    some nights on a local tenant; reports are left in .demo/'
@@ -14,6 +14,7 @@ help:
 	@echo 'make test    the whole test suite'
 	@echo 'make check   what CI runs: format, lint, types, layers, tests with coverage'
 	@echo 'make beliefs write docs/graph.md: what we believe about Microsoft Graph, from its tests'
+	@echo 'make reference  write the reference tables of docs/mapping.md, from the models'
 	@echo 'make fmt     put the code into its format'
 	@echo 'make lock    compile the requirements files again (UPGRADE=1: to newer versions)'
 	@echo 'make clean   remove everything that was made'
@@ -38,6 +39,9 @@ fmt: venv
 
 beliefs: venv
 	@$(PY) -m tests.beliefs
+
+reference: venv
+	@$(PY) -m tests.reference
 
 lock:
 	@tools/lock.sh

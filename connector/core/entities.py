@@ -105,8 +105,8 @@ class PhysicalAddress(Entity):
 
     city: str | None = None
     countryOrRegion: str | None = None  # noqa: N815
-    postalCode: str | None = None  # noqa: N815
     postOfficeBox: str | None = None  # noqa: N815
+    postalCode: str | None = None  # noqa: N815
     state: str | None = None
     street: str | None = None
     type: Literal["unknown", "home", "business", "other"] | None = None
@@ -291,11 +291,11 @@ class PersonCertification(Entity):
     certificationId: str | None = None  # noqa: N815
     description: str | None = None
     displayName: str | None = None  # noqa: N815
+    startDate: date | None = None  # noqa: N815
     endDate: date | None = None  # noqa: N815
     issuedDate: date | None = None  # noqa: N815
     issuingAuthority: str | None = None  # noqa: N815
     issuingCompany: str | None = None  # noqa: N815
-    startDate: date | None = None  # noqa: N815
     thumbnailUrl: Url | None = None  # noqa: N815
     webUrl: Url | None = None  # noqa: N815
 
@@ -335,11 +335,11 @@ class EducationalActivity(Entity):
     https://learn.microsoft.com/graph/api/resources/educationalactivity
     """
 
-    completionMonthYear: date | None = None  # noqa: N815
+    startMonthYear: date | None = None  # noqa: N815
     endMonthYear: date | None = None  # noqa: N815
+    completionMonthYear: date | None = None  # noqa: N815
     institution: InstitutionData | None = None
     program: EducationalActivityDetail | None = None
-    startMonthYear: date | None = None  # noqa: N815
 
 
 class PersonInterest(Entity):
@@ -363,12 +363,12 @@ class LanguageProficiency(Entity):
     """
 
     displayName: str | None = None  # noqa: N815
-    proficiency: LanguageLevel | None = None
+    tag: Tag | None = None
     reading: LanguageLevel | None = None
     spoken: LanguageLevel | None = None
-    tag: Tag | None = None
-    thumbnailUrl: Url | None = None  # noqa: N815
     written: LanguageLevel | None = None
+    proficiency: LanguageLevel | None = None
+    thumbnailUrl: Url | None = None  # noqa: N815
 
 
 class ItemBody(Entity):

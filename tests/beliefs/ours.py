@@ -43,7 +43,7 @@ SCHEMA_COMPARED = _we(
     "compare names, types and labels, nothing else, and ask for new labels", "core/setup.py", "graph/schemas.py"
 )
 SCHEMA_RENDERED = _we(
-    "make the schema of a mapping that was checked offline", "core/mapping.py", "core/contracts/labels.py"
+    "make the schema of a mapping that was checked offline", "core/mapping/check.py", "core/contracts/labels.py"
 )
 CUSTOM_STRINGS = _we("send custom properties as strings only", "core/contracts/labels.py")
 SOURCE = _we("register the profile source under the connection's id, with a kind and an https page", "core/setup.py")
@@ -85,14 +85,14 @@ WHOLE_ITEM = _we("send all properties of a person each time", "core/contracts/la
 SPECIFIERS = _we("send type specifiers with collections and with text beyond ASCII", "core/contracts/labels.py")
 EVERYONE = _we("grant every item to everyone, and only that", "core/contracts/labels.py")
 CHECKED_VALUES = _we(
-    "hold every value to its entity, and quarantine the row otherwise", "core/mapping.py", "core/entities.py"
+    "hold every value to its entity, and quarantine the row otherwise", "core/mapping/values.py", "core/entities.py"
 )
 LABEL_LIMITS = _we(
     "hold mappings and rows to the labels that Graph supports, and to what each may hold",
     "core/entities.py",
-    "core/mapping.py",
+    "core/mapping/check.py",
 )
-BLANKS = _we("leave blank cells out", "core/mapping.py")
+BLANKS = _we("leave blank cells out", "core/mapping/rows.py")
 LEDGER = _we("remember in a ledger whom Graph holds, and write ahead", "core/ledger.py", "apply.py", "run.py")
 DELETED = _we("take a 404 for deleted", "graph/items.py")
 IDEMPOTENT = _we("do again what may or may not have happened", "apply.py", "graph/pace.py")
@@ -103,8 +103,8 @@ ACCEPTED = _we("report what Graph accepted, and never that somebody sees it", "c
 QUOTA = _we("tell when Graph reports that the item quota is exhausted", "core/setup.py")
 
 _we = _about("Accounts")
-BOTH_IDS = _we("send object id and UPN of the account", "core/mapping.py", "core/accounts.py")
-MANAGER_IDS = _we("send object id and UPN of a manager", "core/mapping.py", "core/accounts.py")
+BOTH_IDS = _we("send object id and UPN of the account", "core/mapping/rows.py", "core/accounts.py")
+MANAGER_IDS = _we("send object id and UPN of a manager", "core/mapping/rows.py", "core/accounts.py")
 MATCHED = _we("send only people with an account that is no guest's, and report the others", "core/accounts.py")
 ONE_ITEM = _we("keep one item per account: two active people for one account are rejected", "core/population.py")
 MAIL_WARNING = _we("warn of accounts without a mail address", "core/accounts.py")

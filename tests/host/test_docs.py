@@ -14,6 +14,7 @@ from connector.core.report import Outcome
 from connector.events import EventName
 from connector.pages.words import WARNINGS
 from connector.settings import _NOT_IN_THIS_RELEASE, Settings
+from tests.reference import tables as reference
 from tests.tenant.contoso import ROOT
 
 if TYPE_CHECKING:
@@ -239,6 +240,13 @@ def test_the_guards_are_the_codes() -> None:
     named = {_argument(call, position=0, name="name") for call in _calls("Verdict")}
 
     assert sorted(_first_column(OPERATIONS, "guard")) == sorted(named)
+
+
+def test_the_reference_tables_are_the_models() -> None:
+    """What the code goes by and what the page says of mappings is the same; `make reference` writes it."""
+    text = MAPPING.read_text(encoding="utf-8")
+
+    assert reference.page(text) == text
 
 
 # --- what is pointed at ---------------------------------------------------------------------------------------------

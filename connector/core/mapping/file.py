@@ -243,9 +243,9 @@ class PropertyPart(_Part):
         ),
     ]
     label: Annotated[str | None, Field(description="The semantic label; without one it is a custom property.")] = None
-    description: (
-        Annotated[str, Field(max_length=200, description="What a custom property means, for Copilot.")] | None
-    ) = None
+    description: Annotated[
+        Annotated[str, Field(max_length=200)] | None, Field(description="What a custom property means, for Copilot.")
+    ] = None
     column: Annotated[Word | None, Field(description="The column of a custom property.")] = None
     value: Annotated[ColumnField | None, Field(description="How the text of a custom property is made.")] = None
     address_shape: Annotated[

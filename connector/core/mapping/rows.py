@@ -45,7 +45,7 @@ MAX_VALUE: Final = 20_000
 """Characters in one cell that is sent."""
 MAX_UPN: Final = 1024
 MAX_EMPLOYEE_ID: Final = 16
-"""Characters of employeeId. https://learn.microsoft.com/graph/api/resources/user"""
+"""Characters of a user's employeeId."""
 
 _NAME: Final = re.compile(r"[^\s@:\x00-\x1f]+@[^\s@\x00-\x1f]+")
 _GUID: Final = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")

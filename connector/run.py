@@ -24,10 +24,16 @@ from connector.apply import Items as Writes
 from connector.apply import apply
 from connector.core import guards
 from connector.core.accounts import (
+    AMBIGUOUS,
+    SHARED,
     UNMATCHED_AGAIN_SECONDS,
+    Found,
     Known,
     Matching,
     References,
+    asked_by,
+    contest,
+    identify,
     lookups,
     match_people,
     resolve_references,
@@ -50,10 +56,11 @@ from connector.core.plan import (
     hold,
     in_pilot,
     make_plan,
+    pilot_waits,
     plan_digest,
     sift,
 )
-from connector.core.population import ExportFile, Reading, is_correction, read_population, rows_of
+from connector.core.population import ExportFile, Reading, is_correction, read_population, rows_of, set_aside
 from connector.core.quarantine import quarantine_file, quarantine_name
 from connector.core.report import MAX_LISTED, Counts, ListedRow, Report, dump_report, load_report
 from connector.core.setup import schema_contained
@@ -76,7 +83,6 @@ if TYPE_CHECKING:
 
     from connector.apply import Applied
     from connector.clock import Clock
-    from connector.core.accounts import Account
     from connector.core.due import Dropped, Work
     from connector.core.guards import Verdict
     from connector.core.head import Head
@@ -108,8 +114,8 @@ class Items(Writes, Protocol):
 class Users(Protocol):
     """What a run asks of Entra."""
 
-    async def by_upn(self, upns: Collection[str]) -> dict[str, Account]:
-        """Return the users that exist, by account key."""
+    async def find(self, asks: Collection[str]) -> Found:
+        """Return the users that exist, by account key, and which asks are ambiguous."""
         ...
 
 
@@ -361,16 +367,19 @@ class Run:
             _hold_to_last(chosen.fresh, last, reading)
             report = _with_warnings(report, _changes(last, reading))
             chosen = _as_read(chosen, reading)
-        verdicts = [
-            guards.rejected_rows(reading.rows, len(reading.rejections), max_percent=self._settings.max_reject_percent)
-        ]
+        verdicts = [self._rejected_verdict(reading)]
         if chosen.complete:
             verdicts.append(guards.everyone(reading.population, ledger))
         try:
             self._stop_if_tripped(verdicts)
             rules = self._rules(ledger, full=work.full)
-            matching, wanted = await self._match(reading.population, ledger, rules)
-            report = _with_matching(report, matching)
+            matching, wanted, rules = await self._match(reading.population, ledger, rules)
+            if matching.contested:
+                reading = await self._set_aside(reading, chosen, matching)
+                report = self._with_reading(report, reading)
+                verdicts[0] = self._rejected_verdict(reading)
+                self._stop_if_tripped(verdicts)
+            report = _with_matching(report, matching, wanted)
             matched = sum(person.key in matching.known for person in wanted)
             verdicts.append(guards.match_rate(len(wanted), matched, min_percent=self._settings.min_match_percent))
             self._stop_if_tripped(verdicts)
@@ -381,7 +390,9 @@ class Run:
             verdicts.append(self._deletion_verdict(draft, ledger))
             holding = verdicts[-1].tripped
             gone = frozenset[str]() if holding else _deleted(draft)
-            references = _references(reading.population, ledger, matching.known, gone)
+            references = _references(
+                reading.population, ledger, matching.known, gone, sent={person.key for person in wanted}
+            )
             report = _with_warnings(report, {code: len(keys) for code, keys in references.warnings.items()})
             sources = sift(reading.population, ledger, matching, references, rules)
             rendered = await offload(
@@ -401,6 +412,15 @@ class Run:
             report = replace(report, plan=plan_digest(plan.held, export=export, mapping=mapping.digest))
         report = await self._quarantine(report, chosen, reading)
         return await self._carry_out(work, Planned(report, chosen, ledger, plan, matching.known, references))
+
+    async def _set_aside(self, reading: Reading, chosen: Input, matching: Matching) -> Reading:
+        contested = matching.contested
+        return await offload(chosen.size, lambda: set_aside(reading, chosen.files, self._at.mapping, contested))
+
+    def _rejected_verdict(self, reading: Reading) -> Verdict:
+        return guards.rejected_rows(
+            reading.rows, len(reading.rejections), max_percent=self._settings.max_reject_percent
+        )
 
     def _deletion_verdict(self, plan: Plan, ledger: Ledger) -> Verdict:
         limit = guards.DeletionLimit(
@@ -443,22 +463,33 @@ class Run:
         ledger = await self._state.ledger(empty.generation)
         return ledger if ledger.is_of_the_same(empty) else empty
 
-    async def _match(self, population: Population, ledger: Ledger, rules: Rules) -> tuple[Matching, list[Person]]:
-        """Find the accounts of everybody who is sent, and of those they refer to."""
+    async def _match(
+        self, population: Population, ledger: Ledger, rules: Rules
+    ) -> tuple[Matching, list[Person], Rules]:
+        """Find the accounts of everybody who is sent, and of those they refer to.
+
+        Returns who is to be sent as well, and the rules: a pilot of UPNs may need Entra to say who is in it.
+        """
         people = population.people
-        wanted = [person for person in people.values() if not person.leaver and rules.in_pilot(person)]
-        keys = {person.key for person in wanted}
-        referred = {reference for person in wanted for reference in person.references} - keys
-        others = [people[key] for key in people if key in referred and not people[key].leaver]
-        due = lookups(
-            (*wanted, *others),
-            ledger.entries,
-            now=rules.now,
-            resolve_after=rules.resolve_after,
-            everyone=rules.full,
-        ).due
-        found = await (await self._graph()).users.by_upn(due) if due else {}
-        return match_people((*wanted, *others), ledger.entries, found, due, now=rules.now), wanted
+        here = [person for person in people.values() if not (person.leaver or person.outside)]
+        waiting = {person.key: person for person in here if pilot_waits(self._settings.pilot, person)}
+        found, asked = await self._look_up(waiting.values(), ledger, rules)
+        known = match_people(waiting.values(), ledger.entries, found, asked, now=rules.now).known
+        rules = replace(rules, in_pilot=in_pilot(self._settings.pilot, known))
+        wanted = {person.key: person for person in here if rules.in_pilot(person)}
+        keys = {reference for person in wanted.values() for reference in person.references}.difference(wanted, waiting)
+        others = {key: people[key] for key in people if key in keys and not people[key].leaver}
+        everybody = {**waiting, **wanted, **others}
+        rest = [person for key, person in everybody.items() if key not in waiting]
+        further, also = await self._look_up(rest, ledger, rules)
+        matching = match_people(everybody.values(), ledger.entries, found | further, (*asked, *also), now=rules.now)
+        matching = contest(matching, people, ledger.entries, _elsewhere(population, ledger))
+        return matching, [person for key, person in wanted.items() if key not in matching.contested], rules
+
+    async def _look_up(self, people: Iterable[Person], ledger: Ledger, rules: Rules) -> tuple[Found, tuple[str, ...]]:
+        """Ask Entra for those of these people who are due; return its answers, and what was asked."""
+        due = lookups(people, ledger.entries, now=rules.now, resolve_after=rules.resolve_after, everyone=rules.full).due
+        return (await (await self._graph()).users.find(due) if due else Found()), due
 
     async def _graph(self) -> Ingest:
         """Open Graph when it is first needed: a night without changes needs neither vault nor token."""
@@ -645,7 +676,7 @@ class Run:
                 files = [await self._from_copy(each, Path(folder), number) for number, each in enumerate(marks)]
                 fresh = marks[-1] if facts["fresh"] else None
                 chosen = Input(marks, tuple(files), fresh, facts["complete"], _size(Path(folder)))
-                people = (await self._read(chosen, ledger)).population
+                people = (await self._read(chosen, ledger)).population.without(_contested_by(plan))
                 known = _known_by(plan, ledger)
                 references = _references(people, ledger, known, _deleted(plan))
                 return await self._apply(Planned(report, chosen, ledger, plan, known, references), before)
@@ -908,7 +939,12 @@ class Run:
             )
             for rejection in reading.rejections[:MAX_LISTED]
         )
-        counts = replace(report.counts, people=len(reading.population.people), rejected=len(reading.rejections))
+        counts = replace(
+            report.counts,
+            people=reading.population.in_scope,
+            rejected=len(reading.rejections),
+            out_of_scope=reading.population.out_of_scope,
+        )
         report = replace(report, export={**(report.export or {}), **reading.facts}, counts=counts, rows=listed)
         missing = len(reading.facts["missing_columns"])
         return _with_warnings(report, {"missing_columns": missing, "unreadable_keys": reading.population.unreadable})
@@ -945,6 +981,7 @@ def _counted(counts: Counts, plan: Plan, progress: Progress) -> Counts:
         failed=failed,
         grace=plan.grace,
         transferred=transferred,
+        out_of_scope=plan.out_of_scope,
     )
 
 
@@ -960,6 +997,11 @@ def _known_by(plan: Plan, ledger: Ledger) -> dict[str, Known]:
     }
 
 
+def _contested_by(plan: Plan) -> list[str]:
+    """Return the people whose rows a stored plan was made without, because of what Entra had answered."""
+    return [entry.key for entry in plan.changes if entry.state == "unmatched" and entry.code in {AMBIGUOUS, SHARED}]
+
+
 def _doubting(plan: Plan, applied: Applied) -> Progress:
     """Return how far a run got whose deletions may have met a closed door: they are done again once it is open.
 
@@ -973,7 +1015,18 @@ def _present(ledger: Ledger) -> Iterator[Person]:
     """Yield the people of whom Graph has an item and the last complete export knew."""
     for entry in ledger.entries.values():
         if entry.held and not entry.absent and not entry.is_former:
-            yield Person(entry.key, entry.upn, leaver=False, references=entry.references, cells=b"", row=0)
+            account = entry.upn if asked_by(entry.asked)[0] == "userPrincipalName" else entry.asked
+            yield Person(entry.key, account, leaver=False, references=entry.references, cells=b"", row=0)
+
+
+def _elsewhere(population: Population, ledger: Ledger) -> Iterator[Entry]:
+    """Yield whose item stays because a partial export does not speak of them: others cannot have their accounts."""
+    if population.complete:
+        return
+    for entry in ledger.entries.values():
+        here = entry.key in population.people or entry.key in population.rejected
+        if entry.held and not entry.absent and not entry.is_former and not here:
+            yield entry
 
 
 def _deleted(plan: Plan) -> frozenset[str]:
@@ -981,17 +1034,25 @@ def _deleted(plan: Plan) -> frozenset[str]:
 
 
 def _references(
-    population: Population, ledger: Ledger, known: Mapping[str, Known], gone: Collection[str]
+    population: Population,
+    ledger: Ledger,
+    known: Mapping[str, Known],
+    gone: Collection[str],
+    *,
+    sent: Collection[str] | None = None,
 ) -> References:
     """Resolve references as they will be when this run is over: whoever it deletes is in no ledger then.
 
-    Otherwise the reports of somebody who is deleted tonight would be sent again tomorrow, without a change in HR.
+    Otherwise the reports of somebody who is deleted tonight would be sent again tomorrow, without a change in HR. Who
+    is out of scope stays known to those who refer to them, whatever becomes of the item.
     """
-    entries: Mapping[str, Entry] = ledger.entries
+    people, entries = population.people, ledger.entries
+    identified = identify(people, entries, known)
+    gone = {key for key in gone if not (key in people and people[key].outside and key in known)}
     if gone:
         entries = {key: entry for key, entry in entries.items() if key not in gone}
         known = {key: account for key, account in known.items() if key not in gone}
-    return resolve_references(population.people, entries, known, others=population.rejected)
+    return resolve_references(people, entries, known, others=population.rejected, identified=identified, sent=sent)
 
 
 def _place(population: Population, key: str) -> tuple[int, int]:
@@ -1025,8 +1086,10 @@ def _listed(people: Iterable[tuple[str, str]]) -> tuple[dict[str, str], ...]:
     return tuple({"key": key, "reason": reason} for key, reason in islice(people, MAX_LISTED))
 
 
-def _with_matching(report: Report, matching: Matching) -> Report:
-    listed = _listed(matching.unmatched.items())
+def _with_matching(report: Report, matching: Matching, wanted: Iterable[Person]) -> Report:
+    listed = _listed(
+        (person.key, matching.unmatched[person.key]) for person in wanted if person.key in matching.unmatched
+    )
     return _with_warnings(replace(report, unmatched_people=listed), matching.warnings)
 
 

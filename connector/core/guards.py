@@ -72,11 +72,7 @@ def match_rate(in_scope: int, matched: int, *, min_percent: float) -> Verdict:
 def everyone(population: Population, ledger: Ledger) -> Verdict:
     """Refuse an export that would remove everybody Graph holds, be it at once or after the grace."""
     held = [entry for entry in ledger.entries.values() if entry.held and not entry.is_former]
-    stay = sum(
-        key in population.rejected
-        or (not population.people[key].leaver if key in population.people else not population.complete)
-        for key in (entry.key for entry in held)
-    )
+    stay = sum(entry.key in population.rejected or _stays(population, entry.key) for entry in held)
     return Verdict(
         "everyone",
         "at least one of the people Graph holds must stay",
@@ -84,6 +80,13 @@ def everyone(population: Population, ledger: Ledger) -> Verdict:
         bool(held) and not stay,
         "everyone",
     )
+
+
+def _stays(population: Population, key: str) -> bool:
+    person = population.people.get(key)
+    if person is None or person.outside:
+        return not population.complete
+    return not person.leaver
 
 
 def rekeyed(plan: Plan, ledger: Ledger) -> Verdict:

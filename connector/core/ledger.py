@@ -17,6 +17,7 @@ from typing import IO, TYPE_CHECKING, Any, Literal
 
 import orjson
 
+from connector.core.accounts import is_referred
 from connector.errors import StoreError
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ FORMAT = 1
 
 State = Literal["sent", "doubt", "failed", "unmatched", "outside"]
 """sent: Graph accepted the item. doubt: announced, answer never seen. failed: Graph refused it.
-unmatched: no Entra user. outside: known (others refer to it), not in the pilot."""
+unmatched: no Entra user. outside: known (others refer to it), but not to be sent: not in the pilot, or out of scope."""
 
 _FORMER = "\x1f"
 """Begins the key of a former item's entry. No person's key does: it counts as blank there and is taken off."""
@@ -43,8 +44,9 @@ class Entry:
 
     ``source`` digests everything the item was made from, ``item`` the body itself (design §3.6). ``held`` says that
     Graph has, or may have, an item under ``item_id``; only then is there something to delete. ``upn`` is Entra's
-    spelling when ``user_id`` is known, else HR's. ``asked`` is the UPN that Entra did not know, where that is another
-    than ``upn``: the last known account stays what others refer to. Times are unix seconds.
+    spelling when ``user_id`` is known, else HR's, where that is a UPN. ``asked`` is what Entra was asked for
+    (`connector.core.accounts.ask`), where that is not ``upn``: the user was found by another attribute, or a UPN was
+    not known, and the last known account stays what others refer to. Times are unix seconds.
     """
 
     key: str
@@ -121,8 +123,8 @@ class Ledger:
 
     @property
     def people(self) -> int:
-        """How many people it knows."""
-        return sum(not entry.is_former for entry in self.entries.values())
+        """How many people it knows, without those whom others merely name by an account."""
+        return sum(not (entry.is_former or is_referred(entry.key)) for entry in self.entries.values())
 
     def is_of_the_same(self, other: Ledger) -> bool:
         """Tell whether both are the memory of one and the same connection. If not, it is void (design §3.13)."""

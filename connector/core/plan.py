@@ -11,7 +11,15 @@ import hashlib
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final, Literal
 
-from connector.core.accounts import UNMATCHED_AGAIN_SECONDS
+from connector.core.accounts import (
+    LEFT,
+    UNMATCHED_AGAIN_SECONDS,
+    account_key,
+    asked_beside,
+    asked_by,
+    identify,
+    is_referred,
+)
 from connector.core.ledger import Entry, Ledger, settle
 
 if TYPE_CHECKING:
@@ -66,6 +74,7 @@ class Population:
 
     ``files`` tells in which file a key's row stands (0 when there is one). ``complete``: whoever is not in it is
     absent. ``unreadable`` rows may be anybody's: with one of them, absence proves nothing (design §3.15).
+    ``contested`` are people whose rows turned out to be wrong when Entra had answered: they are among the rejected.
     """
 
     people: Mapping[str, Person]
@@ -74,6 +83,29 @@ class Population:
     complete: bool = True
     new: bool = True
     files: Mapping[str, int] = field(default_factory=dict)
+    contested: Mapping[str, Person] = field(default_factory=dict)
+
+    def without(self, keys: Collection[str]) -> Population:
+        """Return the population in which these people are contested."""
+        contested = {key: self.people[key] for key in keys if key in self.people}
+        if not contested:
+            return self
+        return replace(
+            self,
+            people={key: person for key, person in self.people.items() if key not in contested},
+            rejected=self.rejected | contested.keys(),
+            contested=contested,
+        )
+
+    @property
+    def in_scope(self) -> int:
+        """How many people it is about, leavers included: not those who are out of scope, or merely referred to."""
+        return sum(not person.outside for person in self.people.values())
+
+    @property
+    def out_of_scope(self) -> int:
+        """How many people the mapping leaves out."""
+        return sum(person.outside and not is_referred(person.key) for person in self.people.values())
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +153,8 @@ class Rules:
 class Plan:
     """What a run will do. ``changes`` and ``forgotten`` go into the ledger whatever happens to the actions.
 
-    ``held`` are deletions that wait for a human, ``missing`` the keys of those in grace. The counts are people.
+    ``held`` are deletions that wait for a human, ``missing`` the keys of those in grace. The counts are people;
+    ``outside`` are in scope but not in the pilot.
     """
 
     actions: tuple[Action, ...]
@@ -135,6 +168,7 @@ class Plan:
     missing: tuple[str, ...] = ()
     outside: int = 0
     leavers: int = 0
+    out_of_scope: int = 0
 
     @property
     def deletes(self) -> int:
@@ -147,16 +181,35 @@ class Plan:
         return sum(isinstance(action, Delete) and action.reason == "transferred" for action in self.actions)
 
 
-def in_pilot(pilot: Collection[str]) -> Callable[[Person], bool]:
-    """Return the test for PILOT: listed UPNs, or a share of everybody that is stable by key."""
+def in_pilot(pilot: Collection[str], known: Mapping[str, Known] | None = None) -> Callable[[Person], bool]:
+    """Return the test for PILOT: listed UPNs, or a share of everybody that is stable by key.
+
+    Whoever is matched by another attribute than the UPN is in it by the UPN that Entra gave (``known``, by key).
+    """
     if not pilot:
         return lambda _: True
-    first = next(iter(pilot))
-    if first.endswith("%"):
-        limit = float(first[:-1]) / 100 * 2**32
+    if share := _share(pilot):
+        limit = float(share) / 100 * 2**32
         return lambda person: int.from_bytes(hashlib.sha256(person.key.encode()).digest()[:4], "big") < limit
-    upns = {upn.casefold() for upn in pilot}
-    return lambda person: person.account.casefold() in upns
+    upns = {account_key(upn) for upn in pilot}
+    accounts = known or {}
+
+    def is_listed(person: Person) -> bool:
+        if not pilot_waits(pilot, person):
+            return account_key(person.account) in upns
+        return person.key in accounts and account_key(accounts[person.key].upn) in upns
+
+    return is_listed
+
+
+def pilot_waits(pilot: Collection[str], person: Person) -> bool:
+    """Tell whether only Entra can say if somebody is in the pilot: it lists UPNs, and HR's export does not."""
+    return bool(pilot) and not _share(pilot) and asked_by(person.account)[0] != "userPrincipalName"
+
+
+def _share(pilot: Collection[str]) -> str:
+    first = next(iter(pilot))
+    return first[:-1] if first.endswith("%") else ""
 
 
 def source_digest(person: Person, account: Known, references: Iterable[Known | None], rules: Rules) -> bytes:
@@ -175,7 +228,7 @@ def sift(
     changed: dict[str, bytes] = {}
     for person in population.people.values():
         account = matching.known.get(person.key)
-        if person.leaver or account is None or not rules.in_pilot(person):
+        if person.leaver or person.outside or account is None or not rules.in_pilot(person):
             continue
         digest = source_digest(person, account, references.of[person.key], rules)
         entry = ledger.entries.get(person.key)
@@ -197,10 +250,19 @@ def make_plan(
     ``sources`` is `sift`'s answer, ``rendered`` the digest of each of those people's item.
     """
     tally = _Tally()
+    taken = {
+        matching.known[key].id
+        for key, person in population.people.items()
+        # Whoever is not sent has no new item in the old one's place.
+        if key in matching.known and not person.outside and rules.in_pilot(person)
+    }
+    left = identify(population.people, ledger.entries, matching.known).left
     for person in population.people.values():
         entry = ledger.entries.get(person.key)
         if person.leaver:
             _leaver(tally, entry, rules)
+        elif person.outside:
+            _out_of_scope(tally, population, person, entry, matching, taken, left, rules)
         elif not rules.in_pilot(person):
             _outside(tally, person, entry, matching, rules)
         elif person.key not in matching.known:
@@ -209,7 +271,10 @@ def make_plan(
             _changed(tally, population, person, entry, matching, sources[person.key], rendered[person.key], rules)
         else:
             _unchanged(tally, person, entry, matching)
-    _not_there(tally, population, ledger, matching, rules)
+    for person in population.contested.values():
+        entry = ledger.entries.get(person.key)
+        tally.change(entry, _without_account(person, entry, matching, rules))
+    _not_there(tally, population, ledger, taken, rules)
     if rules.ids.following:
         _clear_up(tally, ledger, rules)
     return Plan(
@@ -217,13 +282,14 @@ def make_plan(
         changes=tuple(tally.changes),
         forgotten=tuple(tally.forgotten),
         held=tuple(tally.unproven),
-        people=len(population.people),
+        people=population.in_scope,
         unchanged=tally.unchanged,
         unmatched=tally.unmatched,
         grace=len(tally.missing),
         missing=tuple(tally.missing),
         outside=tally.outside,
         leavers=tally.leavers,
+        out_of_scope=population.out_of_scope,
     )
 
 
@@ -250,7 +316,7 @@ def _leaver(tally: _Tally, entry: Entry | None, rules: Rules) -> None:
     if entry is None:
         return
     if entry.held:
-        tally.deletes.append(Delete(_rested(entry, rules), "left"))
+        tally.deletes.append(_deletion(entry, "left", rules))
     else:
         tally.forgotten.append(entry.key)
 
@@ -261,9 +327,7 @@ def _outside(tally: _Tally, person: Person, entry: Entry | None, matching: Match
     known = matching.known.get(person.key)
     if known is not None:  # somebody refers to them, so their account was looked up
         before = entry or Entry(person.key, rules.ids.of(person.key, known.upn), known.upn)
-        if before.state == "unmatched":
-            before = replace(before, state="outside", asked="", code="")
-        after = replace(before, upn=known.upn, user_id=known.id, resolved=matching.resolved[person.key])
+        after = _found(before, person, matching)
     elif person.key in matching.unmatched:
         after = _without_account(person, entry, matching, rules)
     elif entry is not None:
@@ -273,6 +337,52 @@ def _outside(tally: _Tally, person: Person, entry: Entry | None, matching: Match
     tally.change(entry, _rested(replace(after, absent=0), rules))
 
 
+def _found(before: Entry, person: Person, matching: Matching) -> Entry:
+    """Return the entry of somebody who is not sent, but looked up for the sake of others, with the account."""
+    known = matching.known[person.key]
+    if before.state == "unmatched":
+        before = replace(before, state="outside", code="")
+    return replace(
+        before,
+        upn=known.upn,
+        user_id=known.id,
+        asked=asked_beside(known.upn, person),
+        resolved=matching.resolved[person.key],
+    )
+
+
+def _out_of_scope(
+    tally: _Tally,
+    population: Population,
+    person: Person,
+    entry: Entry | None,
+    matching: Matching,
+    taken: Collection[str],
+    left: Collection[str],
+    rules: Rules,
+) -> None:
+    """Whoever is known, but out of scope, is as good as absent; who is referred to stays known, and nothing more."""
+    known = matching.known.get(person.key)
+    after = entry
+    if known is not None:
+        item_id = "" if is_referred(person.key) else rules.ids.of(person.key, known.upn)
+        after = _found(entry or Entry(person.key, item_id, known.upn), person, matching)
+        if after.state == "outside":
+            after = replace(after, code=LEFT if person.key in left else "")
+    elif person.key in matching.unmatched:
+        after = replace(_without_account(person, entry, matching, rules), absent=entry.absent if entry else 0)
+    if after is None:
+        return
+    if after.held and population.complete:
+        _missing(tally, population, entry, after, taken, rules, stays=known is not None)
+    elif after.held or not population.complete or population.unreadable:
+        tally.change(entry, _rested(after, rules))
+    elif known is not None or person.key in matching.unmatched:
+        tally.change(entry, _rested(replace(after, absent=0), rules))
+    else:
+        tally.forgotten.append(person.key)
+
+
 def _unmatched(tally: _Tally, person: Person, entry: Entry | None, matching: Matching, rules: Rules) -> None:
     """Nothing is sent for somebody without account; what was sent before stays, and so does the last known account."""
     tally.unmatched += 1
@@ -280,17 +390,21 @@ def _unmatched(tally: _Tally, person: Person, entry: Entry | None, matching: Mat
 
 
 def _without_account(person: Person, entry: Entry | None, matching: Matching, rules: Rules) -> Entry:
-    before = entry or Entry(person.key, rules.ids.of(person.key, person.account), person.account)
+    asked_upn = person.account if asked_by(person.account)[0] == "userPrincipalName" else ""
+    item_id = "" if is_referred(person.key) else rules.ids.of(person.key, asked_upn)
+    before = entry or Entry(person.key, item_id, asked_upn)
+    upn = before.upn if before.user_id else asked_upn
+    why = matching.contested.get(person.key) or matching.unmatched.get(person.key, "no_account")
     return replace(
         before,
-        upn=before.upn if before.user_id else person.account,
-        asked=person.account if before.user_id else "",
+        upn=upn,
+        asked=asked_beside(upn, person),
         state="unmatched",
         source=b"",
         absent=0,
         resolved=matching.resolved.get(person.key, rules.now),
         references=person.references,
-        code=matching.unmatched.get(person.key, "no_account"),
+        code=why,
     )
 
 
@@ -319,6 +433,7 @@ def _changed(
         held=True,
         resolved=matching.resolved[person.key],
         sent=entry.sent if entry else 0,
+        asked=asked_beside(known.upn, person),
     )
     if entry and entry.held and entry.state == "sent" and entry.item == item and not moved and not rules.full:
         tally.unchanged += 1
@@ -331,19 +446,18 @@ def _changed(
 def _unchanged(tally: _Tally, person: Person, entry: Entry | None, matching: Matching) -> None:
     tally.unchanged += 1
     known, resolved = matching.known[person.key], matching.resolved[person.key]
-    if entry is not None and (entry.absent or entry.resolved != resolved or entry.upn != known.upn):
-        tally.change(entry, replace(entry, upn=known.upn, user_id=known.id, absent=0, resolved=resolved))
+    asked = asked_beside(known.upn, person)
+    if entry is None:
+        return
+    if entry.absent or (entry.resolved, entry.upn, entry.asked) != (resolved, known.upn, asked):
+        after = replace(entry, upn=known.upn, user_id=known.id, asked=asked, absent=0, resolved=resolved)
+        tally.change(entry, after)
 
 
-def _not_there(tally: _Tally, population: Population, ledger: Ledger, matching: Matching, rules: Rules) -> None:
+def _not_there(tally: _Tally, population: Population, ledger: Ledger, taken: Collection[str], rules: Rules) -> None:
     """Deal with those the ledger knows and the export does not accept: rejected rows, and the absent."""
-    taken = {
-        matching.known[key].id
-        for key, person in population.people.items()
-        if key in matching.known and rules.in_pilot(person)  # whoever is outside has no new item in the old one's place
-    }
     for key, entry in ledger.entries.items():
-        if key in population.people:
+        if key in population.people or key in population.contested:
             continue
         if entry.is_former:
             tally.deletes.append(Delete(entry, "renamed"))
@@ -351,17 +465,42 @@ def _not_there(tally: _Tally, population: Population, ledger: Ledger, matching: 
             tally.change(entry, _rested(replace(entry, absent=0), rules))
         elif not population.complete:
             tally.change(entry, _rested(entry, rules))
-        elif not entry.held:
-            if population.unreadable:
-                tally.change(entry, _rested(entry, rules))
-            else:
-                tally.forgotten.append(key)
-        elif entry.user_id in taken:
-            tally.deletes.append(Delete(_rested(entry, rules), "transferred"))
+        elif entry.held:
+            _missing(tally, population, entry, entry, taken, rules)
         elif population.unreadable:
-            _without_proof(tally, entry, rules)
+            tally.change(entry, _rested(entry, rules))
         else:
-            _absent(tally, entry, rules, further=population.new)
+            tally.forgotten.append(key)
+
+
+def _missing(
+    tally: _Tally,
+    population: Population,
+    before: Entry | None,
+    entry: Entry,
+    taken: Collection[str],
+    rules: Rules,
+    *,
+    stays: bool = False,
+) -> None:
+    """Deal with somebody of whom Graph has an item, and a complete export nothing to send (design §3.15).
+
+    ``before`` is the ledger's entry, ``entry`` the same with what is new about the account. Who ``stays`` is known
+    when the item is gone, because others refer to them.
+    """
+    if entry.user_id in taken:
+        tally.deletes.append(_deletion(entry, "transferred", rules, stays=stays))
+    elif population.unreadable:
+        _without_proof(tally, before, entry, rules)
+    else:
+        _absent(tally, before, entry, population, rules, stays=stays)
+
+
+def _deletion(entry: Entry, reason: Reason, rules: Rules, *, stays: bool = False) -> Delete:
+    """Return a deletion; its entry's state says what becomes of it: "outside" stays in the ledger without an item."""
+    if stays or entry.state == "outside":
+        entry = replace(entry, state="outside" if stays else "sent")
+    return Delete(_rested(entry, rules), reason)
 
 
 def _clear_up(tally: _Tally, ledger: Ledger, rules: Rules) -> None:
@@ -411,23 +550,25 @@ def _former(tally: _Tally, entry: Entry, sent: Mapping[str, Entry], ledger: Ledg
         tally.deletes.append(Delete(entry, "renamed"))
 
 
-def _absent(tally: _Tally, entry: Entry, rules: Rules, *, further: bool) -> None:
+def _absent(
+    tally: _Tally, before: Entry | None, entry: Entry, population: Population, rules: Rules, *, stays: bool
+) -> None:
     """Absence acts after the grace; only a further export counts as a further absence (design §3.15)."""
-    after = replace(entry, absent=entry.absent + 1) if further else entry
+    after = replace(entry, absent=entry.absent + 1) if population.new else entry
     if after.absent > rules.grace:
-        tally.deletes.append(Delete(_rested(after, rules), "absent"))
+        tally.deletes.append(_deletion(after, "absent", rules, stays=stays))
     else:
         tally.missing.append(entry.key)
-        tally.change(entry, _rested(after, rules))
+        tally.change(before, _rested(after, rules))
 
 
-def _without_proof(tally: _Tally, entry: Entry, rules: Rules) -> None:
+def _without_proof(tally: _Tally, before: Entry | None, entry: Entry, rules: Rules) -> None:
     """An unreadable row may be this person's: nobody is deleted for being absent, nor a step nearer to it."""
     if entry.absent > rules.grace:
         tally.unproven.append(Delete(entry, "absent"))
     elif entry.absent:
         tally.missing.append(entry.key)
-    tally.change(entry, _rested(entry, rules))
+    tally.change(before, _rested(entry, rules))
 
 
 def _rested(entry: Entry, rules: Rules) -> Entry:
@@ -506,6 +647,8 @@ def fold(ledger: Ledger, plan: Plan, progress: Progress, *, now: int, whole: boo
         match action:
             case Upsert():
                 changes += _put(action, ledger.entries.get(action.after.key), outcome, now=now)
+            case Delete(entry=entry) if outcome == "" and entry.state == "outside":
+                changes.append(replace(entry, held=False, source=b"", item=b"", absent=0))
             case Delete(entry=entry) if outcome == "":
                 gone.append(entry.key)
             case Delete(entry=entry, reason="renamed") if outcome == TRANSFER_WAITS and entry.key not in ledger.entries:

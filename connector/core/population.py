@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import IO, TYPE_CHECKING, Any, Final
 
-from connector.core.accounts import account_key
+from connector.core.accounts import AMBIGUOUS, SHARED, account_key
 from connector.core.export import CORRECTION_COLUMN, Layout, open_export
 from connector.core.mapping import Person, Problem, Rejection, bind
 from connector.core.plan import Population
@@ -14,6 +14,7 @@ from connector.errors import ExportError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+    from collections.abc import Mapping as Dict
 
     from connector.core.export import Export
     from connector.core.mapping import BoundMapping, Mapping
@@ -112,6 +113,37 @@ def read_population(
     )
 
 
+def set_aside(reading: Reading, files: Sequence[ExportFile], mapping: Mapping, contested: Dict[str, str]) -> Reading:
+    """Return the reading in which people are rejected whose accounts turned out to be wrong when Entra had answered.
+
+    ``contested`` maps their keys to `AMBIGUOUS` or `SHARED`. Those of the newest file are among its rejections, with
+    all their cells.
+    """
+    population, newest = reading.population, len(files) - 1
+    column, attribute = mapping.file.account.named, mapping.file.account.match
+    ambiguous = Problem(
+        "bad_account",
+        f"{column} leads to several Entra users with the same {attribute}: IT leaves it to one of them, or HR names"
+        " another account",
+    )
+    shared = Problem(
+        "duplicate_account",
+        f"{column} leads to an Entra user whom another person has too; each needs an account of their own",
+    )
+    problems = {AMBIGUOUS: ambiguous, SHARED: shared}
+    rows = {
+        population.people[key].row: (key, problems[code])
+        for key, code in contested.items()
+        if population.files.get(key, newest) == newest
+    }
+    rejections = (*reading.rejections, *_with_cells(files[-1], mapping, rows)) if rows else reading.rejections
+    return replace(
+        reading,
+        population=population.without(contested.keys()),
+        rejections=tuple(sorted(rejections, key=lambda rejection: rejection.row)),
+    )
+
+
 def is_correction(file: ExportFile) -> bool:
     """Tell whether a file is a quarantine file come back; one that cannot be read is none.
 
@@ -186,7 +218,7 @@ def _contradictions(
     people: Iterable[Person], mapping: Mapping, item_id: MakeId | None
 ) -> Iterator[tuple[Person, Problem]]:
     """Yield those in scope who cannot all be right: several of one account, or, by ``item_id``, of one item."""
-    in_scope = [person for person in people if not person.leaver]
+    in_scope = [person for person in people if not (person.leaver or person.outside)]
     column = mapping.file.account.named
     accounts = Counter(account_key(person.account) for person in in_scope)
     by_account = Problem("duplicate_account", f"{column} belongs to several people who are in scope")

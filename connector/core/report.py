@@ -34,7 +34,7 @@ class ListedRow:
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """People, cumulated over the slices of a run."""
+    """People, cumulated over the slices of a run. ``out_of_scope``: left out by the mapping, so none of ``people``."""
 
     people: int = 0
     rejected: int = 0
@@ -47,6 +47,7 @@ class Counts:
     failed: int = 0
     grace: int = 0
     transferred: int = 0
+    out_of_scope: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,6 @@
-"""Entra users, looked up by user principal name.
+"""Entra users, looked up by an attribute of theirs.
 
-Names travel in the bodies of ``$batch`` requests, never in a logged URL: up to 20 parts of up to 15 names.
+What is asked travels in the bodies of ``$batch`` requests, never in a logged URL: up to 20 parts of up to 15 asks.
 https://learn.microsoft.com/graph/json-batching
 https://learn.microsoft.com/graph/api/user-list
 """
@@ -8,19 +8,21 @@ https://learn.microsoft.com/graph/api/user-list
 from __future__ import annotations
 
 import asyncio
+import re
+from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 from urllib.parse import quote
 
 import orjson
 
-from connector.core.accounts import Account, account_key
+from connector.core.accounts import Account, Found, Match, account_key, ask, asked_by
 from connector.errors import GraphRejected
 from connector.graph.client import Path, Purpose, document
 from connector.graph.pace import Answer
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
     from connector.graph.client import GraphClient, Json
 
@@ -30,12 +32,15 @@ _PARTS = 20
 _NAMES = 15
 """Graph refuses more than 15 alternatives in one filter: "Too many child clauses"."""
 
+_OBJECT_ID: Final = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
+"""Graph refuses a filter for an object id of another form, and all that is in it."""
+
 _IN_FLIGHT = 4
 _SELECT = "id,userPrincipalName,mail,accountEnabled,userType"
 _BATCH = Path("{+baseurl}/$batch")
 _LOOKING = Purpose("look up users", USER_ROLES)
 
-_Names = tuple[str, ...]
+
 _T = TypeVar("_T")
 
 
@@ -45,57 +50,102 @@ class Users:
     def __init__(self, client: GraphClient) -> None:
         self._client = client
 
-    async def by_upn(self, upns: Collection[str]) -> dict[str, Account]:
-        """Return the accounts that exist, by :func:`account_key` of their user principal name.
+    async def find(self, asks: Collection[str]) -> Found:
+        """Return who answers these asks (`connector.core.accounts.ask`), and to which of them several users do.
 
-        Parts that Graph throttles, fails or forgets are asked for again, alone. A name that Graph cannot even read
-        (400) is nobody's.
+        Parts that Graph throttles, fails or forgets are asked for again, alone. An ask that Graph cannot even read
+        (400) is nobody's, nor is an object id that is no GUID. ``userPrincipalName``, ``mail``, ``employeeId`` and
+        ``id`` may all be filtered with ``in``: https://learn.microsoft.com/graph/api/resources/user
 
         Raises:
             GraphDenied, GraphUnavailable: as :meth:`GraphClient.send`.
-            GraphRejected: Graph accepts no filter at all, whatever the name.
+            GraphRejected: Graph accepts no filter at all, whatever the ask.
         """
-        names = sorted({account_key(upn): upn.strip() for upn in upns if upn.strip()}.values())
-        found, unread = await self._ask(_chunks(names, _NAMES))
-        alone, unreadable = await self._ask([(name,) for chunk in unread for name in chunk])
-        if unreadable and not found and not alone and len(unreadable) == len(names):
+        names = _names(asks)
+        answers = await self._ask(part for match, texts in names.items() for part in _filters(match, texts, _NAMES))
+        apart = [part for answer in answers if not answer.whole for part in _filters(*answer.part, 1)]
+        singles = await self._ask(apart)
+        unreadable = [answer for answer in singles if not answer.read]
+        if unreadable and len(unreadable) == sum(map(len, names.values())):
             raise GraphRejected(
                 "Microsoft Graph refused to look up users (HTTP 400 for every single one)", status=400, code="rejected"
             )
-        accounts = [_account(user) for user in (*found, *alone)]
-        wanted = {account_key(name) for name in names}
-        return {key: account for account in accounts if (key := account_key(account.upn)) in wanted}
+        return _found(names, (*(answer for answer in answers if answer.whole), *singles))
 
-    async def _ask(self, filters: Iterable[_Names]) -> tuple[list[Json], list[_Names]]:
-        """Return the users found, and the filters that Graph answered with 400."""
+    async def _ask(self, parts: Iterable[_Part]) -> list[_Answered]:
+        """Return what Graph answered to each filter."""
         gate = asyncio.Semaphore(_IN_FLIGHT)
 
-        async def ask(batch: _Batch) -> None:
+        async def send(batch: _Batch) -> None:
             async with gate:
                 await self._client.run(batch.attempt, _LOOKING, repeat=True, rated=False)
 
-        batches = [_Batch(self._client, parts) for parts in _chunks(filters, _PARTS)]
+        batches = [_Batch(self._client, some) for some in _chunks(parts, _PARTS)]
         try:
             async with asyncio.TaskGroup() as group:
                 for batch in batches:
-                    group.create_task(ask(batch))
+                    group.create_task(send(batch))
         except BaseExceptionGroup as failures:
             raise failures.exceptions[0] from None  # one reason to stop is enough, and callers know it by its type
-        return [user for batch in batches for user in batch.users], [part for batch in batches for part in batch.unread]
+        return [answer for batch in batches for answer in batch.answers]
+
+
+def _names(asks: Collection[str]) -> dict[Match, list[str]]:
+    """Return what is asked for by each attribute, each once, in one order whatever the order of the asks."""
+    names: dict[Match, list[str]] = {}
+    for each in sorted({account_key(each): each for each in asks}.values()):
+        match, text = asked_by(each.strip())
+        if text and (match != "id" or _OBJECT_ID.fullmatch(text)):
+            names.setdefault(match, []).append(text)
+    return names
+
+
+def _found(names: Mapping[Match, Sequence[str]], answers: Iterable[_Answered]) -> Found:
+    wanted = {account_key(ask(match, text)) for match, texts in names.items() for text in texts}
+    accounts: dict[str, Account] = {}
+    ambiguous: set[str] = set()
+    for answer in answers:
+        match, texts = answer.part
+        if answer.more and len(texts) == 1:
+            ambiguous.add(account_key(ask(match, texts[0])))
+        for user in answer.users:
+            key, account = account_key(ask(match, user.get(match) or "")), _account(user)
+            if accounts.setdefault(key, account).id != account.id:
+                ambiguous.add(key)
+    known = {key: account for key, account in accounts.items() if key in wanted and key not in ambiguous}
+    return Found(known, frozenset(ambiguous & wanted))
+
+
+_Part = tuple[Match, tuple[str, ...]]
+"""One filter: the attribute, and the values it may have."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Answered:
+    """What Graph answered to a filter: its users; ``more`` when they are more than a page; not ``read``: 400."""
+
+    part: _Part
+    users: Sequence[Json] = ()
+    more: bool = False
+    read: bool = True
+
+    @property
+    def whole(self) -> bool:
+        """Tell whether this is all there is to the filter's asks. If not, they are asked one by one."""
+        return self.read and not self.more
 
 
 class _Batch:
     """One ``$batch`` of filters; each attempt sends those parts that have no final answer yet."""
 
-    def __init__(self, client: GraphClient, filters: Sequence[_Names]) -> None:
-        self.users: list[Json] = []
-        self.unread: list[_Names] = []
+    def __init__(self, client: GraphClient, parts: Sequence[_Part]) -> None:
+        self.answers: list[_Answered] = []
         self._client = client
-        self._open = {str(number): names for number, names in enumerate(filters)}
+        self._open = {str(number): part for number, part in enumerate(parts)}
 
     async def attempt(self) -> Answer:
         """Return 200 when every part has its answer, else the answer of the part that has most to say."""
-        body = orjson.dumps({"requests": [_part(number, names) for number, names in self._open.items()]})
+        body = orjson.dumps({"requests": [_request(number, part) for number, part in self._open.items()]})
         return await self._client.attempt("POST", _BATCH, body=body, headers=_POLITE, read=self._harvest)
 
     def _harvest(self, outer: Answer) -> Answer:
@@ -103,14 +153,15 @@ class _Batch:
             return outer
         answered = {str(part.get("id")): part for part in document(outer).get("responses", ())}
         left: list[Answer] = []
-        for number, names in list(self._open.items()):
-            part = _part_answer(answered.get(number))
-            if part.status == 200:
-                self.users += document(part).get("value", ())
-            elif part.status == 400:
-                self.unread.append(names)
+        for number, part in list(self._open.items()):
+            answer = _part_answer(answered.get(number))
+            if answer.status == 200:
+                body = document(answer)
+                self.answers.append(_Answered(part, body.get("value", ()), more="@odata.nextLink" in body))
+            elif answer.status == 400:
+                self.answers.append(_Answered(part, read=False))
             else:
-                left.append(part)
+                left.append(answer)
                 continue
             del self._open[number]
         return max(left, key=_gravity, default=outer)
@@ -120,10 +171,16 @@ _POLITE: Final = {"x-ms-throttle-priority": "low"}
 """Under pressure Graph serves people before us. https://learn.microsoft.com/graph/throttling-limits"""
 
 
-def _part(number: str, names: _Names) -> Json:
-    condition = "userPrincipalName in (" + ",".join("'" + name.replace("'", "''") + "'" for name in names) + ")"
-    url = f"/users?$select={_SELECT}&$filter=" + quote(condition, safe="'(),@")
+def _request(number: str, part: _Part) -> Json:
+    match, texts = part
+    condition = f"{match} in (" + ",".join("'" + text.replace("'", "''") + "'" for text in texts) + ")"
+    selected = _SELECT if match in _SELECT.split(",") else f"{_SELECT},{match}"
+    url = f"/users?$select={selected}&$filter=" + quote(condition, safe="'(),@")
     return {"id": number, "method": "GET", "url": url, "headers": _POLITE}
+
+
+def _filters(match: Match, texts: Iterable[str], size: int) -> list[_Part]:
+    return [(match, some) for some in _chunks(texts, size)]
 
 
 def _part_answer(part: Json | None) -> Answer:

@@ -273,6 +273,7 @@ def _tiles(counts: Counts) -> Iterator[dict[str, Any]]:
         (counts.unmatched, "without account", "not sent", "wait"),
         (counts.grace, "missing", "in grace: kept for now", "wait"),
         (counts.rejected, "rejected rows", "those people stay as they are", "bad"),
+        (counts.out_of_scope, "out of scope", "left out by the mapping", "count"),
     ):
         yield {"number": f"{number:,}", "name": name, "hint": hint, "tone": tone if number else "none"}
 

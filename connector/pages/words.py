@@ -243,10 +243,13 @@ ROW_CODES: Final[Mapping[str, RowWords]] = {
     "duplicate_key": RowWords(
         "Key appears twice", "Leave one row for each person, with a key and an account of their own. None was taken."
     ),
-    "missing_account": RowWords("Account is missing", "Fill in the person's user principal name."),
-    "bad_account": RowWords("Account is not valid", "Write the user principal name as name@domain."),
+    "missing_account": RowWords("Account is missing", "Fill in what the message names: it leads to the Entra user."),
+    "bad_account": RowWords(
+        "Account is not valid",
+        "Write it as the message says. Where several Entra users have it, IT leaves it to one of them.",
+    ),
     "duplicate_account": RowWords(
-        "Account belongs to several people", "Give each person their own user principal name. None of them was taken."
+        "Account belongs to several people", "Give each person an account of their own. None of them was taken."
     ),
     "bad_date": RowWords("Date is not valid", "Write dates as 2021-03-01, and only dates that exist."),
     "bad_number": RowWords("Number is not valid", "Write a whole number without separators."),
@@ -260,13 +263,13 @@ ROW_CODES: Final[Mapping[str, RowWords]] = {
 }
 
 UNMATCHED: Final[Mapping[str, str]] = {
-    "no_account": "no Entra user with this user principal name",
+    "no_account": "no Entra user has this account",
     "guest": "is a guest",
 }
 
 PEOPLE: Final[Mapping[str, str]] = {
     "left": "has a status word of those who left",
-    "absent": "is not in the export",
+    "absent": "is not in the export, or out of scope there",
     "transferred": "the account has another key now",
     "in_doubt": "Microsoft Graph did not answer; it may have taken effect",
     "transfer_waits": "the account's new item could not be written, so the old one stays",

@@ -391,7 +391,7 @@ def _dump_plan(plan: Plan, facts: Mapping[str, Any]) -> bytes:
     return buffer.getvalue()
 
 
-_PLAN_COUNTS: Final = ("people", "unchanged", "unmatched", "grace", "outside", "leavers")
+_PLAN_COUNTS: Final = ("people", "unchanged", "unmatched", "grace", "outside", "leavers", "out_of_scope")
 
 
 def _load_plan(data: bytes) -> tuple[Plan, dict[str, Any]]:

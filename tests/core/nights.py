@@ -6,7 +6,19 @@ import hashlib
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from connector.core.accounts import Account, Known, Matching, References, account_key, lookups, match_people
+from connector.core.accounts import (
+    Account,
+    Found,
+    Known,
+    Matching,
+    References,
+    account_key,
+    asked_by,
+    contest,
+    identify,
+    lookups,
+    match_people,
+)
 from connector.core.accounts import resolve_references as resolve
 from connector.core.plan import (
     Delete,
@@ -73,6 +85,7 @@ def a_night(  # noqa: PLR0913 - a night has many circumstances; a test names its
     ledger: Ledger | None = None,
     missing: Collection[str] = (),
     accounts: Mapping[str, Account] | None = None,
+    ambiguous: Collection[str] = (),
     rejected: Collection[str] = (),
     unreadable: int = 0,
     complete: bool = True,
@@ -88,7 +101,8 @@ def a_night(  # noqa: PLR0913 - a night has many circumstances; a test names its
     """Plan one night.
 
     Entra has every account that is asked for, with an id made from the UPN, but for those in ``missing``;
-    ``accounts`` says otherwise for some. ``following``: item ids are UPNs, as under the contract preview.
+    ``accounts`` says otherwise for some, and several users answer what is ``ambiguous``. ``following``: item ids are
+    UPNs, as under the contract preview.
     """
     before = ledger or a_ledger()
     population = Population({person.key: person for person in people}, frozenset(rejected), unreadable, complete, new)
@@ -103,19 +117,37 @@ def a_night(  # noqa: PLR0913 - a night has many circumstances; a test names its
         ),
         full=full,
     )
-    wanted = [person for person in people if not person.leaver and rules.in_pilot(person)]
+    here = [person for person in people if not (person.leaver or person.outside)]
+    wanted = [person for person in here if rules.in_pilot(person)]
     referred = {reference for person in wanted for reference in person.references}
     others = [person for person in people if person.key in referred and not person.leaver and person not in wanted]
     asked = lookups((*wanted, *others), before.entries, now=now, resolve_after=7 * DAY, everyone=full).due
-    found = {account_key(upn): Account(id=f"id-{account_key(upn)}", upn=upn, mail=upn) for upn in asked}
+    found = {account_key(each): an_answer(each) for each in asked}
     found = {key: account for key, account in found.items() if key not in missing}
     found |= {key: account for key, account in (accounts or {}).items() if key in map(account_key, asked)}
-    matching = match_people((*wanted, *others), before.entries, found, asked, now=now)
-    references = resolve(population.people, before.entries, matching.known, others=population.rejected)
+    answers = Found(found, frozenset(ambiguous))
+    matching = match_people((*wanted, *others), before.entries, answers, asked, now=now)
+    matching = contest(matching, population.people, before.entries, ())
+    population = population.without(matching.contested.keys())
+    references = resolve(
+        population.people,
+        before.entries,
+        matching.known,
+        others=population.rejected,
+        identified=identify(population.people, before.entries, matching.known),
+        sent={person.key for person in wanted},
+    )
     sources = sift(population, before, matching, references, rules)
     rendered = {key: render(population.people[key], matching.known[key], references.of[key]) for key in sources}
     plan = make_plan(population, before, matching, sources, rendered, rules)
     return Night(plan, before, frozenset(rendered), asked, matching, references, now)
+
+
+def an_answer(ask: str) -> Account:
+    """Return the Entra user who answers an ask: one whose UPN, where something else was asked for, ends like this."""
+    match, text = asked_by(ask)
+    upn = text if match == "userPrincipalName" else f"{text.partition('@')[0].casefold()}@entra.example"
+    return Account(id=f"id-{account_key(upn)}", upn=upn, mail=upn)
 
 
 @dataclass

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connector.core.accounts import Known, References, account_key, lookups, match_people, resolve_references
+from connector.core.accounts import Found, Known, References, account_key, lookups, match_people, resolve_references
 from tests.core.people import DAY, NOW, a_person, an_account, an_entry, an_unmatched, known
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ def match(person: Person, *found: Account, entry: Entry | None = None, ask: bool
     """Return the outcome of matching one person."""
     entries = {entry.key: entry} if entry else {}
     accounts = {account_key(account.upn): account for account in found}
-    return match_people([person], entries, accounts, [person.account] if ask else [], now=NOW)
+    return match_people([person], entries, Found(accounts), [person.account] if ask else [], now=NOW)
 
 
 # --- lookups ----------------------------------------------------------------------------------------------------------

@@ -78,7 +78,7 @@ async def test_users_are_found_in_few_requests():
     tenant, upns = a_tenant_with_users(901)
 
     async with graph_at(tenant) as graph:
-        found = await Users(graph).by_upn(upns)
+        found = (await Users(graph).find(upns)).accounts
 
     assert set(found) == set(upns)
     assert len(tenant.graph.requests) == 4
@@ -90,7 +90,7 @@ async def test_users_are_compared_without_case():
     object_id = tenant.graph.add_user("Adele.Vance@Contoso.com")
 
     async with graph_at(tenant) as graph:
-        found = await Users(graph).by_upn([" adele.vance@CONTOSO.com ", "ADELE.VANCE@contoso.com"])
+        found = (await Users(graph).find([" adele.vance@CONTOSO.com ", "ADELE.VANCE@contoso.com"])).accounts
 
     assert {key: (account.id, account.upn) for key, account in found.items()} == {
         "adele.vance@contoso.com": (object_id, "Adele.Vance@Contoso.com")
@@ -108,7 +108,7 @@ async def test_unusual_names_are_looked_up_as_they_are(upn):
     tenant.graph.add_user("someone.else@contoso.com")
 
     async with graph_at(tenant) as graph:
-        found = await Users(graph).by_upn([upn])
+        found = (await Users(graph).find([upn])).accounts
 
     assert list(found) == [upn.casefold()]
 
@@ -121,7 +121,9 @@ async def test_what_is_known_of_an_account():
     tenant.graph.add_user("nomail@contoso.com", mail=None)
 
     async with graph_at(tenant) as graph:
-        found = await Users(graph).by_upn(["off@contoso.com", "guest@contoso.com", "nomail@contoso.com", "no@one.com"])
+        found = (
+            await Users(graph).find(["off@contoso.com", "guest@contoso.com", "nomail@contoso.com", "no@one.com"])
+        ).accounts
 
     assert {key: (account.enabled, account.guest, account.mail is None) for key, account in found.items()} == {
         "off@contoso.com": (False, False, False),
@@ -134,7 +136,7 @@ async def test_nobody_to_look_up_costs_nothing():
     """No names, no requests."""
     tenant = Tenant()
     async with graph_at(tenant) as graph:
-        found = await Users(graph).by_upn(["", "  "])
+        found = (await Users(graph).find(["", "  "])).accounts
 
     assert found == {}
     assert tenant.graph.requests == []
@@ -148,7 +150,7 @@ async def test_only_the_parts_that_failed_are_asked_for_again(fault):
     tenant.graph.fault_part(7, fault)
 
     async with graph_at(tenant) as graph:
-        found = await Users(graph).by_upn(upns)
+        found = (await Users(graph).find(upns)).accounts
 
     assert set(found) == set(upns)
     assert (len(tenant.graph.requests), len(tenant.graph.parts)) == (2, 22)
@@ -161,7 +163,7 @@ async def test_parts_may_come_in_any_order():
     tenant.graph.fault_part(19, Failed(503))
 
     async with graph_at(tenant) as graph:
-        found = await Users(graph).by_upn(upns)
+        found = (await Users(graph).find(upns)).accounts
 
     assert set(found) == set(upns)
 
@@ -173,7 +175,7 @@ async def test_parts_that_never_succeed_are_unavailable():
 
     async with graph_at(tenant) as graph:
         with pytest.raises(GraphUnavailable):
-            await Users(graph).by_upn(upns)
+            await Users(graph).find(upns)
 
     assert graph.pace.requests == 6
 
@@ -185,7 +187,7 @@ async def test_a_throttled_batch_waits_as_long_as_its_slowest_part():
     tenant.graph.fault_part(7, Throttled(45))
 
     async with graph_at(tenant) as graph:
-        await Users(graph).by_upn(upns)
+        await Users(graph).find(upns)
 
     assert tenant.clock.monotonic() == 45
 
@@ -196,7 +198,7 @@ async def test_a_name_that_graph_cannot_read_harms_nobody_else():
     tenant.graph.fault_parts_when(lambda seen: "person0004" in seen.path, Refused(400), times=None)
 
     async with graph_at(tenant) as graph:
-        found = await Users(graph).by_upn(upns)
+        found = (await Users(graph).find(upns)).accounts
 
     assert set(found) == set(upns) - {"person0004@contoso.com"}
 
@@ -208,7 +210,7 @@ async def test_a_tenant_that_reads_no_filter_at_all_is_an_error():
 
     async with graph_at(tenant) as graph:
         with pytest.raises(GraphRejected, match="look up users"):
-            await Users(graph).by_upn(upns)
+            await Users(graph).find(upns)
 
 
 async def test_looking_up_users_needs_its_role():
@@ -218,7 +220,7 @@ async def test_looking_up_users_needs_its_role():
 
     async with graph_at(tenant) as graph:
         with pytest.raises(GraphDenied, match=r"ingest identity to look up users.*User\.Read\.All"):
-            await Users(graph).by_upn(upns)
+            await Users(graph).find(upns)
 
 
 async def test_errors_about_users_hold_no_name():
@@ -230,7 +232,7 @@ async def test_errors_about_users_hold_no_name():
         tenant.graph.fault_parts_when(lambda _: True, fault, times=None)
         async with graph_at(tenant) as graph:
             with pytest.raises((GraphRejected, GraphDenied, GraphUnavailable)) as refused:
-                await Users(graph).by_upn(["adele.vance@contoso.com"])
+                await Users(graph).find(["adele.vance@contoso.com"])
         messages.append(str(refused.value))
 
     assert not [message for message in messages if "adele" in message]
@@ -306,7 +308,7 @@ async def test_the_two_identities_cannot_do_each_others_work():
         with pytest.raises(GraphDenied, match="denied the admin identity"):
             await Items(admin, "contosohr").put("u1", an_item("u1"))
         with pytest.raises(GraphDenied, match="denied the admin identity"):
-            await Users(admin).by_upn(["a@contoso.com"])
+            await Users(admin).find(["a@contoso.com"])
 
 
 async def test_somebody_elses_connection_is_explained():

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import connector
-from connector.core.accounts import Account, Known, match_people, resolve_references
+from connector.core.accounts import Account, Found, Known, match_people, resolve_references
 from connector.core.mapping import Person
 from connector.core.report import Counts, ListedRow, Outcome, Report
 from connector.errors import ConnectorError
@@ -257,7 +257,7 @@ def test_says_in_words_why_somebody_has_no_account():
     """Codes of the ledger are not for HR."""
     page = page_of()
 
-    assert "C1024 no Entra user with this user principal name" in page.text
+    assert "C1024 no Entra user has this account" in page.text
     assert "C2044 is a guest" in page.text
 
 
@@ -443,7 +443,8 @@ def test_there_are_words_for_every_warning_and_for_everybody_without_account():
         "d@contoso.com": Account("3", "d@contoso.com", guest=True),
     }
 
-    matching = match_people(people.values(), {}, found, [person.account for person in people.values()], now=0)
+    asked = [person.account for person in people.values()]
+    matching = match_people(people.values(), {}, Found(found), asked, now=0)
     references = resolve_references(people, {}, {"a": Known("1", "a@contoso.com")})
 
     assert set(matching.unmatched.values()) == set(words.UNMATCHED)

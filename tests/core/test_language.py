@@ -806,3 +806,14 @@ def test_sensitive_columns_may_be_allowed():
     )
 
     assert sends(mapping, {"HomeStreet": "Main St"}) == "Main St"
+
+
+def test_words_that_count_as_blank_do_so_in_status_filters_and_dates():
+    """``[file] blanks`` holds for every column, whatever the column is for."""
+    blanks = '[file]\nblanks = ["n/a"]\n'
+    scope = '[[scope]]\ncolumn = "Type"\nis = [""]\n'
+    mapping = a_mapping(blanks + STATUS + DATED + scope)
+
+    found = person(mapping, {"State": "N/A", "Type": "n/a", "From": "N/A", "To": "n/a"}, TODAY)
+
+    assert (found.leaver, found.outside) == (False, False)

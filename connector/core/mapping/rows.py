@@ -32,7 +32,7 @@ from connector.core.mapping.values import (
 from connector.errors import ExportError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from collections.abc import Mapping as Dict
 
     from connector.core.accounts import Known, Match
@@ -84,7 +84,7 @@ class _Field(NamedTuple):
     """One field of an entity: a constant, a reference, or a source with what makes its text a value.
 
     ``split``: one entity per part. ``parted``: the separator of a list's parts; ``many``: the field holds a list.
-    ``plain``: any text is right.
+    ``column``: where its text stands, if that is one cell which needs nothing done to it. ``plain``: any text is right.
     """
 
     path: tuple[str, ...]
@@ -98,6 +98,7 @@ class _Field(NamedTuple):
     parted: str | None = None
     many: bool = False
     clear: bool = False
+    column: int = -1
 
     @property
     def plain(self) -> bool:
@@ -129,11 +130,21 @@ class _Field(NamedTuple):
 
 
 class _Reference(NamedTuple):
-    """A single reference to another person, or a list of them, ``parted`` by a separator."""
+    """A single reference to another person, or a list of them, ``parted`` by a separator.
+
+    ``column``: where the other's key stands, if that is one cell which needs nothing done to it.
+    """
 
     source: _Source
     by: str
     parted: str | None = None
+    column: int = -1
+
+    def key(self, cells: Sequence[str]) -> str:
+        """Return the key of the one who is referred to, "" for nobody."""
+        if self.column >= 0:
+            return cells[self.column].strip()
+        return next(self.keys(cells), None) or ""
 
     def keys(self, cells: Sequence[str]) -> Iterator[str | None]:
         """Yield the keys of those referred to, each once; None for text that the source refuses."""
@@ -157,6 +168,8 @@ class _Filled:
     label: str | None
     several: bool
     groups: tuple[tuple[_Field, ...], ...]
+    splitters: tuple[_Field | None, ...] = ()
+    """The field of each group whose cell is split, if one is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,12 +191,14 @@ class _Days:
     ends: int
     formats: tuple[DateFormat, ...]
     today: int
+    blanks: frozenset[str]
 
     def read(self, cells: Sequence[str]) -> tuple[int, int] | None:
         """Return the first and the last day, 0 for none; None when one cannot be read."""
         days = []
         for index in (self.begins, self.ends):
             text = cells[index].strip() if index >= 0 else ""
+            text = "" if text.casefold() in self.blanks else text
             day = read_date(text, self.formats) if text else None
             if text and day is None:
                 return None
@@ -207,6 +222,7 @@ class BoundMapping:
     mapped: tuple[int, ...]
     references: tuple[_Reference | None, ...]
     lists: tuple[_Reference, ...]
+    refined: tuple[_Reference, ...]
     fields: tuple[_Field, ...]
     limits: tuple[_Limit, ...]
     properties: tuple[_Filled, ...]
@@ -222,8 +238,9 @@ class BoundMapping:
             return Rejection(row.number, "", (Problem("bad_row", row.problem),), tuple(row.cells))
         by_column = row.cells
         cells = [by_column[index].strip() if index >= 0 else "" for index in self.mapped]
+        text = _SEPARATOR.join(cells)
         try:
-            digest = hashlib.blake2b(_SEPARATOR.join(cells).encode("utf-8"), digest_size=16).digest()
+            digest = hashlib.blake2b(text.encode("utf-8"), digest_size=16).digest()
         except UnicodeEncodeError:
             problem = Problem(
                 "bad_text", "it holds bytes that are no text in the encoding of the file; save the file as CSV in UTF-8"
@@ -231,13 +248,15 @@ class BoundMapping:
             return Rejection(row.number, self._readable_key(row), (problem,), tuple(by_column))
         key = _text(self.key, by_column)
         account = _text(self.account, by_column)
-        if not self._in_scope(by_column):
+        if self.scope and not self._in_scope(by_column):
             return self._outside(row, key, account, digest)
-        rank, ended, begun = self._standing(by_column)
+        rank, ended, begun = self._standing(by_column) if self.days else (0, False, True)
         if not begun and key:
             return self._outside(row, key, account, digest, rank)
         leaver = ended or self._leaver(by_column)
-        problems = tuple(self._row_problems(by_column, key, account, leaver=leaver, rank=rank))
+        # Of a whole row that is short and has no NUL byte, every cell is so.
+        long = len(text) > MAX_VALUE or "\x00" in text
+        problems = tuple(self._row_problems(by_column, key, account, leaver=leaver, rank=rank, long=long))
         if problems:
             return Rejection(row.number, key or "", problems, tuple(by_column), rank)
         asked = self._ask(account or "")
@@ -301,10 +320,8 @@ class BoundMapping:
 
     def _standing(self, cells: Sequence[str]) -> tuple[int, bool, bool]:
         """Return a row's rank, whether its days are over, and whether they have begun."""
-        if self.days is None:
-            return 0, False, True
-        days = self.days.read(cells)
-        if days is None:
+        days = self.days.read(cells) if self.days else (0, 0)
+        if days is None or self.days is None:
             return _UNKNOWN_DAY, False, True
         first, last = days
         if first > self.days.today:
@@ -324,7 +341,7 @@ class BoundMapping:
         return leaver
 
     def _references(self, cells: Sequence[str], key: str, asked: str) -> tuple[str, ...]:
-        singles = tuple((next(each.keys(cells), None) or "") if each else "" for each in self.references)
+        singles = tuple([each.key(cells) if each else "" for each in self.references])
         if not self.lists:
             return singles
         return (*singles, *(other for keys in self._listed(cells, key, asked) for other in keys))
@@ -348,7 +365,7 @@ class BoundMapping:
     # --- what is wrong with it --------------------------------------------------------------------------------------
 
     def _row_problems(
-        self, cells: Sequence[str], key: str | None, account: str | None, *, leaver: bool | None, rank: int
+        self, cells: Sequence[str], key: str | None, account: str | None, *, leaver: bool | None, rank: int, long: bool
     ) -> Iterator[Problem]:
         file = self.mapping.file
         if problem := _key_problem(self.key, key):
@@ -364,22 +381,24 @@ class BoundMapping:
             return  # nothing of somebody who left is sent, so nothing else need be right
         if problem := _account_problem(self.account, account, file.account.match):
             yield problem
-        references = filter(None, (*self.references, *self.lists))
-        yield from (each.source.refusal for each in references if each.source.refine and None in each.keys(cells))
+        for each in self.refined:
+            if None in each.keys(cells):
+                yield each.source.refusal
         yield from self._field_problems(cells)
-        if any(len(cells[index]) > MAX_VALUE or "\x00" in cells[index] for index in self.mapped if index >= 0):
+        if long and any(len(cells[index]) > MAX_VALUE or "\x00" in cells[index] for index in self.mapped if index >= 0):
             yield Problem("too_long", f"a cell is longer than {MAX_VALUE} characters, or holds a NUL byte")
 
     def _field_problems(self, cells: Sequence[str]) -> Iterator[Problem]:
         wrong_before = False
         for each in self.fields:
             text = each.source.read(cells) if each.source else ""
-            parts = [part.strip() for part in text.split(each.split)] if each.split else [text]
-            problem = next((value for part in parts if part and isinstance(value := each.value(part), Problem)), None)
-            if problem is not None:
-                wrong_before = True
-                yield problem
-        if not wrong_before:
+            parts = [part.strip() for part in text.split(each.split)] if each.split else (text,)
+            for part in parts:
+                if part and isinstance(value := each.value(part), Problem):
+                    wrong_before = True
+                    yield value
+                    break
+        if self.limits and not wrong_before:
             yield from (problem for limit in self.limits for problem in _excess(limit, cells))
 
 
@@ -410,13 +429,14 @@ def bind(mapping: Mapping, header: Sequence[str], *, today: date | None = None) 
         key=binding.source(file.key),
         account=binding.source(file.account),
         status=place(file.status.column) if file.status else -1,
-        words=_words(file.status),
+        words=_words(file.status, _blanks(file.file)),
         leave=_leave(file, place),
         scope=tuple(_scope(file, place)),
         days=_days(file, place, today),
         mapped=mapped,
         references=references,
         lists=lists,
+        refined=tuple(each for each in (*references, *lists) if each and each.source.refine),
         fields=tuple(fields),
         limits=tuple(_limits(file, properties)),
         properties=properties,
@@ -476,12 +496,17 @@ class _Binding:
         named = spec.named
         return _Source(self._read(spec), refiner(spec), refusal(spec, named), named)
 
+    def direct(self, spec: TextSource) -> int:
+        """Return the column whose cell is the source's text as it stands; -1 when something is done to it."""
+        changed = self.file.blanks or spec.blanks or spec.template or len(spec.reads) != 1 or refiner(spec)
+        return -1 if changed else self.place(spec.reads[0])
+
     def has(self, spec: TextSource) -> bool:
         """Tell whether any of a source's columns is there."""
         return any(self.place(column) >= 0 for column in spec.reads)
 
     def _read(self, spec: TextSource) -> Read:
-        blanks = frozenset(word.strip().casefold() for word in (*(self.file.blanks or ()), *(spec.blanks or ())))
+        blanks = _blanks(self.file, spec.blanks or ())
         if spec.template is not None:
             return _template(spec.template, self.place, blanks)
         cells = [_cell(self.place(column), blanks) for column in spec.reads]
@@ -489,6 +514,10 @@ class _Binding:
             return cells[0]
         between = " " if spec.join is None else spec.join
         return lambda row: between.join(filter(None, (cell(row) for cell in cells)))
+
+
+def _blanks(file: FilePart, more: Sequence[str] = ()) -> frozenset[str]:
+    return frozenset(word.strip().casefold() for word in (*(file.blanks or ()), *more))
 
 
 def _cell(index: int, blanks: frozenset[str]) -> Read:
@@ -516,11 +545,15 @@ def _template(template: str, place: Callable[[str], int], blanks: frozenset[str]
     return read
 
 
-def _words(status: StatusPart | None) -> dict[str, bool]:
+def _words(status: StatusPart | None, blanks: Iterable[str]) -> dict[str, bool]:
     if status is None:
         return {}
     stay = {word.casefold(): False for word in (*status.in_scope, *status.on_leave)}
-    return {"": status.blank == "leaver"} | stay | {word.casefold(): True for word in status.leaver}
+    return (
+        dict.fromkeys(("", *blanks), status.blank == "leaver")
+        | stay
+        | {word.casefold(): True for word in status.leaver}
+    )
 
 
 def _leave(file: MappingFile, place: Callable[[str], int]) -> tuple[int, frozenset[str]] | None:
@@ -537,6 +570,7 @@ def _scope(file: MappingFile, place: Callable[[str], int]) -> Iterator[tuple[int
                 f"the column {part.column} is missing, by which [[scope]] tells who counts", code="missing_column"
             )
         words = frozenset(word.strip().casefold() for word in part.is_ or part.is_not or ())
+        words |= _blanks(file.file) if "" in words else frozenset()
         yield place(part.column), words, part.is_ is not None
 
 
@@ -547,7 +581,7 @@ def _days(file: MappingFile, place: Callable[[str], int], today: date | None) ->
         raise ValueError("a mapping with effective dates is bound for a day")
     formats = tuple(map(date_format, file.effective.dates)) if file.effective.dates else writing(file.file).dates
     begins, ends = (place(column) if column else -1 for column in (file.effective.from_, file.effective.until))
-    return _Days(begins, ends, formats, today.toordinal())
+    return _Days(begins, ends, formats, today.toordinal(), _blanks(file.file))
 
 
 def _people(
@@ -562,7 +596,8 @@ def _people(
                 continue
             kind = field_kind(part, path)
             many = bool(kind and kind.many)
-            reference = _Reference(binding.source(spec), spec.by, spec.list if many else None)
+            direct = binding.direct(spec) if spec.by == "key" and not many else -1
+            reference = _Reference(binding.source(spec), spec.by, spec.list if many else None, direct)
             (lists if many else singles)[part.name, *place] = reference
     # The first slot is the manager's, along which loops are sought; colleagues may well name each other.
     references: tuple[_Reference | None, ...] = (*singles.values(),) or (None,) * bool(lists)
@@ -588,7 +623,9 @@ def _filled(part: PropertyPart, binding: _Binding, slots: Dict[tuple[str | int, 
                 group.append(_Field(steps, reference=slot, relationship=spec.relationship))
         elif bound := _bound(steps, kind, spec, binding, home=part.address_types == "Home" and path == "detail.type"):
             group.append(bound)
-    return _Filled(part.name, part.label, LABELS[part.label].several, tuple(map(tuple, groups.values())))
+    bound_groups = tuple(map(tuple, groups.values()))
+    splitters = tuple(next((each for each in group if each.split), None) for group in bound_groups)
+    return _Filled(part.name, part.label, LABELS[part.label].several, bound_groups, splitters)
 
 
 def _bound(
@@ -612,6 +649,7 @@ def _bound(
         parted=table.list,
         many=kind.many,
         clear=table.blank == "clear",
+        column=binding.direct(table) if _takes_any(kind) and not (kind.many or table.split) else -1,
     )
 
 
@@ -684,13 +722,14 @@ def _entities(
 ) -> list[dict[str, Any]]:
     """Return the entities of one property: one per group, or one per part of a split cell, without repetitions."""
     entities: list[dict[str, Any]] = []
-    for group in part.groups:
-        splitter = next((each for each in group if each.split), None)
-        parts = [""]
-        if splitter is not None and splitter.source is not None:
-            parts = [text.strip() for text in splitter.source.read(cells).split(splitter.split)]
-        for text in parts:
-            entity = _entity(group, cells, references, text) if text or splitter is None else None
+    for group, splitter in zip(part.groups, part.splitters, strict=True):
+        if splitter is None or splitter.source is None:
+            entity = _entity(group, cells, references, "")
+            if entity and entity not in entities:
+                entities.append(entity)
+            continue
+        for text in splitter.source.read(cells).split(splitter.split):
+            entity = _entity(group, cells, references, part_of) if (part_of := text.strip()) else None
             if entity and entity not in entities:
                 entities.append(entity)
     return entities
@@ -703,7 +742,9 @@ def _entity(
     said_something = False
     for each in group:
         value: Any
-        if each.source is not None:
+        if each.column >= 0:
+            value = cells[each.column].strip() or ("" if each.clear else None)
+        elif each.source is not None:
             text = part if each.split else each.source.read(cells)
             value = each.value(text) if text else None
             if value is None and each.clear:

@@ -240,6 +240,8 @@ def converter(kind: FieldType, way: Writing) -> Convert:
 def _plain_converter(kind: FieldType, way: Writing) -> Convert:
     if kind.allowed:
         return lambda text: text if text in kind.allowed else None
+    if kind.kind is date and [each.text for each in way.dates] == [*ISO]:
+        return _iso_date(way.dates)
     if kind.kind is date:
         return lambda text: day.isoformat() if (day := read_date(text, way.dates)) else None
     if kind.kind is bool:
@@ -251,6 +253,24 @@ def _plain_converter(kind: FieldType, way: Writing) -> Convert:
         number = _number(way, fraction=True)
         return lambda text: float(plain) if (plain := number(text)) else None
     return str
+
+
+_DIGITS: Final = re.compile("[0-9]{4}-[0-9]{2}-[0-9]{2}")
+
+
+def _iso_date(formats: Sequence[DateFormat]) -> Convert:
+    """Return what reads dates that stand as they are sent: most cells need nothing done to them."""
+
+    def convert(text: str) -> str | None:
+        if _DIGITS.fullmatch(text):
+            try:
+                date.fromisoformat(text)
+            except ValueError:
+                return None
+            return text
+        return day.isoformat() if (day := read_date(text, formats)) else None
+
+    return convert
 
 
 def _number(way: Writing, *, fraction: bool) -> Callable[[str], str]:

@@ -110,6 +110,9 @@ ONE_ITEM = _we("keep one item per account: two active people for one account are
 MAIL_WARNING = _we("warn of accounts without a mail address", "core/accounts.py")
 LOOKED_UP = _we("look accounts up in batches of filters of 15 names", "graph/users.py")
 FOLDED = _we("compare UPNs without case", "core/accounts.py", "graph/users.py")
+AMBIGUOUS = _we(
+    "reject the row that leads to several users, whatever it matches by", "graph/users.py", "core/accounts.py"
+)
 REFRESHED = _we("look known accounts up again after `RESOLVE_AFTER_DAYS`", "core/accounts.py")
 PARTS = _we("take each part of a batch for itself, and repeat only what has no final answer", "graph/users.py")
 PAGES = _we("follow every page of a list", "graph/client.py")

@@ -102,6 +102,7 @@ UPDATE_SETTING = Source("Update profilePropertySetting", f"{_API}/profilepropert
 # Users, batches, throttling, errors, tokens.
 LIST_USERS = Source("List users", f"{_API}/user-list")
 GET_USER = Source("Get user", f"{_API}/user-get")
+USER = Source("user", f"{_API}/resources/user")
 QUERIES = _page("Advanced queries on Entra objects", "graph/aad-advanced-queries")
 PAGING = _page("Paging", "graph/paging")
 BATCH = _page("JSON batching", "graph/json-batching", "2026-05-20")

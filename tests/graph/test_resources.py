@@ -132,6 +132,118 @@ async def test_what_is_known_of_an_account():
     }
 
 
+@pytest.mark.parametrize(
+    ("asked", "upn"),
+    [
+        ("mail:A.One@Contoso.com", "a1@contoso.com"),
+        ("employeeId:4711-X", "a2@contoso.com"),
+        ("id:00000000-0000-4000-8000-00000000AAAA", "a3@contoso.com"),
+        (" a4@contoso.com ", "a4@contoso.com"),
+    ],
+)
+async def test_users_are_found_by_what_was_asked_for(asked, upn):
+    """By mail, employee id, object id or UPN, in any case; the answer's key is the ask's."""
+    tenant = Tenant()
+    tenant.graph.add_user("a1@contoso.com", mail="a.one@contoso.com")
+    tenant.graph.add_user("a2@contoso.com", employeeId="4711-x")
+    tenant.graph.add_user("a3@contoso.com", id="00000000-0000-4000-8000-00000000aaaa")
+    tenant.graph.add_user("a4@contoso.com")
+
+    async with graph_at(tenant) as graph:
+        found = await Users(graph).find([asked])
+
+    assert {key: account.upn for key, account in found.accounts.items()} == {asked.strip().casefold(): upn}
+    assert not found.ambiguous
+
+
+async def test_an_attribute_tells_whom_a_text_means():
+    """One text asked for by two attributes are two asks: somebody's mail may be another's UPN."""
+    tenant = Tenant()
+    tenant.graph.add_user("ann@contoso.com", mail="bob@contoso.com")
+    tenant.graph.add_user("bob@contoso.com", mail=None)
+
+    async with graph_at(tenant) as graph:
+        found = await Users(graph).find(["bob@contoso.com", "mail:bob@contoso.com"])
+
+    assert {key: account.upn for key, account in found.accounts.items()} == {
+        "bob@contoso.com": "bob@contoso.com",
+        "mail:bob@contoso.com": "ann@contoso.com",
+    }
+
+
+@pytest.mark.parametrize("attribute", ["mail", "employeeId"])
+async def test_what_several_users_answer_is_ambiguous(attribute):
+    """Neither mail nor employee id need be unique: nobody is chosen, and others are found all the same."""
+    tenant = Tenant()
+    for name in ("a", "b", "c"):
+        text = "Alone@x.com" if name == "c" else "Shared@x.com"
+        attributes = {attribute: text}
+        tenant.graph.add_user(f"{name}@contoso.com", **attributes)
+
+    async with graph_at(tenant) as graph:
+        found = await Users(graph).find([f"{attribute}:{text}@x.com" for text in ("shared", "alone", "nobody")])
+
+    assert found.ambiguous == {f"{attribute.casefold()}:shared@x.com"}
+    assert {key: account.upn for key, account in found.accounts.items()} == {
+        f"{attribute.casefold()}:alone@x.com": "c@contoso.com"
+    }
+
+
+async def test_a_value_that_fills_a_page_hides_nobody():
+    """More users than a page holds have one employee id: it is ambiguous, and those beside it are asked for alone."""
+    tenant = Tenant()
+    for number in range(130):
+        tenant.graph.add_user(f"service{number}@contoso.com", employeeId="0000")
+    tenant.graph.add_user("ann@contoso.com", employeeId="4711")
+
+    async with graph_at(tenant) as graph:
+        found = await Users(graph).find(["employeeId:0000", "employeeId:4711"])
+
+    assert found.ambiguous == {"employeeid:0000"}
+    assert found.accounts["employeeid:4711"].upn == "ann@contoso.com"
+
+
+@pytest.mark.parametrize("malformed", ["4711", "", "00000000-0000-4000-8000-00000000aaaa'", "{00000000}"])
+async def test_an_object_id_that_is_none_spoils_nothing(malformed):
+    """It is nobody's, without a request for it, and the others of its filter are found."""
+    tenant = Tenant()
+    object_id = tenant.graph.add_user("ann@contoso.com")
+
+    async with graph_at(tenant) as graph:
+        found = await Users(graph).find([f"id:{object_id}", f"id:{malformed}"])
+
+    assert [account.upn for account in found.accounts.values()] == ["ann@contoso.com"]
+    assert len(tenant.graph.parts) == 1
+
+
+async def test_no_more_is_read_of_a_user_than_the_lookup_needs():
+    """Five attributes, and the one that was asked by where it is none of them."""
+    tenant = Tenant()
+    asks = ["a@contoso.com", "mail:a@contoso.com", "employeeId:1", "id:00000000-0000-4000-8000-00000000aaaa"]
+
+    async with graph_at(tenant) as graph:
+        await Users(graph).find(asks)
+
+    selected = sorted(part.path.partition("$select=")[2].partition("&")[0] for part in tenant.graph.parts)
+    five = "id,userPrincipalName,mail,accountEnabled,userType"
+    assert selected == [five, five, five, f"{five},employeeId"]
+
+
+@pytest.mark.parametrize("attribute", ["mail", "employeeId", "id"])
+async def test_attributes_share_the_limits_of_a_batch(attribute):
+    """Fifteen to a filter and twenty filters to a request, whatever is asked by."""
+    tenant = Tenant()
+    names = [f"00000000-0000-4000-8000-{number:012}" for number in range(301)]
+    for name in names:
+        tenant.graph.add_user(f"{name}@contoso.com", **{attribute: name})
+
+    async with graph_at(tenant) as graph:
+        found = await Users(graph).find([f"{attribute}:{name}" for name in names])
+
+    assert len(found.accounts) == 301
+    assert (len(tenant.graph.requests), len(tenant.graph.parts)) == (2, 21)
+
+
 async def test_nobody_to_look_up_costs_nothing():
     """No names, no requests."""
     tenant = Tenant()

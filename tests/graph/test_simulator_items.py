@@ -198,11 +198,11 @@ async def test_an_app_that_the_connection_did_not_authorise_is_403(tenant, inges
 
 
 @belief(
-    "Users can be filtered by mail and employeeId as well as by UPN, in any case.",
+    "Users can be filtered by mail, employeeId and id as well as by UPN, in any case.",
     area="users and $batch",
-    mark="likely",
-    source=(sources.LIST_USERS, sources.QUERIES),
-    ours=ours.NOTHING,
+    mark="certain",
+    source=(sources.USER, sources.LIST_USERS, sources.QUERIES),
+    ours=ours.LOOKED_UP,
 )
 @pytest.mark.parametrize(
     "condition",
@@ -210,17 +210,56 @@ async def test_an_app_that_the_connection_did_not_authorise_is_403(tenant, inges
         "userPrincipalName in ('ADELEV@contoso.com','o''neil@contoso.com','nobody@contoso.com')",
         "userPrincipalName eq 'adelev@contoso.com' or userPrincipalName eq 'O''Neil@contoso.com'",
         "mail in ('adelev@contoso.com') or employeeId eq 'E7'",
+        "employeeId in ('e7','a-1','nobody')",
+        "id in ('00000000-0000-4000-8000-00000000AAAA','00000000-0000-4000-8000-00000000BBBB')",
     ],
 )
 async def test_users_are_found_by_filter_in_any_case(tenant, ingest, condition):
     """`in` and chained `eq`; a quote is doubled; who is not there is not answered."""
-    adele = tenant.graph.add_user("AdeleV@contoso.com")
-    neil = tenant.graph.add_user("o'neil@contoso.com", employeeId="E7")
-    tenant.graph.add_user("other@contoso.com")
+    adele = tenant.graph.add_user("AdeleV@contoso.com", id="00000000-0000-4000-8000-00000000aaaa", employeeId="A-1")
+    neil = tenant.graph.add_user("o'neil@contoso.com", id="00000000-0000-4000-8000-00000000bbbb", employeeId="E7")
+    tenant.graph.add_user("other@contoso.com", mail=None)
 
     answer = await ingest.get("/users", params={"$filter": condition, "$select": "id"})
 
     assert sorted(user["id"] for user in answer.json()["value"]) == sorted([adele, neil])
+
+
+@belief(
+    "Several users may have one employeeId, or one mail; a filter answers them all.",
+    area="users and $batch",
+    mark="likely",
+    source=sources.USER,
+    ours=ours.AMBIGUOUS,
+)
+@pytest.mark.parametrize("condition", ["mail in ('Shared@contoso.com')", "employeeId eq '4711'"])
+async def test_a_filter_answers_all_who_have_the_value(tenant, ingest, condition):
+    """Neither attribute is unique."""
+    wanted = {
+        tenant.graph.add_user(f"{name}@contoso.com", mail="shared@contoso.com", employeeId="4711") for name in "ab"
+    }
+
+    answer = await ingest.get("/users", params={"$filter": condition, "$select": "id,mail,employeeId"})
+
+    assert {user["id"] for user in answer.json()["value"]} == wanted
+
+
+@belief(
+    "An object id that is no GUID is a 400, for all that the filter asks for.",
+    area="users and $batch",
+    mark="likely",
+    source=(sources.USER, sources.QUERIES),
+    ours=ours.LOOKED_UP,
+)
+async def test_a_filter_with_a_malformed_id_is_400(tenant, ingest):
+    """The good one beside it is not answered either."""
+    adele = tenant.graph.add_user("adelev@contoso.com")
+
+    good = await ingest.get("/users", params={"$filter": f"id in ('{adele}')"})
+    mixed = await ingest.get("/users", params={"$filter": f"id in ('{adele}','4711')"})
+
+    assert [user["id"] for user in good.json()["value"]] == [adele]
+    assert (mixed.status_code, mixed.json()["error"]["code"]) == (400, "Request_BadRequest")
 
 
 @belief(

@@ -45,6 +45,29 @@ def test_users_are_found_by_filter_in_any_case(site: Site, form):
 
 
 @belief(
+    "`id`, `mail` and `employeeId` take `in` as well as UPNs do; a filter for an id that is no GUID is a 400.",
+    area="users and $batch",
+    mark="likely",
+    source=(sources.USER, sources.QUERIES),
+    ours=ours.LOOKED_UP,
+)
+def test_users_are_found_by_id_mail_and_employee_id(site: Site):
+    """By their own values; what nobody has is not answered, and what cannot be an id is refused."""
+    user = site.ingest.send("GET", f"/users/{quote(site.user)}?$select=id,mail").json()
+    mail = user["mail"] or f"nobody.{site.name}@example.com"
+
+    by_id = site.ingest.send("GET", _get(f"id in ({_quoted(user['id'].upper())})"))
+    by_mail = site.ingest.send("GET", _get(f"mail in ({_quoted(mail.upper())})"))
+    by_employee_id = site.ingest.send("GET", _get(f"employeeId in ({_quoted(site.name[:16])})"))
+    malformed = site.ingest.send("GET", _get("id in ('4711')"))
+
+    assert [found["id"] for found in by_id.json()["value"]] == [user["id"]]
+    assert (user["id"] in [found["id"] for found in by_mail.json()["value"]]) is bool(user["mail"])
+    assert by_employee_id.json()["value"] == []
+    assert malformed.status_code == 400
+
+
+@belief(
     "A filter holds at most 15 comparisons; more are a 400 `Request_UnsupportedQuery`.",
     area="users and $batch",
     mark="likely",

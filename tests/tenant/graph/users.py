@@ -31,6 +31,7 @@ _PROPERTIES: dict[str, Callable[[User], Any]] = {
 _DEFAULT = ("id", "userPrincipalName", "mail", "displayName", "givenName", "surname", "jobTitle")
 _BASIC = frozenset({"id", "userPrincipalName", "mail", "displayName", "givenName", "surname"})
 _MAX_CLAUSES = 15
+_OBJECT_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 _VALUE = r"'((?:[^']|'')*)'"
 _IN = re.compile(rf"(\w+) in ?\(\s*({_VALUE}(?:\s*,\s*{_VALUE})*)\s*\)")
@@ -104,7 +105,11 @@ def _page_size(parameters: dict[str, str]) -> int:
 def _filtered(graph: GraphSimulator, text: str) -> list[User]:
     """Return the users that a filter names: ``in`` and ``eq`` clauses joined by ``or``, at most 15 comparisons.
 
+    ``userPrincipalName``, ``mail`` and ``employeeId`` are texts of any form; an ``id`` that is no GUID is refused, with
+    all that is asked for beside it. A ``mail`` or an ``employeeId`` may be that of several users.
+
     https://learn.microsoft.com/graph/aad-advanced-queries [likely: 15, from the service's own message]
+    https://learn.microsoft.com/graph/api/resources/user [certain: what may be filtered how; likely: the 400 for an id]
     """
     wanted: dict[str, set[Any]] = {}
     clauses, rest = 0, text.strip()
@@ -113,6 +118,8 @@ def _filtered(graph: GraphSimulator, text: str) -> list[User]:
         if match is None or match[1] not in _FILTERABLE:
             raise _unsupported("a filter the simulator cannot read")
         values: list[Any] = [_unquoted(value) for value in re.findall(_VALUE, match[0])] or [match[3] == "true"]
+        if match[1] == "id" and not all(map(_OBJECT_ID.fullmatch, values)):
+            raise Refusal(400, "Request_BadRequest", "Invalid object identifier specified in the filter.")
         wanted.setdefault(match[1], set()).update(values)
         clauses += len(values)
         rest = rest[match.end() :].strip()

@@ -45,6 +45,8 @@ DONE, FAILED, USAGE, HELD, NOT_READY = range(5)
 INTERRUPTED: Final = 130
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
+mapping_app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Make and check mappings, offline.")
+app.add_typer(mapping_app, name="mapping")
 
 
 # --- options that every command has, before or after its name ---------------------------------------------------------
@@ -102,6 +104,14 @@ def prepare(_settings: SettingsFile = None, _verbose: Verbose = False) -> None:
 
 
 def _command(work: Callable[P, None]) -> Callable[P, None]:
+    return app.command()(_plain_spoken(work))
+
+
+def _mapping_command(work: Callable[P, None]) -> Callable[P, None]:
+    return mapping_app.command()(_plain_spoken(work))
+
+
+def _plain_spoken(work: Callable[P, None]) -> Callable[P, None]:
     """Make a command of a function: whatever goes wrong in it is told in a sentence, never by a traceback."""
 
     @functools.wraps(work)
@@ -121,7 +131,7 @@ def _command(work: Callable[P, None]) -> Callable[P, None]:
             mistake = errors.InternalError(error)
             _fail(mistake.code, mistake.message, FAILED, as_json=as_json)
 
-    return app.command()(command)
+    return command
 
 
 # --- setup ----------------------------------------------------------------------------------------------------------
@@ -225,6 +235,33 @@ def doctor(as_json: Json = False, _settings: SettingsFile = None, _verbose: Verb
         raise typer.Exit(DONE)
     failed = {check["name"] for check in body["checks"] if check["status"] == "failed"}
     raise typer.Exit(USAGE if "settings" in failed else FAILED)
+
+
+# --- mappings -------------------------------------------------------------------------------------------------------
+
+
+@_mapping_command
+def suggest(
+    file: Annotated[Path, typer.Argument(metavar="FILE.csv", help="An HR export: .csv, .csv.gz or .zip.")],
+    as_json: Json = False,
+    out: Annotated[
+        Path | None, typer.Option(metavar="FILE.toml", help="Write it there instead of on standard output.")
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="With --out: write over a file that is there.")] = False,
+    _verbose: Verbose = False,
+) -> None:
+    """Read a file and write a first mapping for it. Nothing is sent anywhere."""
+    from connector.suggest import suggest_mapping, write_mapping
+
+    text = suggest_mapping(file)
+    if out is not None:
+        write_mapping(text, out, force=force)
+    if as_json:
+        _print_json({"mapping": text, "written": str(out) if out else None})
+    elif out is None:
+        sys.stdout.buffer.write(text.encode())
+    else:
+        _console().print(f"Wrote {out}. Read it through, then: python -m connector mapping check {out} {file}")
 
 
 # --- running a use case ---------------------------------------------------------------------------------------------

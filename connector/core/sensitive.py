@@ -23,6 +23,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Final, Literal
 
 from connector.core.export import column_key
+from connector.core.toml import strings
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Sequence
@@ -84,7 +85,7 @@ def sensitive_problems(uses: Iterable[Use], allowed: Collection[str]) -> Iterato
     ]
     known = (column for column in allowed if column_key(column) in mapped)
     names = dict.fromkeys((*known, *(column for _, column, _ in alarms)))
-    line = f"allow_sensitive = [{', '.join(map(_quoted, names))}]"
+    line = f"allow_sensitive = {strings(names)}"
     for use, column, category in alarms:
         text = (
             f"the column {column} looks like {category}, and everything that is ingested is visible to the whole"
@@ -96,12 +97,6 @@ def sensitive_problems(uses: Iterable[Use], allowed: Collection[str]) -> Iterato
             close = difflib.get_close_matches(column_key(column), mapped, n=1)
             hint = f"; did you mean {mapped[close[0]]}?" if close else ""
             yield None, f"no property is filled from a column {column}{hint}"
-
-
-def _quoted(text: str) -> str:
-    """Return a TOML string: https://toml.io/en/v1.0.0#string."""
-    escaped = "".join(f"\\u{ord(c):04X}" if c < " " or c == "\x7f" else f"\\{c}" if c in '"\\' else c for c in text)
-    return f'"{escaped}"'
 
 
 _PRIVATE: Final[Category] = "a private address, phone number or mail address"

@@ -14,7 +14,7 @@ help:
 	@echo 'make test    the whole test suite'
 	@echo 'make check   what CI runs: format, lint, types, layers, tests with coverage'
 	@echo 'make beliefs write docs/graph.md: what we believe about Microsoft Graph, from its tests'
-	@echo 'make reference  write the reference tables of docs/mapping.md, from the models'
+	@echo 'make reference  write the tables of docs/mapping.md and mapping.schema.json, from the models'
 	@echo 'make fmt     put the code into its format'
 	@echo 'make lock    compile the requirements files again (UPGRADE=1: to newer versions)'
 	@echo 'make clean   remove everything that was made'

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
+from datetime import time as time_of_day
 from typing import Protocol
 
 
@@ -38,3 +39,17 @@ class SystemClock:
     async def sleep(self, seconds: float) -> None:
         """Sleep in the running event loop."""
         await asyncio.sleep(seconds)
+
+
+def day_in(timezone: str, now: datetime) -> date:
+    """Return which day it is in a time zone, by its IANA name."""
+    from zoneinfo import ZoneInfo
+
+    return now.astimezone(ZoneInfo(timezone)).date()
+
+
+def midnight_in(timezone: str, day: int) -> int:
+    """Return when a day (its proleptic ordinal) begins in a time zone, in unix seconds."""
+    from zoneinfo import ZoneInfo
+
+    return int(datetime.combine(date.fromordinal(day), time_of_day(), ZoneInfo(timezone)).timestamp())

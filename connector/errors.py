@@ -87,7 +87,14 @@ class NotReady(Conflict):
 
 
 class ExportError(ConnectorError):
-    """HR's file cannot be used. ``code`` is one of interface §8's codes for a file as a whole."""
+    """HR's file cannot be used. ``code`` is one of interface §8's codes for a file as a whole.
+
+    ``file`` names it where it is one of several; "" otherwise.
+    """
+
+    def __init__(self, message: str, *, code: str | None = None, file: str = "") -> None:
+        super().__init__(message, code=code)
+        self.file = file
 
 
 class CredentialError(ConnectorError):

@@ -11,17 +11,19 @@ kills this process, the next one knows what may have happened (design §3.10).
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from contextlib import AsyncExitStack, suppress
 from dataclasses import asdict, dataclass, field, replace
+from datetime import date
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
-import orjson
-
 from connector.apply import Items as Writes
 from connector.apply import apply
+from connector.clock import day_in, midnight_in
 from connector.core import guards
 from connector.core.accounts import (
     AMBIGUOUS,
@@ -39,9 +41,10 @@ from connector.core.accounts import (
     resolve_references,
 )
 from connector.core.contracts import Content, contract_of
-from connector.core.due import LOOKS_ONLY, MANIFEST
-from connector.core.head import ExportMark, Held, Refused, RunMark, moment
+from connector.core.due import LOOKS_ONLY
+from connector.core.head import ExportMark, Held, Refused, RunMark, load_mark, moment
 from connector.core.ledger import Ledger, due_times
+from connector.core.manifest import Manifest
 from connector.core.mapping import Person
 from connector.core.plan import (
     IN_DOUBT,
@@ -60,7 +63,15 @@ from connector.core.plan import (
     plan_digest,
     sift,
 )
-from connector.core.population import ExportFile, Reading, is_correction, read_population, rows_of, set_aside
+from connector.core.population import (
+    ExportFile,
+    FileRead,
+    Reading,
+    is_correction,
+    read_population,
+    rows_of,
+    set_aside,
+)
 from connector.core.quarantine import quarantine_file, quarantine_name
 from connector.core.report import MAX_LISTED, Counts, ListedRow, Report, dump_report, load_report
 from connector.core.setup import schema_contained
@@ -192,13 +203,19 @@ class Standing:
 
 @dataclass(frozen=True, slots=True)
 class Input:
-    """The files a run reads, in order. ``fresh``: the new export among them (the last); None: old ones once more."""
+    """The exports a run reads, in order, and their files.
+
+    ``fresh``: the new export among them (the last); None: old ones once more. ``says``: what its manifest says.
+    ``today``: the day on which it is decided which rows count; None where none is needed.
+    """
 
     marks: tuple[ExportMark, ...]
     files: tuple[ExportFile, ...]
     fresh: ExportMark | None
     complete: bool
     size: int
+    today: date | None = None
+    says: Manifest = field(default_factory=Manifest)
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,6 +228,7 @@ class Planned:
     plan: Plan
     known: Mapping[str, Known]
     references: References
+    turn: int | None = None
 
 
 class _PlanOutdated(ConnectorError):
@@ -256,7 +274,7 @@ class Run:
                 report = replace(report, export=_export_facts(chosen))
                 return await self._plan_and_apply(work, chosen, report)
             except ExportError as error:
-                return await self._refuse(report, chosen, work, code=error.code, message=error.message)
+                return await self._refuse(report, chosen, work, code=error.code, message=error.message, file=error.file)
             except (LeaseLost, StateChanged):
                 raise
             except ConnectorError as error:
@@ -273,71 +291,82 @@ class Run:
         )
 
     async def _input(self, work: Work, folder: Path) -> Input:
+        today = self._today()
         if work.kind == "again":
             marks = tuple(mark for mark in (self._at.head.applied, *self._at.head.partials) if mark)
-            files = [await self._from_copy(mark, folder, number) for number, mark in enumerate(marks)]
-            return Input(marks, tuple(files), None, complete=True, size=_size(folder))
-        partial: tuple[ExportMark, ExportFile] | None = None
+            files = await self._from_copies(marks, folder)
+            return Input(marks, files, None, complete=True, size=_size(folder), today=today)
+        oldest: Input | None = None
         for number, dropped in enumerate(reversed(work.candidates)):
-            mark, file = await self._fetch(dropped, folder, number)
+            place = folder / str(number)
+            place.mkdir()
+            mark, files = await self._fetch(dropped, place)
+            size = _size(place)
+            says = dropped.says or Manifest()
+            chosen = Input((mark,), files, mark, complete=not mark.partial, size=size, today=today, says=says)
             if not mark.partial:
-                return Input((mark,), (file,), mark, complete=True, size=_size(folder))
-            partial = mark, file
-        if partial is None:
+                return chosen
+            oldest = chosen
+        if oldest is None:
             raise ExportError("there is no export to read", code="empty_file")
-        return Input((partial[0],), (partial[1],), partial[0], complete=False, size=_size(folder))
+        return oldest
 
-    async def _fetch(self, dropped: Dropped, folder: Path, number: int) -> tuple[ExportMark, ExportFile]:
+    def _today(self) -> date | None:
+        """Return which day it is where HR is, for a mapping whose rows count from one day to another."""
+        file = self._at.mapping.file
+        return day_in(file.timezone, self._services.clock.now()) if file.effective else None
+
+    async def _fetch(self, dropped: Dropped, folder: Path) -> tuple[ExportMark, tuple[ExportFile, ...]]:
         """Download one version of an export, hold it to its manifest, and tell whether it is partial."""
         self._reading = dropped.mark()
-        path = folder / f"dropped-{number}"
+        says = dropped.says or Manifest()
+        if says.problem:
+            raise ExportError(says.problem, code="truncated")
+        files: list[ExportFile] = []
+        marks: list[ExportMark] = []
+        for number, blob in enumerate((dropped, *dropped.members)):
+            path = folder / str(number)
+            await self._download(blob, path)
+            files.append(_file(blob.name, path, joins=number > 0))
+            digest = await offload(path.stat().st_size, partial(_file_digest, path))
+            promised = _promised(says, number, blob.name)
+            if promised - {digest}:
+                raise ExportError(
+                    "the file is not the one its manifest names by sha256; upload both again",
+                    code="truncated",
+                    file=blob.name if dropped.members else "",
+                )
+            marks.append(replace(self._reading.files[number], sha256=digest, vouched=bool(promised)))
+        lead = replace(marks[0], partial=self._is_partial(says, files), rows=says.rows, members=tuple(marks[1:]))
+        return lead, tuple(files)
+
+    async def _download(self, blob: Dropped, path: Path) -> None:
         with path.open("wb") as stream:
             try:
-                await self._services.exports.download_to(dropped.name, stream, if_match=dropped.etag)
+                await self._services.exports.download_to(blob.name, stream, if_match=blob.etag)
             except StateChanged as error:
                 raise NotReady("the export was replaced while it was read; the next tick takes the new one") from error
-        file = ExportFile(dropped.name, lambda: path.open("rb"))
-        digest = await offload(path.stat().st_size, lambda: _file_digest(path))
-        manifest = await self._manifest(dropped)
-        if manifest and manifest["sha256"].casefold() != digest:
-            raise ExportError(
-                "the file is not the one its manifest names by sha256; upload both again", code="truncated"
-            )
-        partial = (manifest or {}).get("kind") == "partial" or is_correction(file)
-        rows = (manifest or {}).get("rows", 0)
-        mark = replace(dropped.mark(), sha256=digest, partial=partial, rows=rows, vouched=manifest is not None)
-        return mark, file
 
-    async def _manifest(self, dropped: Dropped) -> dict[str, Any] | None:
-        """Return what stands beside an export; a manifest older than its export speaks of another upload."""
-        blob = await self._services.exports.read(dropped.name + MANIFEST)
-        if blob is None or blob.info.last_modified.timestamp() < dropped.modified:
-            return None
-        try:
-            manifest = orjson.loads(blob.data)
-        except orjson.JSONDecodeError:
-            manifest = None
-        if not isinstance(manifest, dict) or not isinstance(manifest.get("sha256"), str):
-            raise ExportError("the manifest is no JSON object with a sha256", code="truncated")
-        if manifest.get("kind", "complete") not in ("complete", "partial"):
-            raise ExportError("the manifest's kind is unknown; allowed: complete, partial", code="truncated")
-        if not isinstance(manifest.get("rows", 0), int):
-            raise ExportError("the manifest's rows are no number", code="truncated")
-        if manifest.get("files"):
-            raise ExportError("the manifest lists several files; this release reads one", code="truncated")
-        return manifest
+    def _is_partial(self, says: Manifest, files: Sequence[ExportFile]) -> bool:
+        """Tell whether an export holds some of the people only; a correction does, whatever anybody says."""
+        by_name = self._at.mapping.is_partial(files[0].name)
+        return (says.kind == "partial" if says.kind else by_name) or any(map(is_correction, files))
 
-    async def _from_copy(self, mark: ExportMark, folder: Path, number: int) -> ExportFile:
-        path = folder / f"copy-{number}"
-        try:
-            with path.open("wb") as stream:
-                await self._state.container.download_to(mark.copy, stream)
-        except StateChanged as error:
-            raise _CopyMissing(
-                "our copy of the last export is not in the state container any more; the next export mends it",
-                code="copy_missing",
-            ) from error
-        return ExportFile(mark.name, lambda: path.open("rb"))
+    async def _from_copies(self, marks: Iterable[ExportMark], folder: Path) -> tuple[ExportFile, ...]:
+        files: list[ExportFile] = []
+        for mark in marks:
+            for file in mark.files:
+                path = folder / f"copy-{len(files)}"
+                try:
+                    with path.open("wb") as stream:
+                        await self._state.container.download_to(file.copy, stream)
+                except StateChanged as error:
+                    raise _CopyMissing(
+                        "our copy of the last export is not in the state container any more; the next export mends it",
+                        code="copy_missing",
+                    ) from error
+                files.append(_file(file.name, path, joins=file is not mark))
+        return tuple(files)
 
     async def _read(self, chosen: Input, ledger: Ledger) -> Reading:
         return await offload(
@@ -349,6 +378,7 @@ class Run:
                 new=chosen.fresh is not None,
                 item_id=self._item_id if self._contract.IDS_FOLLOW_ACCOUNTS else None,
                 others=() if chosen.complete else _present(ledger),
+                today=chosen.today,
             ),
         )
 
@@ -360,12 +390,12 @@ class Run:
             raise NotReady("the mapping has properties that the registered schema lacks; run setup, which adds them")
         ledger = await self._ledger()
         reading = await self._read(chosen, ledger)
-        _hold_to_manifest(chosen.fresh, reading)
+        _hold_to_manifest(chosen, reading)
         report = self._with_reading(report, reading)
         if chosen.fresh is not None:
             last = self._at.head.applied if chosen.complete else None
-            _hold_to_last(chosen.fresh, last, reading)
-            report = _with_warnings(report, _changes(last, reading))
+            _hold_to_last(chosen, last, reading)
+            report = _with_changes(report, last, reading)
             chosen = _as_read(chosen, reading)
         verdicts = [self._rejected_verdict(reading)]
         if chosen.complete:
@@ -397,7 +427,7 @@ class Run:
             sources = sift(reading.population, ledger, matching, references, rules)
             rendered = await offload(
                 chosen.size,
-                lambda: self._digests(chosen.files, reading.population, sources, matching.known, references, rules.ids),
+                lambda: self._digests(chosen, reading.population, sources, matching.known, references, rules.ids),
             )
             plan = make_plan(reading.population, ledger, matching, sources, rendered, rules)
         except _Refusal as refusal:
@@ -408,10 +438,11 @@ class Run:
         plan = hold(plan) if holding else plan
         report = replace(report, guards=tuple(map(asdict, verdicts)))
         if plan.held:
-            export = chosen.marks[-1].sha256
+            export = chosen.marks[-1].digest
             report = replace(report, plan=plan_digest(plan.held, export=export, mapping=mapping.digest))
         report = await self._quarantine(report, chosen, reading)
-        return await self._carry_out(work, Planned(report, chosen, ledger, plan, matching.known, references))
+        planned = Planned(report, chosen, ledger, plan, matching.known, references, reading.turn)
+        return await self._carry_out(work, planned)
 
     async def _set_aside(self, reading: Reading, chosen: Input, matching: Matching) -> Reading:
         contested = matching.contested
@@ -503,7 +534,7 @@ class Run:
 
     def _digests(
         self,
-        files: Sequence[ExportFile],
+        chosen: Input,
         population: Population,
         sources: Mapping[str, bytes],
         known: Mapping[str, Known],
@@ -511,17 +542,17 @@ class Run:
         ids: ItemIds,
     ) -> dict[str, bytes]:
         wanted = {_place(population, key): (key, ids.of(key, known[key].upn)) for key in sources}
-        return {key: _item_digest(body) for key, body in self._bodies(files, wanted, known, references)}
+        return {key: _item_digest(body) for key, body in self._bodies(chosen, wanted, known, references)}
 
     def _bodies(
         self,
-        files: Sequence[ExportFile],
+        chosen: Input,
         wanted: Mapping[tuple[int, int], tuple[str, str]],
         known: Mapping[str, Known],
         references: References,
     ) -> Iterator[tuple[str, bytes]]:
         """Yield (key, body of the item) in the files' order; ``wanted``: (key, item id) by (file, row)."""
-        for number, row, cells, bound in rows_of(files, self._at.mapping, wanted.keys()):
+        for number, row, cells, bound in rows_of(chosen.files, self._at.mapping, wanted.keys(), today=chosen.today):
             key, item_id = wanted[number, row]
             filled = bound.entities(cells, known[key], references.of[key])
             content = Content(item_id, self._settings.connection_id, known[key], self._at.mapping, filled)
@@ -539,6 +570,7 @@ class Run:
             "marks": [asdict(mark) for mark in chosen.marks],
             "complete": chosen.complete,
             "fresh": chosen.fresh is not None,
+            "today": chosen.today and chosen.today.isoformat(),
         }
         await self._state.save_plan(run, plan, facts)
         mark = RunMark(
@@ -644,7 +676,7 @@ class Run:
             if isinstance(action, Upsert):
                 upserts[action.after.key] = index, action
         places = {(action.file, action.row): (key, action.after.item_id) for key, (_, action) in upserts.items()}
-        for key, body in self._bodies(planned.chosen.files, places, planned.known, planned.references):
+        for key, body in self._bodies(planned.chosen, places, planned.known, planned.references):
             index, action = upserts[key]
             if _item_digest(body) != action.after.item:
                 raise _PlanOutdated(
@@ -672,14 +704,18 @@ class Run:
         await self._commit(replace(self._at.head, run=replace(mark, epochs=epochs)))
         with TemporaryDirectory(prefix="people-connector-") as folder:
             try:
-                marks = tuple(ExportMark(**raw) for raw in facts["marks"])
-                files = [await self._from_copy(each, Path(folder), number) for number, each in enumerate(marks)]
+                marks = tuple(map(load_mark, facts["marks"]))
+                files = await self._from_copies(marks, Path(folder))
                 fresh = marks[-1] if facts["fresh"] else None
-                chosen = Input(marks, tuple(files), fresh, facts["complete"], _size(Path(folder)))
-                people = (await self._read(chosen, ledger)).population.without(_contested_by(plan))
+                # Rendered as on the day of the plan, whatever day it is by now.
+                today = date.fromisoformat(facts["today"]) if facts.get("today") else self._today()
+                chosen = Input(marks, files, fresh, facts["complete"], _size(Path(folder)), today)
+                reading = await self._read(chosen, ledger)
+                people = reading.population.without(_contested_by(plan))
                 known = _known_by(plan, ledger)
                 references = _references(people, ledger, known, _deleted(plan))
-                return await self._apply(Planned(report, chosen, ledger, plan, known, references), before)
+                planned = Planned(report, chosen, ledger, plan, known, references, reading.turn)
+                return await self._apply(planned, before)
             except (_PlanOutdated, _CopyMissing):
                 await self._supersede(mark, report, ledger, plan, await self._state.progress(mark.id, epochs))
                 return None
@@ -730,7 +766,11 @@ class Run:
         if chosen.fresh is not None and chosen.complete:
             head = replace(head, applied=chosen.fresh, partials=())
         elif chosen.fresh is not None:
-            head = replace(head, partials=(*head.partials, chosen.fresh))
+            # One whose manifest came anew is laid over the others once more, not twice.
+            earlier = (
+                mark for mark in head.partials if (mark.name, mark.etag) != (chosen.fresh.name, chosen.fresh.etag)
+            )
+            head = replace(head, partials=(*earlier, chosen.fresh))
         told = not plan.held or (head.held is not None and head.held.plan == report.plan)
         quiet = told and not plan.actions and set(report.reasons) <= LOOKS_ONLY
         if not quiet:
@@ -751,6 +791,7 @@ class Run:
                     ledger,
                     resolve_after=int(self._settings.resolve_after_days * 86400),
                     unmatched_after=UNMATCHED_AGAIN_SECONDS,
+                    turn=self._turn(planned),
                 ),
                 circumstances=self._at.circumstances,
                 failures=0,
@@ -764,6 +805,14 @@ class Run:
             return report
         return await self._end(report)
 
+    def _turn(self, planned: Planned) -> int:
+        """Return when the first row begins or ceases to count: of a partial export and of what it is laid over."""
+        before = self._at.head.due.turn if not planned.chosen.complete else 0
+        if planned.turn is None:
+            return before
+        turn = midnight_in(self._at.mapping.file.timezone, planned.turn)
+        return min(before, turn) if before else turn
+
     async def _refuse(
         self,
         report: Report,
@@ -772,15 +821,16 @@ class Run:
         *,
         code: str,
         message: str,
+        file: str = "",
         actions: Iterable[Upsert | Delete] = (),
     ) -> Report:
         """End a run whose export cannot be used: nothing is done, the ledger stays, and HR hears why."""
         refused = (chosen.fresh if chosen else self._reading) or self._at.head.applied
-        digest = refused.sha256 if refused else ""
+        digest = refused.digest if refused else ""
         report = replace(
             report,
             outcome="refused",
-            error={"code": code, "message": message},
+            error={"code": code, "message": message, **({"file": file} if file else {})},
             plan=plan_digest(actions, export=digest, mapping=self._at.mapping.digest),
             export=report.export or ({**_UNREAD, "name": refused.name, "etag": refused.etag} if refused else None),
             finished=self._finish_time(),
@@ -789,7 +839,9 @@ class Run:
         await self._publish(report)
         refusals = self._at.head.refused
         if refused is not None:
-            refusals = (*refusals, Refused(refused.name, refused.etag, self._at.circumstances, code))[-KEPT_REFUSALS:]
+            members = tuple((file.name, file.etag) for file in refused.members)
+            refusal = Refused(refused.name, refused.etag, self._at.circumstances, code, refused.manifest, members)
+            refusals = (*refusals, refusal)[-KEPT_REFUSALS:]
         head = replace(self._at.head, refused=refusals, last_run=report.run, failures=0, retry_at=0)
         if work.kind == "again":
             # Only now has what changed been carried as far as it goes: a bad new file leaves it to the last good one.
@@ -904,40 +956,49 @@ class Run:
         """Keep our own copy of a new export, so that what it says can be read again whatever HR does with the file."""
         if chosen.fresh is None:
             return chosen
-        name = chosen.fresh.name.rsplit("/", 1)[-1]
-        same = next(
-            (
-                mark.copy
-                for mark in (self._at.head.applied, *self._at.head.partials)
-                if mark and mark.sha256 == chosen.fresh.sha256 and mark.copy and _packing(mark.name) == _packing(name)
-            ),
-            None,
-        )
-        with chosen.files[-1].open() as stream:
-            copy = same or await self._state.save_copy(run, name, stream)  # type: ignore[arg-type]
-        fresh = replace(chosen.fresh, copy=copy)
+        known = [file for mark in (self._at.head.applied, *self._at.head.partials) if mark for file in mark.files]
+        marks: list[ExportMark] = []
+        for number, (mark, file) in enumerate(zip(chosen.fresh.files, chosen.files, strict=True)):
+            name = mark.name.rsplit("/", 1)[-1]
+            same = (
+                each.copy
+                for each in known
+                if each.sha256 == mark.sha256 and each.copy and _packing(each.name) == _packing(name)
+            )
+            copy = next(same, None)
+            if copy is None:
+                with file.open() as stream:
+                    # Files of two folders may have one name.
+                    copy = await self._state.save_copy(run, f"{number}-{name}" if number else name, stream)  # type: ignore[arg-type]
+            marks.append(replace(mark, copy=copy))
+        fresh = replace(marks[0], members=tuple(marks[1:]))
         return replace(chosen, fresh=fresh, marks=(*chosen.marks[:-1], fresh))
 
     async def _quarantine(self, report: Report, chosen: Input, reading: Reading) -> Report:
-        """Give HR the rejected rows of a new export."""
-        if not reading.rejections or chosen.fresh is None:
+        """Give HR the rejected rows of a new export, those of every file in a file of its own."""
+        if chosen.fresh is None:
             return report
-        name = quarantine_name(self._settings.connection_id, chosen.fresh.name, report.run)
-        data = quarantine_file(
-            reading.header, reading.rejections, delimiter=reading.delimiter, encoding=reading.encoding
-        )
-        await self._services.quarantine.write(name, data, content_type="text/csv")
-        return replace(report, quarantine=name)
+        names: list[str] = []
+        for file in reading.files:
+            if file.rejections:
+                name = quarantine_name(self._settings.connection_id, file.name, report.run)
+                data = quarantine_file(file.header, file.rejections, delimiter=file.delimiter, encoding=file.encoding)
+                await self._services.quarantine.write(name, data, content_type="text/csv")
+                names.append(name)
+        return replace(report, quarantine=names[0], quarantines=tuple(names)) if names else report
 
     def _with_reading(self, report: Report, reading: Reading) -> Report:
+        several = len(reading.files) > 1
+        rejected = ((file.name if several else "", each) for file in reading.files for each in file.rejections)
         listed = tuple(
             ListedRow(
                 rejection.row,
                 rejection.key,
                 tuple(dict.fromkeys(problem.code for problem in rejection.problems)),
                 "; ".join(problem.message for problem in rejection.problems),
+                file,
             )
-            for rejection in reading.rejections[:MAX_LISTED]
+            for file, rejection in islice(rejected, MAX_LISTED)
         )
         counts = replace(
             report.counts,
@@ -1115,37 +1176,89 @@ _UNREAD: Final = {"name": None, "etag": None, "rows": None, "encoding": None, "d
 """The facts of an export before it has been read: they are in every report, so that programs find them."""
 
 
-def _hold_to_manifest(mark: ExportMark | None, reading: Reading) -> None:
-    if mark is not None and mark.rows and mark.rows != reading.rows:
-        raise ExportError(f"the manifest promises {mark.rows} rows; the file has {reading.rows}", code="truncated")
+def _file(name: str, path: Path, *, joins: bool) -> ExportFile:
+    return ExportFile(name, lambda: path.open("rb"), joins)
 
 
-def _hold_to_last(mark: ExportMark, last: ExportMark | None, reading: Reading) -> None:
-    """Refuse an export whose last line has no end, when the last one's had: it was cut off. A manifest vouches."""
-    if last and last.final_newline and not reading.facts["final_newline"] and not mark.vouched:
+def _promised(says: Manifest, number: int, name: str) -> set[str]:
+    """Return the digests by which a manifest names a file."""
+    listed = {each.name: each.sha256 for each in says.files}
+    return {says.sha256 if number == 0 else "", listed.get(name, "")} - {""}
+
+
+def _hold_to_manifest(chosen: Input, reading: Reading) -> None:
+    says = chosen.says
+    if says.rows and says.rows != reading.rows:
+        found = f"the file has {reading.rows}" if len(reading.files) == 1 else f"its files have {reading.rows}"
+        raise ExportError(f"the manifest promises {says.rows} rows; {found}", code="truncated")
+    for listed, file in zip(says.files, reading.files, strict=False):
+        if listed.rows and listed.rows != file.rows:
+            raise ExportError(
+                f"the manifest promises {listed.rows} rows of the file; it has {file.rows}",
+                code="truncated",
+                file=file.name,
+            )
+
+
+def _hold_to_last(chosen: Input, last: ExportMark | None, reading: Reading) -> None:
+    """Refuse an export that cannot be the whole population, as the last applied one was.
+
+    The last one consisted of several files, and this one does not say that it is all there is; or the end of a last
+    line is missing that was there the last time, so it was cut off. A manifest vouches for either.
+    """
+    if last is None or chosen.fresh is None:
+        return
+    if last.members and not chosen.says.files:
         raise ExportError(
-            "its last line does not end in a line break, as the last export's did: it was cut off. If it is whole,"
-            " upload it with a manifest",
-            code="truncated",
+            f"the last population was made of {len(last.files)} files, and this is one: upload a manifest beside it"
+            " that lists them all under files. If this file is everybody from now on, let the manifest list it alone",
+            code="different_export",
         )
+    for mark, before, file in zip(chosen.fresh.files, last.files, reading.files, strict=False):
+        if before.final_newline and not file.facts["final_newline"] and not mark.vouched:
+            raise ExportError(
+                "its last line does not end in a line break, as the last export's did: it was cut off. If it is whole,"
+                " upload it with a manifest",
+                code="truncated",
+                file=file.name if chosen.fresh.members else "",
+            )
 
 
-def _changes(last: ExportMark | None, reading: Reading) -> dict[str, int]:
-    """Return a warning for everything about the file that was otherwise in the last applied export."""
-    if last is None or not last.encoding:
-        return {}
-    facts = reading.facts
-    return {
-        "encoding_changed": int(last.encoding != facts["encoding"]),
-        "delimiter_changed": int(last.delimiter != facts["delimiter"]),
-        "skipped_lines_changed": int(last.skipped != facts["skipped"]),
+def _with_changes(report: Report, last: ExportMark | None, reading: Reading) -> Report:
+    """Return the report with a warning for everything about the files that was otherwise in the last applied export.
+
+    Files of a set are compared with those that stood in their place; the report says of each what changed.
+    """
+    changed = [_changes(before, file) for before, file in zip(last.files if last else (), reading.files, strict=False)]
+    warnings = Counter(change for changes in changed for change in changes)
+    if len(reading.files) > 1 and warnings:
+        export = report.export or {}
+        changed += [[]] * (len(reading.files) - len(changed))
+        files = [{**file, "changes": changes} for file, changes in zip(export["files"], changed, strict=True)]
+        report = replace(report, export={**export, "files": files})
+    return _with_warnings(report, warnings)
+
+
+def _changes(before: ExportMark, file: FileRead) -> list[str]:
+    if not before.encoding:
+        return []
+    facts = file.facts
+    changed = {
+        "encoding_changed": before.encoding != facts["encoding"],
+        "delimiter_changed": before.delimiter != facts["delimiter"],
+        "skipped_lines_changed": before.skipped != facts["skipped"],
     }
+    return [change for change, found in changed.items() if found]
 
 
 def _as_read(chosen: Input, reading: Reading) -> Input:
     """Return the input whose newest mark tells how it was read, for the next export to be compared with."""
-    read = {name: reading.facts[name] for name in ("encoding", "delimiter", "skipped", "final_newline")}
-    mark = replace(chosen.marks[-1], **read)
+    names = ("encoding", "delimiter", "skipped", "final_newline")
+    lead, *members = (
+        replace(mark, **{name: file.facts[name] for name in names})
+        for mark, file in zip(chosen.marks[-1].files, reading.files, strict=True)
+    )
+    mark = replace(lead, members=tuple(members))
     return replace(chosen, marks=(*chosen.marks[:-1], mark), fresh=mark)
 
 

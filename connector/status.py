@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import orjson
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from connector.clock import Clock
-    from connector.core.due import Dropped
+    from connector.core.due import Dropped, Waiting
     from connector.core.head import ExportMark, Head
     from connector.core.setup import Registration
     from connector.graph.client import Identity
@@ -60,12 +61,14 @@ async def status(
     secrets: Secrets,
     unmet: Sequence[Dropped],
     newest: Dropped | None,
+    waiting: Sequence[Waiting],
     circumstances: str,
     schedule: str | None,
 ) -> dict[str, Any]:
     """Return the body of ``GET /status`` (interface §3).
 
-    ``unmet``: exports that wait for the next tick; ``newest``: the last one wholly uploaded, whatever became of it.
+    ``unmet``: exports that wait for the next tick; ``newest``: the last one wholly uploaded, whatever became of it;
+    ``waiting``: sets of files that are not whole yet.
     """
     head, _ = await state.head()
     registration = await state.registration()
@@ -83,6 +86,7 @@ async def status(
         "ledger": _ledger(head, registration),
         "last_export": _export(head.applied),
         "last_seen": _export(newest.mark()) if newest else None,
+        "waiting": [asdict(each) for each in waiting],
         "held": {"plan": head.held.plan, "deletions": head.held.deletions, "run": head.held.run} if head.held else None,
         "paused": bool(registration and registration.leaving),
         "stale": head.is_stale(now.timestamp(), hours=settings.stale_after_hours),
@@ -126,7 +130,8 @@ def _connection(settings: Settings, registration: Registration | None, now: date
 def _export(mark: ExportMark | None) -> dict[str, Any] | None:
     if mark is None:
         return None
-    return {"name": mark.name, "etag": mark.etag, "modified": moment(mark.modified), "sha256": mark.sha256}
+    body = {"name": mark.name, "etag": mark.etag, "modified": moment(mark.modified), "sha256": mark.sha256}
+    return {**body, "files": [file.name for file in mark.files]} if mark.members else body
 
 
 async def _secret(secrets: Secrets, identity: Identity, settings: Settings) -> dict[str, Any]:

@@ -13,8 +13,20 @@ from typing import TYPE_CHECKING, Literal
 import orjson
 
 from connector.core.contracts import contract_of
-from connector.core.due import Dropped, Request, Work, settled_exports, unmet_exports, work_due
+from connector.core.due import (
+    MANIFEST,
+    Dropped,
+    Request,
+    Waiting,
+    Work,
+    manifests_to_read,
+    settled_exports,
+    unmet_exports,
+    with_sets,
+    work_due,
+)
 from connector.core.ledger import Ledger
+from connector.core.manifest import read_manifest
 from connector.errors import Busy, ConnectorError, NotReady, StoreError, StoreUnavailable
 from connector.events import emit
 from connector.run import LEDGER_MISSING, Run, Services, Standing
@@ -23,6 +35,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from connector.core.head import Head
+    from connector.core.manifest import Manifest
     from connector.core.mapping import Mapping
     from connector.core.report import Report
     from connector.core.setup import Registration
@@ -53,11 +66,15 @@ class Tick:
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """What a tick looks at: the exports that are wholly uploaded, the mapping, and a digest of what else decides."""
+    """What a tick looks at: the exports that are wholly uploaded, the mapping, and a digest of what else decides.
+
+    ``waiting`` are sets of files that are not whole yet.
+    """
 
     settled: Sequence[Dropped]
     mapping: Mapping
     circumstances: str
+    waiting: Sequence[Waiting] = ()
 
 
 async def tick(services: Services, *, trigger: str, request: Request | None = None) -> Tick:
@@ -89,10 +106,10 @@ async def _tick(services: Services, trigger: str, request: Request | None, *, st
         emit("sync.tick", trigger=trigger, waiting_for="setup")
         return Tick("not_ready")
     head, _ = await services.state.head()
-    seen = await look_around(services)
+    seen = await look_around(services, head)
     if _work(services, head, seen, look, request, known=head.incarnation) is None and not look.requests:
         _tell_if_stale(services, head)
-        emit("sync.tick", trigger=trigger, work=None)
+        emit("sync.tick", trigger=trigger, work=None, **_waits(seen.waiting))
         return Tick("idle")
     try:
         async with services.state.lease(services.clock) as lease:
@@ -102,19 +119,47 @@ async def _tick(services: Services, trigger: str, request: Request | None, *, st
         return Tick("busy")
 
 
-async def look_around(services: Services) -> Seen:
-    """Read what decides whether there is work, besides our own state: exports and mapping."""
+async def look_around(services: Services, head: Head) -> Seen:
+    """Read what decides whether there is work, besides our own state: exports and mapping.
+
+    What the exports' manifests say is read only when there is an export that ``head`` does not know.
+    """
     settings = services.settings
     listing = await services.exports.list()
     dropped = [Dropped(info.name, info.etag, info.last_modified.timestamp()) for info in listing.blobs]
     mapping = await services.mapping()
+    decisive = circumstances(settings, mapping)
     settled = settled_exports(
         dropped,
         storage_now=listing.date.timestamp(),
         settle_seconds=settings.export_settle_seconds,
         takes=settings.takes,
     )
-    return Seen(settled, mapping, circumstances(settings, mapping))
+    waiting: list[Waiting] = []
+    if unmet := unmet_exports(head, settled, circumstances=decisive):
+        manifests = [await _manifest(services, blob) for blob in manifests_to_read(head, dropped, unmet)]
+        settled, waiting = with_sets(dropped, settled, [each for each in manifests if each])
+    return Seen(settled, mapping, decisive, waiting)
+
+
+async def _manifest(services: Services, listed: Dropped) -> tuple[Dropped, Manifest] | None:
+    """Return a manifest with its moment; None when it has gone since it was listed."""
+    blob = await services.exports.read(listed.name)
+    if blob is None:
+        return None
+    says = read_manifest(listed.name.removesuffix(MANIFEST), blob.data, takes=services.settings.takes)
+    return Dropped(listed.name, blob.info.etag, blob.info.last_modified.timestamp()), says
+
+
+def _waits(waiting: Sequence[Waiting]) -> dict[str, object]:
+    """Return what a log line says about sets that are not whole: how many, and files; their names are HR's."""
+    if not waiting:
+        return {}
+    files = {
+        reason: sum(len(getattr(each, reason)) for each in waiting)
+        for reason in ("missing", "uploading", "newer", "elsewhere")
+    }
+    return {"waiting_for": "files of a set", "sets": len(waiting), **files}
 
 
 def circumstances(settings: Settings, mapping: Mapping) -> str:
@@ -185,7 +230,7 @@ async def _under_lease(
             standing.etag = await services.state.commit(known, etag=standing.etag, lease=lease)
     _tell_if_stale(services, standing.head)  # as it is after the run: an export that was taken is not stale any more
     if report is None:
-        emit("sync.tick", trigger=trigger, work=None)
+        emit("sync.tick", trigger=trigger, work=None, **_waits(seen.waiting))
         return Tick("idle")
     return Tick("ran", report)
 

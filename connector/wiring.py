@@ -114,8 +114,8 @@ class Application:
 
     async def status(self) -> dict[str, Any]:
         """Return the body of ``GET /status``."""
-        seen = await sync.look_around(self._services)
         head, _ = await self._state.head()
+        seen = await sync.look_around(self._services, head)
         return await status.status(
             settings=self._settings,
             clock=self._edges.clock,
@@ -124,6 +124,7 @@ class Application:
             secrets=self._edges.secrets,
             unmet=unmet_exports(head, seen.settled, circumstances=seen.circumstances),
             newest=seen.settled[-1] if seen.settled else None,
+            waiting=seen.waiting,
             circumstances=seen.circumstances,
             schedule=self._schedule,
         )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final, Literal
 
 from connector.core.head import ExportMark
@@ -10,7 +10,8 @@ from connector.core.head import ExportMark
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
-    from connector.core.head import Head
+    from connector.core.head import Head, Refused
+    from connector.core.manifest import Listed, Manifest
 
 DONE: Final = ".done"
 MANIFEST: Final = ".manifest.json"
@@ -19,6 +20,7 @@ FAILED_ITEMS: Final = "failed items"
 UNMATCHED_PEOPLE: Final = "unmatched people"
 KNOWN_ACCOUNTS: Final = "known accounts"
 FAILED_RUN: Final = "failed run"
+TURNED_DATE: Final = "a date that turns"
 
 LOOKS_ONLY: Final = frozenset({FAILED_ITEMS, UNMATCHED_PEOPLE, KNOWN_ACCOUNTS, FAILED_RUN})
 """Reasons for which nobody waits for an answer: such a run makes a report only if it sent something."""
@@ -26,15 +28,38 @@ LOOKS_ONLY: Final = frozenset({FAILED_ITEMS, UNMATCHED_PEOPLE, KNOWN_ACCOUNTS, F
 
 @dataclass(frozen=True, slots=True)
 class Dropped:
-    """A blob in the exports container: name, etag and the storage's Last-Modified (unix seconds)."""
+    """An export in its container: name, etag and the storage's Last-Modified (unix seconds).
+
+    ``manifest``: the ETag of its manifest, where one is there and not older. Of a set, whose other files are its
+    ``members``, ``modified`` is that of the newest file. ``says``: what its manifest says, once it has been read.
+    """
 
     name: str
     etag: str
     modified: float
+    manifest: str = ""
+    members: tuple[Dropped, ...] = ()
+    says: Manifest | None = None
 
     def mark(self) -> ExportMark:
         """Return it as the head remembers exports."""
-        return ExportMark(self.name, self.etag, self.modified)
+        members = tuple(member.mark() for member in self.members)
+        return ExportMark(self.name, self.etag, self.modified, manifest=self.manifest, members=members)
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """A set of files that is not whole yet: the export whose manifest lists it, and the names of the files to come.
+
+    ``missing`` are not there, ``uploading`` may not be whole, ``newer`` changed after the manifest, ``elsewhere``
+    belong to a newer manifest's set.
+    """
+
+    name: str
+    missing: tuple[str, ...] = ()
+    uploading: tuple[str, ...] = ()
+    newer: tuple[str, ...] = ()
+    elsewhere: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,31 +92,146 @@ class Work:
 def settled_exports(
     blobs: Sequence[Dropped], *, storage_now: float, settle_seconds: float, takes: Callable[[str], bool]
 ) -> list[Dropped]:
-    """Return the exports that are wholly uploaded, in the order in which they are applied.
+    """Return the exports that are wholly uploaded, in the order in which they are applied, each file for itself.
 
     An export counts as uploaded when it is old enough by the storage's own clock, or when its marker ``NAME.done``
     or manifest stands beside it and is not older than the export itself.
     """
-    modified: Mapping[str, float] = {blob.name: blob.modified for blob in blobs}
+    known = {blob.name: blob for blob in blobs}
+
+    def beside(blob: Dropped, ending: str) -> Dropped | None:
+        marker = known.get(blob.name + ending)
+        return marker if marker and marker.modified >= blob.modified else None
 
     def is_settled(blob: Dropped) -> bool:
-        markers = (modified.get(blob.name + ending, -1.0) for ending in (DONE, MANIFEST))
-        return storage_now - blob.modified >= settle_seconds or any(marker >= blob.modified for marker in markers)
+        return storage_now - blob.modified >= settle_seconds or any(beside(blob, each) for each in (DONE, MANIFEST))
+
+    def with_manifest(blob: Dropped) -> Dropped:
+        manifest = beside(blob, MANIFEST)
+        return replace(blob, manifest=manifest.etag) if manifest else blob
 
     exports = (blob for blob in blobs if takes(blob.name) and not blob.name.endswith((DONE, MANIFEST)))
-    return sorted(filter(is_settled, exports), key=lambda blob: (blob.modified, blob.name))
+    return sorted(map(with_manifest, filter(is_settled, exports)), key=_order)
+
+
+def manifests_to_read(head: Head, blobs: Iterable[Dropped], unmet: Iterable[Dropped]) -> list[Dropped]:
+    """Return the manifests that decide which files belong together, when there are ``unmet`` exports.
+
+    One that is older than the last applied export speaks of a former population, unless its export has come anew.
+    """
+    since = head.applied.modified if head.applied else 0.0
+    anew = {blob.name + MANIFEST for blob in unmet}
+    return [blob for blob in blobs if blob.name.endswith(MANIFEST) and (blob.modified >= since or blob.name in anew)]
+
+
+def with_sets(
+    blobs: Iterable[Dropped], settled: Iterable[Dropped], manifests: Iterable[tuple[Dropped, Manifest]]
+) -> tuple[list[Dropped], list[Waiting]]:
+    """Return the settled exports with what their manifests say, every set as one of them; and the sets that wait.
+
+    ``manifests``: each the blob and what it says. A set counts once all its files are there and whole, by themselves or
+    by the digest that the manifest names, and none is newer than the manifest. Until then none of its files counts
+    for itself either. A file that two manifests list belongs to the newer one's set.
+    """
+    known = {blob.name: blob for blob in blobs}
+    whole = {export.name: export for export in settled}
+    taken: set[str] = set()
+    exports: list[Dropped] = []
+    waiting: list[Waiting] = []
+    for blob, says in sorted(manifests, key=lambda each: _order(each[0]), reverse=True):
+        name = blob.name.removesuffix(MANIFEST)
+        if not says.members:
+            if name in whole and blob.modified >= whole[name].modified:
+                whole[name] = replace(whole[name], manifest=blob.etag, says=says)
+                if says.files and name not in taken:
+                    taken.add(name)  # listed alone it is a population, whatever an older manifest says
+                    exports.append(whole[name])
+            continue
+        waits = _waits(blob, name, says, known=known, whole=whole, taken=taken)
+        taken.update(file.name for file in says.files)
+        there = name in known and blob.modified >= known[name].modified
+        if waits == Waiting(name) or (says.problem and there and not waits.elsewhere):
+            exports.append(_as_set(known[name], blob, says, known))
+        else:
+            waiting.append(waits)
+    exports += (export for export in whole.values() if export.name not in taken)
+    return sorted(exports, key=_order), waiting
+
+
+def _waits(
+    manifest: Dropped,
+    name: str,
+    says: Manifest,
+    *,
+    known: Mapping[str, Dropped],
+    whole: Mapping[str, Dropped],
+    taken: set[str],
+) -> Waiting:
+    def is_whole(file: Listed) -> bool:
+        return file.name in whole or file.name == name or bool(file.sha256)
+
+    there = [file for file in says.files if file.name in known]
+    return Waiting(
+        name,
+        missing=tuple(file.name for file in says.files if file.name not in known),
+        uploading=tuple(file.name for file in there if not is_whole(file)),
+        newer=tuple(file.name for file in there if known[file.name].modified > manifest.modified),
+        elsewhere=tuple(file.name for file in says.files if file.name in taken),
+    )
+
+
+def _as_set(lead: Dropped, manifest: Dropped, says: Manifest, known: Mapping[str, Dropped]) -> Dropped:
+    members = tuple(known[file.name] for file in says.members if file.name in known)
+    newest = max(blob.modified for blob in (lead, *members))
+    return Dropped(lead.name, lead.etag, newest, manifest=manifest.etag, members=members, says=says)
+
+
+def _order(blob: Dropped) -> tuple[float, str]:
+    return blob.modified, blob.name
 
 
 def unmet_exports(head: Head, settled: Iterable[Dropped], *, circumstances: str) -> list[Dropped]:
     """Return the settled exports that were neither applied nor refused, nor are older than the last applied one.
 
-    A file is the same as long as its ETag is; a refused one is taken up again when ``circumstances`` (settings and
-    mapping) have changed.
+    A file is the same as long as its ETag is, a set as long as those of its files and its manifest are. A refused one
+    is taken up again when its manifest or ``circumstances`` (settings and mapping) have changed.
     """
-    met = {(mark.name, mark.etag) for mark in (head.applied, *head.partials) if mark}
-    met |= {(mark.name, mark.etag) for mark in head.refused if mark.circumstances == circumstances}
+    applied = [mark for mark in (head.applied, *head.partials) if mark]
+    refused = [mark for mark in head.refused if mark.circumstances == circumstances]
+    members = {(file.name, file.etag) for mark in applied for file in mark.members}
+    members |= {member for mark in refused for member in mark.members}
     newest = (head.applied.modified, head.applied.name) if head.applied else (0.0, "")
-    return [blob for blob in settled if (blob.name, blob.etag) not in met and (blob.modified, blob.name) >= newest]
+    current = {(file.name, file.etag) for file in head.applied.files} if head.applied else set()
+
+    def is_met(blob: Dropped) -> bool:
+        if not blob.members and (blob.name, blob.etag) in members:
+            return True
+        return any(_is_applied(blob, mark) for mark in applied) or any(_is_refused(blob, mark) for mark in refused)
+
+    def is_current(blob: Dropped) -> bool:
+        """A set that has files of the applied export says something else of them; none of them need be newer."""
+        files = {(file.name, file.etag) for file in (blob, *blob.members)}
+        return _order(blob) >= newest or not files.isdisjoint(current)
+
+    return [blob for blob in settled if not is_met(blob) and is_current(blob)]
+
+
+def _is_applied(blob: Dropped, mark: ExportMark) -> bool:
+    """Tell whether an export is the one that was applied; a set's own file without its manifest is no other one."""
+    if (blob.name, blob.etag) != (mark.name, mark.etag):
+        return False
+    if blob.members:
+        return blob.mark().version == mark.version
+    return not mark.members or blob.manifest in {"", mark.manifest}
+
+
+def _is_refused(blob: Dropped, mark: Refused) -> bool:
+    if (blob.name, blob.etag) != (mark.name, mark.etag):
+        return False
+    if blob.members:
+        members = tuple((member.name, member.etag) for member in blob.members)
+        return (blob.manifest, members) == (mark.manifest, mark.members)
+    return blob.manifest == mark.manifest or (bool(mark.members) and not blob.manifest)
 
 
 def work_due(
@@ -116,13 +256,13 @@ def work_due(
         return None if waiting else Work("resume", ("unfinished run", *changed), tuple(unmet), full)
     if unmet and not (waiting and head.failures and _same_as_failed(head, unmet)):
         return Work("export", ("new export", *changed), tuple(unmet), full)
-    if head.applied is None or waiting or (_is_refused(head, circumstances) and not asked):
+    if head.applied is None or waiting or (_cannot_be_repeated(head, circumstances) and not asked):
         return None
     reasons = (*_wishes(requests), *changed, *_overdue(head, now))
     return Work("again", reasons, (), full) if reasons else None
 
 
-def _is_refused(head: Head, circumstances: str) -> bool:
+def _cannot_be_repeated(head: Head, circumstances: str) -> bool:
     """Tell whether the last applied export cannot be gone through again, as long as nothing changes."""
     return any(
         head.applied is not None
@@ -138,7 +278,8 @@ def _wishes(requests: Sequence[Request]) -> tuple[str, ...]:
 
 def _same_as_failed(head: Head, unmet: Sequence[Dropped]) -> bool:
     """Tell whether the newest export is the one whose run failed last; a newer one is tried at once."""
-    return (unmet[-1].name, unmet[-1].etag) == head.failed_export
+    mark = unmet[-1].mark()
+    return (mark.name, mark.version) == head.failed_export
 
 
 def _changes(head: Head, circumstances: str, incarnation: str) -> tuple[str, ...]:
@@ -156,5 +297,6 @@ def _overdue(head: Head, now: int) -> tuple[str, ...]:
         (UNMATCHED_PEOPLE, head.due.unmatched),
         (KNOWN_ACCOUNTS, head.due.accounts),
         (FAILED_RUN, head.retry_at),
+        (TURNED_DATE, head.due.turn),
     )
     return tuple(reason for reason, moment in times if moment and moment <= now)

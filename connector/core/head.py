@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -18,9 +19,11 @@ FORMAT: Final = 1
 class ExportMark:
     """An export as it was when we met it. ``modified`` in unix seconds; ``copy`` is our own, unchanging copy of it.
 
-    ``vouched``: a manifest names its digest, so it is whole.
+    ``rows`` are those its manifest promises, 0 for none. ``vouched``: a manifest names its digest, so it is whole.
     ``encoding``, ``delimiter``, ``skipped`` and ``final_newline`` tell how it was read; "" and None of one that an
     earlier release read.
+    ``manifest`` is the ETag of what it was held to, ``members`` are the other files of a set, in the order in which
+    they are read; ``modified`` is then that of the newest.
     """
 
     name: str
@@ -35,16 +38,42 @@ class ExportMark:
     skipped: int | None = None
     final_newline: bool | None = None
     vouched: bool = False
+    manifest: str = ""
+    members: tuple[ExportMark, ...] = ()
+
+    @property
+    def files(self) -> tuple[ExportMark, ...]:
+        """The files it consists of, itself the first."""
+        return (self, *self.members)
+
+    @property
+    def version(self) -> str:
+        """What tells it from other uploads under its name: its ETag; of a set, those of all files and the manifest."""
+        if not self.members:
+            return self.etag
+        return " ".join((self.etag, *(f"{file.name}={file.etag}" for file in self.members), self.manifest))
+
+    @property
+    def digest(self) -> str:
+        """What tells its content from another's: its sha256; of a set, one of all files'."""
+        if not self.members:
+            return self.sha256
+        return hashlib.sha256(" ".join(file.sha256 for file in self.files).encode()).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """An export that was refused, under these settings and this mapping. It is not tried again until they change."""
+    """An export that was refused, under these settings and this mapping. It is not tried again until they change.
+
+    ``members``: name and ETag of a set's other files. ``manifest``: ETag of the manifest it had.
+    """
 
     name: str
     etag: str
     circumstances: str
     code: str
+    manifest: str = ""
+    members: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +133,7 @@ class Head:
     def failed(self, export: ExportMark | None, *, now: int) -> Head:
         """Return the head after a run that could not go on: tried again at the next tick, then less and less often."""
         wait = min(14 * 60 * 2**self.failures, 24 * 3600)
-        mark = (export.name, export.etag) if export else ("", "")
+        mark = (export.name, export.version) if export else ("", "")
         return replace(self, failures=self.failures + 1, retry_at=now + wait, failed_export=mark)
 
     def is_stale(self, now: float, *, hours: float) -> bool:
@@ -132,8 +161,8 @@ def load_head(data: bytes) -> Head:
             **{
                 **raw,
                 "applied": _mark(raw["applied"]),
-                "partials": tuple(ExportMark(**mark) for mark in raw["partials"]),
-                "refused": tuple(Refused(**refused) for refused in raw["refused"]),
+                "partials": tuple(map(load_mark, raw["partials"])),
+                "refused": tuple(map(_refused, raw["refused"])),
                 "run": run and RunMark(**{**run, "epochs": tuple(run["epochs"]), "export": _mark(run["export"])}),
                 "held": raw["held"] and Held(**raw["held"]),
                 "deletions": tuple((moment, count) for moment, count in raw["deletions"]),
@@ -141,12 +170,22 @@ def load_head(data: bytes) -> Head:
                 "due": DueTimes(**raw["due"]),
             }
         )
-    except (ValueError, KeyError, TypeError) as error:
+    except (AttributeError, ValueError, KeyError, TypeError) as error:
         raise StoreError(f"head.json cannot be read ({type(error).__name__})", code="head_corrupt") from error
 
 
+def load_mark(raw: dict[str, Any]) -> ExportMark:
+    """Read what ``dataclasses.asdict`` made of a mark; an earlier release's has no members."""
+    return ExportMark(**{**raw, "members": tuple(map(load_mark, raw.get("members", ())))})
+
+
 def _mark(raw: dict[str, Any] | None) -> ExportMark | None:
-    return ExportMark(**raw) if raw else None
+    return load_mark(raw) if raw else None
+
+
+def _refused(raw: dict[str, Any]) -> Refused:
+    members = tuple((name, etag) for name, etag in raw.get("members", ()))
+    return Refused(**{**raw, "members": members})
 
 
 def moment(timestamp: float) -> str:

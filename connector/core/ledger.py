@@ -134,15 +134,19 @@ class Ledger:
 
 @dataclass(frozen=True, slots=True)
 class DueTimes:
-    """When something in a ledger wants attention without a new export; 0: never."""
+    """When something wants attention without a new export, in unix seconds; 0: never.
+
+    ``turn`` is about the export: when the first of its rows begins or ceases to count.
+    """
 
     failed: int = 0
     unmatched: int = 0
     accounts: int = 0
+    turn: int = 0
 
 
-def due_times(ledger: Ledger, *, resolve_after: int, unmatched_after: int) -> DueTimes:
-    """Return the earliest moments at which failed items, unmatched people and known accounts are due."""
+def due_times(ledger: Ledger, *, resolve_after: int, unmatched_after: int, turn: int = 0) -> DueTimes:
+    """Return the earliest moments at which failed items, unmatched people and known accounts are due, and ``turn``."""
     failed = unmatched = accounts = 0
     for entry in ledger.entries.values():
         if entry.state in {"failed", "doubt"}:
@@ -155,7 +159,7 @@ def due_times(ledger: Ledger, *, resolve_after: int, unmatched_after: int) -> Du
             unmatched = _earlier(unmatched, entry.resolved + unmatched_after)
         elif entry.user_id:
             accounts = _earlier(accounts, entry.resolved + resolve_after)
-    return DueTimes(failed=failed, unmatched=unmatched, accounts=accounts)
+    return DueTimes(failed=failed, unmatched=unmatched, accounts=accounts, turn=turn)
 
 
 def _earlier(one: int, other: int) -> int:

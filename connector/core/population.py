@@ -6,7 +6,7 @@ from collections import Counter
 from dataclasses import dataclass, replace
 from typing import IO, TYPE_CHECKING, Any, Final
 
-from connector.core.accounts import AMBIGUOUS, SHARED, account_key
+from connector.core.accounts import AMBIGUOUS, SHARED, account_key, referred_key
 from connector.core.export import CORRECTION_COLUMN, Layout, open_export
 from connector.core.mapping import Person, Problem, Rejection, bind
 from connector.core.plan import Population
@@ -15,6 +15,7 @@ from connector.errors import ExportError
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
     from collections.abc import Mapping as Dict
+    from datetime import date
 
     from connector.core.export import Export
     from connector.core.mapping import BoundMapping, Mapping
@@ -31,23 +32,77 @@ MAX_LISTED_LINES: Final = 50
 
 @dataclass(frozen=True, slots=True)
 class ExportFile:
-    """A file to read: its name, and how to open its bytes, as often as needed."""
+    """A file to read: its name, and how to open its bytes, as often as needed.
+
+    ``joins``: it belongs to the same export as the file before it; neither has the last word about a person.
+    """
 
     name: str
     open: Callable[[], IO[bytes]]
+    joins: bool = False
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
-    """What the files hold. ``facts`` of the newest file go into the report; ``rejections`` are its own."""
+class FileRead:
+    """One file of the newest export. ``facts`` go into the report; ``rejections`` are its rows, in their order."""
 
-    population: Population
-    rejections: tuple[Rejection, ...]
+    name: str
     rows: int
+    rejections: tuple[Rejection, ...]
     facts: dict[str, Any]
     header: tuple[str, ...]
     encoding: str
     delimiter: str
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What the files hold. ``files`` are those of the newest export, with their rejected rows.
+
+    ``turn``: the next day (its ordinal) on which any row begins or ceases to count; None when nothing turns.
+    """
+
+    population: Population
+    files: tuple[FileRead, ...]
+    turn: int | None = None
+    identical: int = 0
+    outranked: int = 0
+    out_of_scope: int = 0
+
+    @property
+    def rows(self) -> int:
+        """How many rows the newest export has."""
+        return sum(file.rows for file in self.files)
+
+    @property
+    def rejections(self) -> tuple[Rejection, ...]:
+        """The rejected rows of the newest export, in the order of files and rows."""
+        return tuple(rejection for file in self.files for rejection in file.rejections)
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What the report says about the newest export.
+
+        ``identical_rows`` say the same as another row of their key, ``outranked_rows`` do not count because another
+        row of their key does, ``out_of_scope_rows`` are of nobody we send. Of several files, the first one's look.
+        """
+        first = self.files[0].facts
+        facts = {
+            **first,
+            "rows": self.rows,
+            "skipped": sum(file.facts["skipped"] for file in self.files),
+            "ignored_columns": self._columns("ignored_columns"),
+            "missing_columns": self._columns("missing_columns"),
+            "identical_rows": self.identical,
+            "outranked_rows": self.outranked,
+            "out_of_scope_rows": self.out_of_scope,
+        }
+        if len(self.files) == 1:
+            return facts
+        return {**facts, "files": [{"name": file.name, **file.facts} for file in self.files]}
+
+    def _columns(self, fact: str) -> list[str]:
+        return list(dict.fromkeys(column for file in self.files for column in file.facts[fact]))
 
 
 def read_population(
@@ -58,12 +113,14 @@ def read_population(
     new: bool,
     item_id: MakeId | None = None,
     others: Iterable[Person] = (),
+    today: date | None = None,
 ) -> Reading:
-    """Read files in their order; a later file's row for a person takes the place of an earlier one's.
+    """Read exports in their order; a later one's row for a person takes the place of an earlier one's.
 
+    Within an export, a person's row of the highest rank counts; of several such rows all must say the same.
     ``item_id`` makes an item's id of key and UPN, where two people might get the same one; None where they cannot.
     ``others`` are people of whom Graph has an item and the files may say nothing: whoever is not in the files keeps
-    account and item.
+    account and item. ``today`` decides which rows count, where the mapping has effective dates.
 
     Raises:
         ExportError: the file as a whole cannot be used (interface §8).
@@ -72,54 +129,122 @@ def read_population(
     where: dict[str, int] = {}
     rejected: set[str] = set()
     unreadable = 0
-    last: _Sorted | None = None
-    for number, file in enumerate(files):
-        last = _read_file(file, mapping, item_id)
-        for person in last.people:
-            people[person.key] = person
-            rejected.discard(person.key)
-            if len(files) > 1:
-                where[person.key] = number
-        rejected |= {rejection.key for rejection in last.rejections if rejection.key and rejection.key not in people}
-        unreadable += sum(not rejection.key for rejection in last.rejections)
+    turn: int | None = None
+    last: _Export | None = None
+    for first, group in _exports(files):
+        last = _read_export(group, mapping, item_id, today)
+        turn = _earliest((turn, *(file.turn for file in last.files)))
+        for number, person in last.people.values():
+            if _displaces(person, people.get(person.key)):
+                people[person.key] = person
+                rejected.discard(person.key)
+                if len(files) > 1:
+                    where[person.key] = first + number
+        keys = {rejection.key for _, rejection in last.rejections}
+        rejected |= {key for key in keys if key and key not in people}
+        unreadable += sum(not rejection.key for _, rejection in last.rejections)
     if last is None:
         raise ExportError("there is no export to read", code="empty_file")
     elsewhere = [person for person in others if person.key not in people and person.key not in rejected]
-    if len(files) > 1 or elsewhere:
+    if len(files) > len(last.files) or elsewhere:
         # A file may be right by itself, and still contradict another one, or what was sent: those rows are left aside.
         found = _contradictions((*people.values(), *elsewhere), mapping, item_id)
         wrong = {person.key: problem for person, problem in found if person.key in people}
-        rows = {person.row: (person.key, wrong[person.key]) for person in last.people if person.key in wrong}
-        last.rejections.extend(_with_cells(files[-1], mapping, rows))
+        rows = {
+            (number, person.row): (key, wrong[key])
+            for key, (number, person) in last.people.items()
+            if key in wrong and people[key] is person
+        }
+        last.rejections.extend(_with_cells([read.file for read in last.files], mapping, rows))
         rejected |= wrong.keys()
         people = {key: person for key, person in people.items() if key not in wrong}
+    people = _with_referred(people)
     return Reading(
         population=Population(people, frozenset(rejected), unreadable, complete, new, where),
-        rejections=tuple(sorted(last.rejections, key=lambda rejection: rejection.row)),
-        rows=last.rows,
+        files=tuple(_file_read(read, number, last.rejections) for number, read in enumerate(last.files)),
+        turn=turn,
+        identical=last.identical,
+        outranked=last.outranked,
+        out_of_scope=last.out_of_scope,
+    )
+
+
+def _exports(files: Sequence[ExportFile]) -> Iterator[tuple[int, list[ExportFile]]]:
+    """Yield the files of each export, with the number of its first among them all."""
+    first = 0
+    for number, file in enumerate(files):
+        if number > first and not file.joins:
+            yield first, list(files[first:number])
+            first = number
+    if files:
+        yield first, list(files[first:])
+
+
+def _displaces(person: Person, earlier: Person | None) -> bool:
+    """Tell whether a later export's row counts in place of an earlier one's; not before its day has come."""
+    return earlier is None or earlier.outside or not person.outside or person.rank >= earlier.rank
+
+
+def _with_referred(people: dict[str, Person]) -> dict[str, Person]:
+    """Return the people with those who are referred to by account: somebody of these, or else one more, outside."""
+    prefix = referred_key("")
+    referred = {other for person in people.values() for other in person.references if other.startswith(prefix)}
+    if not referred:
+        return people
+    # Whoever has the account now comes last: somebody in scope, rather than out of scope, rather than gone.
+    owners = sorted(people.values(), key=lambda person: (not person.leaver, not person.outside))
+    keys = {account_key(person.account): person.key for person in owners if person.account}
+    asks = {other: other.removeprefix(prefix) for other in referred}
+    found = {other: keys[account_key(asked)] for other, asked in asks.items() if account_key(asked) in keys}
+    if found:
+        people = {
+            key: replace(person, references=tuple(found.get(other, other) for other in person.references))
+            if referred.intersection(person.references)
+            else person
+            for key, person in people.items()
+        }
+    strangers = (
+        Person(other, asked, leaver=False, references=(), cells=b"", row=0, outside=True)
+        for other, asked in sorted(asks.items())
+        if other not in found
+    )
+    return people | {stranger.key: stranger for stranger in strangers}
+
+
+def _in_order(number: int, rejections: Iterable[tuple[int, Rejection]]) -> tuple[Rejection, ...]:
+    """Return the rejections of a file, by its number, in the order of its rows."""
+    return tuple(sorted((each for at, each in rejections if at == number), key=lambda each: each.row))
+
+
+def _file_read(read: _FileRows, number: int, rejections: Iterable[tuple[int, Rejection]]) -> FileRead:
+    export = read.export
+    return FileRead(
+        name=read.file.name,
+        rows=read.rows,
+        rejections=_in_order(number, rejections),
         facts={
-            "rows": last.rows,
-            "encoding": last.export.encoding,
-            "delimiter": last.export.delimiter,
-            "final_newline": last.export.final_newline,
-            "skipped": len(last.export.skipped),
-            "skipped_lines": sorted(last.export.skipped)[:MAX_LISTED_LINES],
-            "ignored_columns": list(last.bound.ignored),
-            "missing_columns": list(last.bound.absent),
+            "rows": read.rows,
+            "encoding": export.encoding,
+            "delimiter": export.delimiter,
+            "final_newline": export.final_newline,
+            "skipped": len(export.skipped),
+            "skipped_lines": sorted(export.skipped)[:MAX_LISTED_LINES],
+            "ignored_columns": list(read.bound.ignored),
+            "missing_columns": list(read.bound.absent),
         },
-        header=last.export.header,
-        encoding=last.export.encoding,
-        delimiter=last.export.delimiter,
+        header=export.header,
+        encoding=export.encoding,
+        delimiter=export.delimiter,
     )
 
 
 def set_aside(reading: Reading, files: Sequence[ExportFile], mapping: Mapping, contested: Dict[str, str]) -> Reading:
     """Return the reading in which people are rejected whose accounts turned out to be wrong when Entra had answered.
 
-    ``contested`` maps their keys to `AMBIGUOUS` or `SHARED`. Those of the newest file are among its rejections, with
+    ``contested`` maps their keys to `AMBIGUOUS` or `SHARED`. Those of the newest export are among its rejections, with
     all their cells.
     """
-    population, newest = reading.population, len(files) - 1
+    population, first = reading.population, len(files) - len(reading.files)
     column, attribute = mapping.file.account.named, mapping.file.account.match
     ambiguous = Problem(
         "bad_account",
@@ -131,16 +256,16 @@ def set_aside(reading: Reading, files: Sequence[ExportFile], mapping: Mapping, c
         f"{column} leads to an Entra user whom another person has too; each needs an account of their own",
     )
     problems = {AMBIGUOUS: ambiguous, SHARED: shared}
-    rows = {
-        population.people[key].row: (key, problems[code])
-        for key, code in contested.items()
-        if population.files.get(key, newest) == newest
-    }
-    rejections = (*reading.rejections, *_with_cells(files[-1], mapping, rows)) if rows else reading.rejections
+    places = {key: (population.files.get(key, first) - first, population.people[key].row) for key in contested}
+    rows = {place: (key, problems[contested[key]]) for key, place in places.items() if place[0] >= 0}
+    rejections = list(_with_cells(files[first:], mapping, rows))
     return replace(
         reading,
         population=population.without(contested.keys()),
-        rejections=tuple(sorted(rejections, key=lambda rejection: rejection.row)),
+        files=tuple(
+            replace(file, rejections=_in_order(number, (*((number, each) for each in file.rejections), *rejections)))
+            for number, file in enumerate(reading.files)
+        ),
     )
 
 
@@ -157,61 +282,148 @@ def is_correction(file: ExportFile) -> bool:
 
 
 def rows_of(
-    files: Sequence[ExportFile], mapping: Mapping, wanted: Collection[tuple[int, int]]
+    files: Sequence[ExportFile],
+    mapping: Mapping,
+    wanted: Collection[tuple[int, int]],
+    *,
+    today: date | None = None,
 ) -> Iterator[tuple[int, int, list[str], BoundMapping]]:
-    """Yield the cells of the wanted rows, each a (file, row) pair, in the order of files and rows."""
+    """Yield the cells of the wanted rows, each a (file, row) pair, in the order of files and rows.
+
+    ``today`` as they were read with.
+    """
     for number, file in enumerate(files):
         numbers = {row for place, row in wanted if place == number}
         if not numbers:
             continue
         with file.open() as stream:
             export = _opened(file, stream, mapping)
-            bound = bind(mapping, export.header)
+            bound = bind(mapping, export.header, today=today)
             for row in export.rows:
                 if row.number in numbers:
                     yield number, row.number, row.cells, bound
 
 
 @dataclass(frozen=True, slots=True)
-class _Sorted:
+class _FileRows:
+    file: ExportFile
     export: Export
     bound: BoundMapping
-    people: list[Person]
-    rejections: list[Rejection]
     rows: int
+    turn: int | None
 
 
-def _read_file(file: ExportFile, mapping: Mapping, item_id: MakeId | None) -> _Sorted:
-    people: list[Person] = []
-    rejections: list[Rejection] = []
+@dataclass(frozen=True, slots=True)
+class _Export:
+    """One export as read: one row per person, and the rejected rows, each with the number of its file."""
+
+    files: list[_FileRows]
+    people: dict[str, tuple[int, Person]]
+    rejections: list[tuple[int, Rejection]]
+    identical: int
+    outranked: int
+    out_of_scope: int
+
+
+def _read_export(files: Sequence[ExportFile], mapping: Mapping, item_id: MakeId | None, today: date | None) -> _Export:
+    read: list[_FileRows] = []
+    rows: list[tuple[int, Person | Rejection]] = []
+    for number, file in enumerate(files):
+        try:
+            read.append(_read_file(file, mapping, today, number, rows))
+        except ExportError as error:
+            error.file = file.name if len(files) > 1 else ""
+            raise
+    out_of_scope = sum(isinstance(found, Person) and found.outside for _, found in rows)
+    one = _one_each(rows, mapping)
+    people = one.people
+    for person, problem in _contradictions((person for _, person in people.values()), mapping, item_id):
+        one.aside[people[person.key][0], person.row] = person.key, problem
+    people = {
+        key: (number, person) for key, (number, person) in people.items() if (number, person.row) not in one.aside
+    }
+    rejections = [*one.rejections, *_with_cells(files, mapping, one.aside)]
+    return _Export(read, people, rejections, one.identical, one.outranked, out_of_scope)
+
+
+def _read_file(
+    file: ExportFile, mapping: Mapping, today: date | None, number: int, found: list[tuple[int, Person | Rejection]]
+) -> _FileRows:
+    """Read a file of an export, its ``number``th, and add its rows to ``found``."""
     rows = 0
+    turn: int | None = None
     with file.open() as stream:
         export = _opened(file, stream, mapping)
-        bound = bind(mapping, export.header)
+        bound = bind(mapping, export.header, today=today)
         for row in export.rows:
             rows = row.number
-            found = bound.person(row)
-            if isinstance(found, Person):
-                people.append(found)
-            else:
-                rejections.append(found)
-        repeated = _repeated(people, rejections, mapping)
-        once = [person for person in people if person.row not in repeated]
-        wrong = {person.row: (person.key, problem) for person, problem in _contradictions(once, mapping, item_id)}
-        if aside := repeated | wrong:
-            people = [person for person in people if person.row not in aside]
-            rejections += _with_cells(file, mapping, aside)
+            found.append((number, bound.person(row)))
+            if today is not None and not row.problem:
+                turn = _earliest((turn, *bound.turns(row.cells)))
     if not rows:
         raise ExportError("the file has a header and no rows", code="empty_file")
-    return _Sorted(export, bound, people, rejections, rows)
+    return _FileRows(file, export, bound, rows, turn)
 
 
-def _repeated(people: list[Person], rejections: list[Rejection], mapping: Mapping) -> dict[int, tuple[str, Problem]]:
-    """Return the rows whose key another row has too. Which is right cannot be told, so none is taken (design §3.15)."""
-    keys = Counter(person.key for person in people)
-    keys.update(rejection.key for rejection in rejections if rejection.key)
+def _earliest(days: Iterable[int | None]) -> int | None:
+    return min((day for day in days if day is not None), default=None)
+
+
+@dataclass(slots=True)
+class _OneEach:
+    """One row per person; ``aside`` are the rows that contradict each other, by file and row."""
+
+    people: dict[str, tuple[int, Person]]
+    rejections: list[tuple[int, Rejection]]
+    aside: dict[tuple[int, int], tuple[str, Problem]]
+    identical: int = 0
+    outranked: int = 0
+
+
+def _one_each(rows: Sequence[tuple[int, Person | Rejection]], mapping: Mapping) -> _OneEach:
+    """Choose each person's row: the one of the highest rank.
+
+    Which of several is right cannot be told, so none is taken unless they say the same (design §3.15). One that is
+    wrong counts as saying something else, and is not missed where another one counts.
+    """
+    counts = Counter(found.key for _, found in rows)
+    several: dict[str, list[tuple[int, Person | Rejection]]] = {}
+    one = _OneEach({}, [], {})
+    for number, found in rows:
+        if found.key and counts[found.key] > 1:
+            several.setdefault(found.key, []).append((number, found))
+        elif isinstance(found, Person):
+            if found.key:  # nobody can refer to somebody out of scope who has none
+                one.people[found.key] = (number, found)
+        else:
+            one.rejections.append((number, found))
     problem = Problem("duplicate_key", f"{mapping.file.key.named} stands in several rows; it may stand in one")
-    return {person.row: (person.key, problem) for person in people if keys[person.key] > 1}
+    for key, found_rows in several.items():
+        highest = max(_standing(found) for _, found in found_rows)
+        counting = [(number, found) for number, found in found_rows if _standing(found) == highest]
+        one.outranked += len(found_rows) - len(counting)
+        people = [(number, found) for number, found in counting if isinstance(found, Person)]
+        wrong = [(number, found) for number, found in counting if isinstance(found, Rejection)]
+        one.rejections += wrong
+        if people and not wrong and _say_the_same([person for _, person in people]):
+            one.people[key] = people[0]
+            one.identical += len(people) - 1
+        else:
+            one.aside.update({(number, person.row): (key, problem) for number, person in people})
+    return one
+
+
+def _standing(found: Person | Rejection) -> tuple[bool, int]:
+    """Return what orders the rows of one key: whoever is out of scope in one row may be in scope in another."""
+    return not (isinstance(found, Person) and found.outside), found.rank
+
+
+def _say_the_same(people: Sequence[Person]) -> bool:
+    """Tell whether rows of one key come to the same; of somebody who left, nothing more is sent."""
+    first = people[0]
+    if first.outside or all(person.leaver for person in people):
+        return True
+    return all(person.cells == first.cells for person in people)
 
 
 def _contradictions(
@@ -243,10 +455,13 @@ def _opened(file: ExportFile, stream: IO[bytes], mapping: Mapping) -> Export:
     return open_export(file.name, stream, required=required, known=mapping.columns, layout=layout)
 
 
-def _with_cells(file: ExportFile, mapping: Mapping, rows: dict[int, tuple[str, Problem]]) -> Iterator[Rejection]:
+def _with_cells(
+    files: Sequence[ExportFile], mapping: Mapping, rows: dict[tuple[int, int], tuple[str, Problem]]
+) -> Iterator[tuple[int, Rejection]]:
     """Read the rows again that turned out to be wrong only later; keeping all cells in memory would cost more."""
-    with file.open() as stream:
-        for row in _opened(file, stream, mapping).rows:
-            if row.number in rows:
-                key, problem = rows[row.number]
-                yield Rejection(row.number, key, (problem,), tuple(row.cells))
+    for number in sorted({number for number, _ in rows}):
+        with files[number].open() as stream:
+            for row in _opened(files[number], stream, mapping).rows:
+                if (number, row.number) in rows:
+                    key, problem = rows[number, row.number]
+                    yield number, Rejection(row.number, key, (problem,), tuple(row.cells))

@@ -24,12 +24,16 @@ MAX_LISTED: Final = 1000
 
 @dataclass(frozen=True, slots=True)
 class ListedRow:
-    """A rejected row: its number (data from 1), the person's key where it is readable, codes, and what to do."""
+    """A rejected row: its number (data from 1), the person's key where it is readable, codes, and what to do.
+
+    ``file`` names its file where the export has several.
+    """
 
     row: int
     key: str
     codes: tuple[str, ...]
     message: str
+    file: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +59,8 @@ class Report:
     """One run.
 
     Moments are ISO in UTC. The lists of people (each a key and a reason) and ``rows`` hold personal data: the report
-    stays in the HR storage account, and none of it goes into a log.
+    stays in the HR storage account, and none of it goes into a log. ``quarantine`` is the first of ``quarantines``, of
+    which there is one per file with rejected rows.
     """
 
     run: str
@@ -79,6 +84,7 @@ class Report:
     failed_people: tuple[Mapping[str, str], ...] = ()
     rows: tuple[ListedRow, ...] = ()
     quarantine: str | None = None
+    quarantines: tuple[str, ...] = ()
 
     def body(self) -> dict[str, Any]:
         """Return the report as JSON, counts at the top level."""
@@ -98,14 +104,15 @@ class Report:
         numbers["guards"] = [guard["name"] for guard in self.guards if guard["tripped"]]
         if self.error:
             quotes = self.error["code"] in _QUOTES_THE_FILE
-            numbers["error"] = {"code": self.error["code"]} if quotes else dict(self.error)
+            told = ("code",) if quotes else ("code", "message")
+            numbers["error"] = {name: self.error[name] for name in told}
         return numbers
 
 
 def load_report(raw: Mapping[str, Any]) -> Report:
     """Read what ``dataclasses.asdict`` made of a report, as it is stored beside the plan of an unfinished run."""
     rows = tuple(ListedRow(**{**row, "codes": tuple(row["codes"])}) for row in raw["rows"])
-    lists = {name: tuple(raw[name]) for name in ("reasons", "guards", *LISTS)}
+    lists = {name: tuple(raw.get(name, ())) for name in ("reasons", "guards", "quarantines", *LISTS)}
     return Report(**{**raw, **lists, "counts": Counts(**raw["counts"]), "rows": rows})
 
 

@@ -71,6 +71,7 @@ class _Read:
     counts: Counts
     error_code: str
     error_message: str
+    error_file: str
     fault: words.Fault
     export: Mapping[str, Any]
     warnings: Mapping[str, Any]
@@ -83,6 +84,7 @@ class _Read:
     held_people: tuple[Mapping[str, Any], ...]
     failed_people: tuple[Mapping[str, Any], ...]
     quarantine: str
+    quarantines: tuple[str, ...]
     reasons: tuple[str, ...]
     plan: str
     slices: int
@@ -100,6 +102,7 @@ def _read(body: Mapping[str, Any]) -> _Read:
         counts=Counts(**{field.name: _number(body.get(field.name)) for field in fields(Counts)}),
         error_code=_text(error.get("code")),
         error_message=_text(error.get("message")),
+        error_file=_text(error.get("file")),
         fault=words.fault(_text(error.get("code"))),
         export=_mapping(body.get("export")),
         warnings=_mapping(body.get("warnings")),
@@ -112,6 +115,7 @@ def _read(body: Mapping[str, Any]) -> _Read:
         held_people=_mappings(body.get("held_people")),
         failed_people=_mappings(body.get("failed_people")),
         quarantine=_text(body.get("quarantine")),
+        quarantines=_texts(body.get("quarantines")),
         reasons=_texts(body.get("reasons")),
         plan=_text(body.get("plan")),
         slices=_number(body.get("slices")),
@@ -242,7 +246,9 @@ def _people_steps(report: _Read) -> Iterator[tuple[words.Who, str]]:
     if report.outcome == "refused":
         return
     if counts.rejected and report.quarantine:
-        yield "HR", "Mend the rejected rows in the quarantine file and drop it among the exports."
+        several = len(report.quarantines) > 1
+        files = "quarantine files and drop them" if several else "quarantine file and drop it"
+        yield "HR", f"Mend the rejected rows in the {files} among the exports."
         yield "HR", "Mend them in the HR system too, or the next export has them again."
     elif counts.rejected:
         yield "HR", "Mend the rejected rows in the HR system. The next export brings them."
@@ -296,6 +302,7 @@ def _rows(report: _Read) -> Iterator[dict[str, Any]]:
             "key": _text(row.get("key")),
             "codes": _texts(row.get("codes")),
             "message": _text(row.get("message")),
+            "file": _text(row.get("file")),
         }
 
 
@@ -372,12 +379,19 @@ def _export_facts(report: _Read) -> Iterator[tuple[str, str]]:
         ("Encoding", _text(export.get("encoding")).upper()),
         ("Delimiter", _word(words.DELIMITERS, export.get("delimiter"))),
         ("Lines skipped", _skipped(export)),
+        ("Rows that repeat another", _counted(export, "identical_rows")),
+        ("Rows that do not count", _counted(export, "outranked_rows")),
+        ("Rows out of scope", _counted(export, "out_of_scope_rows")),
         ("Columns not used", ", ".join(_texts(export.get("ignored_columns")))),
         ("Columns missing", ", ".join(_texts(export.get("missing_columns")))),
         ("SHA-256", _text(export.get("sha256"))),
         ("ETag", _text(export.get("etag"))),
     )
     yield from ((name, value) for name, value in known if value)
+    for number, file in enumerate(_mappings(export.get("files")), start=1):
+        look = (_text(file.get("encoding")).upper(), _word(words.DELIMITERS, file.get("delimiter")), _skipped(file))
+        described = (_text(file.get("name")), _several(_number(file.get("rows")), "row", "rows"), *filter(None, look))
+        yield f"File {number}", " · ".join(described)
     if export.get("new") is False:
         yield "Read before", "yes: no new file, the last one was gone through again"
 
@@ -388,6 +402,11 @@ def _skipped(export: Mapping[str, Any]) -> str:
     lines = export.get("skipped_lines")
     listed = ", ".join(str(line) for line in lines if isinstance(line, int)) if isinstance(lines, list) else ""
     return f"{count:,} (in lines {listed}{', …' if listed.count(',') + 1 < count else ''})" if count else ""
+
+
+def _counted(export: Mapping[str, Any], fact: str) -> str:
+    count = _number(export.get(fact))
+    return f"{count:,}" if count else ""
 
 
 def _operation(report: _Read) -> Iterator[tuple[str, str]]:

@@ -97,7 +97,7 @@ FAULTS: Final[Mapping[str, Fault]] = {
     "different_export": Fault(
         "it looks like a different export",
         "HR",
-        "Its name differs from the last export's. Give it the usual name, if it is the usual export.",
+        "The last population was made of several files. Upload a manifest that lists them all.",
     ),
     "rekeyed": Fault(
         "many people have another key than before",
@@ -359,5 +359,6 @@ REASONS: Final[Mapping[str, str]] = {
     "unmatched people": "people who had no account before",
     "known accounts": "accounts that are looked up again",
     "failed run": "a run that failed before",
+    "a date that turns": "a day on which rows begin or cease to count",
 }
 """Why there was work to do."""

@@ -286,7 +286,8 @@ class State:
         Asked for before the head is committed: the commit proves that the lease was ours until then, so none of these
         names can be of a run that takes over later.
         """
-        copies = {mark.copy for mark in (head.applied, *head.partials, head.run and head.run.export) if mark}
+        marks = (head.applied, *head.partials, head.run and head.run.export)
+        copies = {file.copy for mark in marks if mark for file in mark.files}
         unfinished = f"{self._root}/runs/{head.run.id}/" if head.run else None
         first_ledger = self._ledger_name(max(0, head.generation - KEPT_LEDGERS + 1))
 

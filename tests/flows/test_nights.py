@@ -576,7 +576,11 @@ async def test_a_true_manifest_settles_an_export_at_once(world: World):
         {"sha256": None},
         {"kind": "delta"},
         {"kind": []},
-        {"files": ["people-2.csv", "people-3.csv"]},
+        {"files": "people-3.csv"},
+        {"files": ["people-3.csv", "people-3.csv"]},
+        {"files": ["../people-3.csv"]},
+        {"files": [{"name": "people-3.csv", "sha256": "short"}]},
+        {"files": ["notes.txt"]},
     ],
 )
 async def test_an_export_that_is_not_as_its_manifest_says_is_refused(world: World, promised: dict[str, Any]):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import zoneinfo
 from collections import Counter
 from datetime import date
 from typing import TYPE_CHECKING, Any
@@ -56,9 +55,16 @@ def problems(file: MappingFile) -> Found:
             yield ("property", number, *path), problem
 
 
+def _timezones() -> set[str]:
+    """Return the names of the time zones; asked for only where one is named, since they are many files."""
+    import zoneinfo
+
+    return zoneinfo.available_timezones()
+
+
 def _whole(file: MappingFile) -> Found:
-    if file.timezone not in zoneinfo.available_timezones():
-        close = suggest(file.timezone, zoneinfo.available_timezones())
+    if file.timezone != "UTC" and file.timezone not in (known := _timezones()):
+        close = suggest(file.timezone, known)
         yield ("timezone",), f"is no time zone such as Europe/Oslo{close}"
     names = [part.name.casefold() for part in file.property]
     labels = [part.label for part in file.property]

@@ -38,6 +38,8 @@ MAX_COLUMNS: Final = 10_000
 """Columns of a header. A spreadsheet has 16,384, a mapping some dozens."""
 MAX_UNPACKED: Final = 1 << 30
 """Bytes in a packed file, once unpacked: a file that promises more is no export but a bomb."""
+MAX_DIRECTORY: Final = 1 << 20
+"""Bytes of a .zip file's directory: some thousands of members, of which one may be a CSV."""
 
 CORRECTION_COLUMN: Final = "_error_code"
 """A header with this column is a corrected quarantine file: partial, whatever its name (interface §5)."""
@@ -209,12 +211,28 @@ def _refusal(error: Exception) -> ExportError:
     return ExportError("the packed file is damaged, or ends too early", code="truncated")
 
 
+class _InSips:
+    """A file that gives little at once: an archive's directory is read as a whole, however many members it claims."""
+
+    __slots__ = ("_stream", "seek", "seekable", "tell")
+
+    def __init__(self, stream: IO[bytes]) -> None:
+        self._stream = stream
+        self.seek, self.seekable, self.tell = stream.seek, stream.seekable, stream.tell
+
+    def read(self, size: int = -1) -> bytes:
+        data = self._stream.read(size if 0 <= size <= MAX_DIRECTORY else MAX_DIRECTORY + 1)
+        if len(data) > MAX_DIRECTORY:
+            raise ExportError("the .zip holds too many files; one CSV is allowed", code="undecodable")
+        return data
+
+
 def _unpacked(name: str, stream: IO[bytes]) -> IO[bytes]:
     if name.casefold().endswith(".gz"):
         return io.BufferedReader(gzip.GzipFile(fileobj=stream, mode="rb"))
     if name.casefold().endswith(".zip"):
         try:
-            archive = zipfile.ZipFile(stream)
+            archive = zipfile.ZipFile(_InSips(stream))
             members = [info for info in archive.infolist() if info.filename.casefold().endswith(".csv")]
             if len(members) != 1:
                 raise ExportError(

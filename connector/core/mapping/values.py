@@ -154,6 +154,11 @@ def read_date(text: str, formats: Sequence[DateFormat]) -> date | None:
 # --- sources ----------------------------------------------------------------------------------------------------------
 
 
+MAX_SEARCHED: Final = 20_000
+"""Characters that ``extract`` searches. Some patterns take time by the square of what they search, so that a cell of a
+megabyte would keep a run busy for hours; longer ones are rejected anyway."""
+
+
 def refiner(spec: TextSource) -> Refine | None:
     """Return what ``extract``, ``translate`` and ``case`` make of text; None when the spec has none of them."""
     if not (spec.extract or spec.translate or spec.case):
@@ -165,7 +170,7 @@ def refiner(spec: TextSource) -> Refine | None:
 
     def refine(text: str) -> str | None:
         if pattern is not None:
-            found = pattern.search(text)
+            found = pattern.search(text) if len(text) <= MAX_SEARCHED else None
             if found is not None:
                 text = ((found[1] if pattern.groups else found[0]) or "").strip()
             elif spec.otherwise != "keep":

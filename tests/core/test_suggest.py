@@ -112,6 +112,51 @@ def test_the_repeating_numbers_of_a_real_export_are_told() -> None:
     assert f"of {len(ids)} cells of WorkerID, {len(ids) - len(set(ids))} hold a value that stands further up" in text
 
 
+LOOKS = {
+    "BambooHR": (
+        "Employee #,First Name,Last Name,Job Title,Department,Hire Date,Employment Status,Status,Work Email,Home Phone",
+        "12,Ana,Ruiz,Engineer,Eng,2019-03-15,Full-Time,Active,ana@contoso.com,555",
+        "13,Bo,Li,Buyer,Eng,2018-03-15,Terminated,Inactive,bo@contoso.com,555",
+    ),
+    "ADP": (
+        "Payroll Name,Position ID,Position Description,Home Department,Position Status,File #,Hire Date",
+        '"Ruiz, Ana",P1,Engineer,Eng,A,12,03/15/2019',
+        '"Li, Bo",P1,Buyer,Ops,T,13,12/31/2017',
+    ),
+    "Personio": (
+        "Personalnummer;Vorname;Nachname;Geburtsdatum;E-Mail;Position;Abteilung;Vorgesetzter;Einstellungsdatum;Status",
+        "12;Jörg;Müller;01.01.1980;j@contoso.de;Entwickler;IT;;15.03.2019;Aktiv",
+        "13;Änne;Weiß;01.01.1980;a@contoso.de;Leiterin;IT;j@contoso.de;01.02.2018;Ausgeschieden",
+    ),
+    "Oracle": (
+        "Person Number,Display Name,Job Name,Department Name,Assignment Status,Hire Date,Manager Person Number",
+        "12,Ana Ruiz,Engineer,Eng,Active - Payroll Eligible,15-Mar-2021,13",
+        "13,Bo Li,Buyer,Eng,Suspended - Payroll Eligible,01-JAN-19,",
+    ),
+    "French": (
+        "Matricule;Nom;Prénom;Poste;Service;Statut;Date d'entrée;Salaire",
+        "12;Dupont;Éloïse;Ingénieur;R&D;Actif;31/04/2019;1",
+        "13;Petit;Zoé;Chef;R&D;Sorti;25/06/2018;2",
+    ),
+}
+
+
+@pytest.mark.parametrize("look", LOOKS)
+def test_exports_of_known_looks_are_known(look: str) -> None:
+    """Key, names, title, department, status and dates are found; what is private is left out."""
+    export = open_export("people.csv", io.BytesIO("\n".join(LOOKS[look]).encode()), known=KNOWN)
+
+    said = read(export.header, *(row.cells for row in export.rows))
+
+    assert set(fields(said, "personName")) >= ({"displayName"} if look == "Oracle" else {"first", "last"})
+    position = fields(said, "personCurrentPosition")
+    assert position.keys() >= {"detail.employeeId", "detail.jobTitle", "detail.company.department"}
+    assert ("detail.startMonthYear" in position) is (look != "French")  # one of its dates does not exist
+    assert len(said["status"]["in_scope"]) == len(said["status"]["leaver"]) == 1
+    assert len(said["status"]["in_scope"][0]) < len("Full-Time") or look == "Oracle"
+    assert not [name for name in str(said).split("'") if sensitive(name)]
+
+
 # --- any file ---------------------------------------------------------------------------------------------------------
 
 NAMES = st.one_of(st.sampled_from(KNOWN), st.text(min_size=1, max_size=20).map(str.strip).filter(column_key))
@@ -172,6 +217,14 @@ def test_the_key_is_the_id_that_nobody_shares() -> None:
     said = read(["Employee ID", "Person Number", "First Name"], *rows)
 
     assert said["key"] == {"column": "Person Number"}
+
+
+def test_of_two_ids_the_key_is_the_one_by_which_managers_are_named() -> None:
+    """SuccessFactors has a user id and an employee number, and managers by user id."""
+    said = read(["USERID", "EMPID", "MANAGER"], ["u1", "71", "NO_MANAGER"], ["u2", "72", "u1"], ["u3", "73", "u1"])
+
+    assert said["key"] == {"column": "USERID"}
+    assert fields(said, "personCurrentPosition")["manager"]["by"] == "key"
 
 
 def test_an_id_inside_the_name_is_a_key() -> None:
@@ -274,6 +327,31 @@ def test_systems_have_their_own_words(words: list[str], in_scope: tuple[str, ...
     assert (found.in_scope, found.leaver) == (in_scope, leaver)
 
 
+def test_a_column_that_only_says_yes_today_says_no_tomorrow() -> None:
+    """The other word is listed before it comes, so that the first leaver is one."""
+    said = read(["Employee ID", "Active Status"], ["1", "Yes"], ["2", "Yes"])
+
+    assert said["status"] == {"column": "Active Status", "in_scope": ["Yes"], "leaver": ["No"]}
+
+
+def test_a_column_of_states_is_no_status() -> None:
+    """In Spanish both are called Estado; the cells tell which it is."""
+    header = ["Número de empleado", "Ciudad", "Estado"]
+    of_places = read(header, ["1", "Monterrey", "NL"], ["2", "Monterrey", "NL"])
+    of_people = read(header, ["1", "Monterrey", "Activo"], ["2", "Monterrey", "Zorp"])
+
+    assert fields(of_places, "personAddresses")["detail.state"] == "Estado"
+    assert "status" not in of_places
+    assert of_people["status"]["column"] == "Estado"
+
+
+def test_a_status_of_unknown_words_alone_sends_nobody() -> None:
+    """Whoever reads it through decides; until then every row is rejected."""
+    said = read(["Employee ID", "Status"], ["1", "Zorp"], ["2", "Zorp"], ["3", "Blub"])
+
+    assert said["status"] == {"column": "Status", "in_scope": [], "leaver": []}
+
+
 def test_a_column_of_who_is_gone_is_read_the_other_way_round() -> None:
     """Yes in "Terminated" is a leaver."""
     said = read(["Employee ID", "Terminated"], ["1", "Yes"], ["2", "No"])
@@ -323,6 +401,15 @@ def test_dates_that_could_be_either_are_left_to_a_person() -> None:
     assert "detail.startMonthYear" not in fields(tomllib.loads(text), "personCurrentPosition")
     assert '# "detail.startMonthYear" = { column = "Hire Date", dates = ["DD/MM/YYYY"] }' in text
     assert "no cell tells" in text
+
+
+def test_another_column_tells_how_dates_are_written() -> None:
+    """One system writes all its dates in one way."""
+    rows = [["1", "03/04/2019", "31/01/2020"], ["2", "05/06/2019", "01/02/2020"]]
+
+    said = read(["Employee ID", "Hire Date", "Badge issued"], *rows)
+
+    assert fields(said, "personCurrentPosition")["detail.startMonthYear"]["dates"] == ["DD/MM/YYYY"]
 
 
 def test_iso_dates_need_no_format() -> None:
@@ -395,6 +482,24 @@ def test_a_name_that_is_written_last_first_is_taken_apart() -> None:
     name = fields(said, "personName")
     assert set(name) == {"first", "last"}
     assert name["first"]["column"] == "Payroll Name"
+
+
+@pytest.mark.parametrize(
+    ("header", "expected"),
+    [
+        (["ID", "Name", "Vorname"], {"last": "Name", "first": "Vorname"}),
+        (["ID", "Name"], {"displayName": "Name"}),
+        (["ID", "Nome", "Cognome"], {"first": "Nome", "last": "Cognome"}),
+        (["ID", "Nome"], {"displayName": "Nome"}),
+        (["ID", "Nom", "Prénom"], {"last": "Nom", "first": "Prénom"}),
+        (["ID", "Nom"], {"displayName": "Nom"}),
+    ],
+)
+def test_what_a_name_means_depends_on_the_columns_beside_it(header: list[str], expected: dict[str, str]) -> None:
+    """A German Name beside a Vorname is a last name."""
+    rows = [[str(number), *["Ann"] * (len(header) - 1)] for number in range(2)]
+
+    assert fields(read(header, *rows), "personName") == expected
 
 
 def test_several_addresses_and_phones_are_several_entities() -> None:

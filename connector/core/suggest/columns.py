@@ -15,8 +15,10 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 SAMPLE: Final = 2_000
-"""Filled cells of a column that are looked at for their form. Dates are looked at in all rows: the one cell that tells
-day from month may be the last."""
+"""Filled cells of a column that are looked at for their form; fewer where there are very many columns. Dates are looked
+at in all rows: the one cell that tells day from month may be the last."""
+_SAMPLES: Final = 400_000
+"""Such cells over all columns."""
 BUDGET: Final = 1 << 20
 """Different cells that are remembered, over all columns, as 64-bit digests: what the memory is bounded by."""
 FEW: Final = 24
@@ -70,7 +72,8 @@ class Table:
     """The columns of a file while its rows go by."""
 
     def __init__(self, header: Sequence[str]) -> None:
-        self._columns = [_Gathered(name) for name in header]
+        sample = min(SAMPLE, max(_SAMPLES // max(len(header), 1), 1))
+        self._columns = [_Gathered(name, sample) for name in header]
         self._first: Sequence[str] | None = None
         self.rows = 0
         self._room = BUDGET
@@ -107,10 +110,23 @@ _SPOILT: Final = re.compile("[\ud800-\udfff]")
 
 
 class _Gathered:
-    __slots__ = ("dates", "filled", "inside", "looks", "name", "repeated", "sampled", "seen", "sentinels", "words")
+    __slots__ = (
+        "dates",
+        "filled",
+        "inside",
+        "looks",
+        "name",
+        "repeated",
+        "sample",
+        "sampled",
+        "seen",
+        "sentinels",
+        "words",
+    )
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, sample: int) -> None:
         self.name = name
+        self.sample = sample
         self.filled = self.repeated = self.sampled = 0
         self.seen: set[int] = set()
         self.inside: set[int] = set()
@@ -136,7 +152,7 @@ class _Gathered:
                 self.words = None
         if self.filled <= _A_GLANCE or self.dates.total() > self.dates[()]:
             self.dates[formats(text) if len(text) <= _SHORT else ()] += 1
-        if self.sampled < SAMPLE:
+        if self.sampled < self.sample:
             self._sample(text)
         return int(new and remember)
 

@@ -43,13 +43,17 @@ class Key:
 def key_of(sheet: Sheet) -> Key:
     """Return the column that is likeliest to be the person's key: an id by name that nobody shares, else the likeliest.
 
+    Of several such ids it is the one by which managers are named: SuccessFactors has a user id and a number.
+
     Raises:
         BadRequest: no column can be a key.
     """
     named = sheet.all("key", "user")
-    for known in named:
-        if _is_unique(known.column, sheet.rows):
-            return Key(known)
+    ids = [known for known in named if _is_unique(known.column, sheet.rows)]
+    managers = [known.column for known in sheet.all("managerKey", "manager")]
+    told = [known for known in ids if any(_share(column.seen, known.column.seen) >= _SAME for column in managers)]
+    if told or ids:
+        return Key((told or ids)[0])
     mails = sheet.all("upn", "oid", "workEmail")
     better = [known for known in named if known.column.repeated * 2 <= known.column.filled]
     if better:
@@ -143,7 +147,13 @@ def status_of(sheet: Sheet) -> Status | None:
         for known in sheet.all("status", "gone")
         if known.column.words
     ]
-    return max(found, key=lambda status: (status.states.known, bool(status.states.leaver)), default=None)
+    return max(found, key=_telling, default=None)
+
+
+def _telling(status: Status) -> tuple[bool, bool, int]:
+    """Order columns by how well they say who is gone; of two that do, the first is the likelier by its name."""
+    told = status.states
+    return bool(told.leaver), bool(told.known) and not told.unknown, 0 if told.leaver else told.known
 
 
 def leave_of(sheet: Sheet) -> tuple[Known, tuple[str, ...]] | None:

@@ -53,7 +53,8 @@ _SPELLINGS: Final[dict[str, str]] = {
         First Name, Firstname, Given Name, Forename, Legal First Name, First, Vorname, Rufname, Prénom, Nombre,
         Nombres, Nombre de pila, Voornaam, Roepnaam, Fornavn, Förnamn, Nome, Primeiro nome""",
     "last": """
-        Last Name, Lastname, Surname, Family Name, Legal Last Name, Last, sn, Nachname, Familienname, Nom,
+        Last Name, Lastname, Surname, Family Name, Legal Last Name, Preferred Last Name, Last, sn, Nachname,
+        Familienname, Nom,
         Nom de famille, Apellido, Apellidos, Primer apellido, Achternaam, Etternavn, Efternamn, Efternavn,
         Cognome, Sobrenome, Apelido""",
     "middle": """
@@ -183,6 +184,10 @@ _SPELLINGS: Final[dict[str, str]] = {
     "languages": """
         Languages, Language Skills, Spoken Languages, Languages Spoken, Sprachen, Sprachkenntnisse, Langues,
         Idiomas, Talen, Språk, Sprog, Lingue""",
+    "locale": """
+        Language, Preferred Language, Locale, Default Locale, Correspondence Language, Display Language, Sprache,
+        Langue,
+        Idioma, Taal, Lingua""",
     "certifications": """
         Certifications, Certification, Certificates, Licenses and Certifications, Zertifikate, Zertifizierungen,
         Certificaciones, Certificaten, Sertifiseringer, Certifieringar, Certificeringer, Certificazioni,

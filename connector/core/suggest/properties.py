@@ -125,16 +125,24 @@ _POSITION: Final = {
 
 def _position(sheet: Sheet, key: Key, account: Account) -> Property | None:
     fields: list[Field] = []
-    if key.known.meaning and key.known.meaning.of == "key":
+    if _is_number(key):
         fields.append(Field("detail.employeeId", quoted(key.known.name), key.known.name, "the key"))
     for path, of in _POSITION.items():
         fields.extend(_text(path, _telling(sheet, of)))
     if hired := sheet.first("startDate"):
-        fields.append(dated("detail.startMonthYear", hired))
+        fields.append(_dated("detail.startMonthYear", hired, sheet))
     fields.extend(_people(sheet, key, account))
     if any(field.column and not field.doubt for field in fields):
         fields.append(_constant("isCurrent", "true"))
     return _one("positions", "personCurrentPosition", fields)
+
+
+def _is_number(key: Key) -> bool:
+    """Whether a key is an employee number: a login that serves as one is not, and neither is a mail address."""
+    column, meaning = key.known.column, key.known.meaning
+    if meaning is None or key.extract or column.looks_like("mail"):
+        return False
+    return meaning.of == "key" or (meaning.of == "user" and column.looks_like("id"))
 
 
 def _telling(sheet: Sheet, of: str) -> Known | None:
@@ -143,11 +151,15 @@ def _telling(sheet: Sheet, of: str) -> Known | None:
     return next((known for known in found if not known.column.looks_like("number")), next(iter(found), None))
 
 
-def dated(path: str, known: Known) -> Field:
+def _dated(path: str, known: Known, sheet: Sheet) -> Field:
     """Return a field of dates, as the column writes them; doubtful if the file does not tell how that is."""
     column = known.column
     if column.either:
         one, other = column.either
+        sure = {text for each in sheet.columns for text in each.column.dates} & {one, other}
+        if len(sure) == 1:
+            spec = f"{{ column = {quoted(known.name)}, dates = {strings(sure)} }}"
+            return Field(path, spec, known.name, f"{known.why}; written {min(sure)}, as in another column")
         spec = f"{{ column = {quoted(known.name)}, dates = {strings([one])} }}"
         return Field(path, spec, known.name, known.why, f"every date could be {one} or {other}; ask HR which it is")
     if column.filled and not column.dates:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
-from connector.core.sensitive import sensitive
+from connector.core.sensitive import sensitive, words
 from connector.core.suggest.names import Meaning, meaning
+from connector.core.suggest.states import states
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -36,7 +37,8 @@ class Known:
             return "by its cells"
         if self.meaning.like:
             return f"spelled much like {self.meaning.like}"
-        return "by its name" if meaning(self.name) == self.meaning else "by the label under its name"
+        named = meaning(self.name)
+        return "by its name" if named and named.rank == self.meaning.rank else "by the label under its name"
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,16 +75,43 @@ def _rank(known: Known) -> int:
     return known.meaning.rank if known.meaning else 0
 
 
-_TYPED: Final = ("mail", "guid", "id", "phone", "number", "url")
-
-
 def sheet(table: Table) -> Sheet:
     """Return what a file's columns mean, once its rows have gone by."""
     labels = _has_labels(table)
     columns = table.columns(labels=labels)
     texts = [cell.strip() for cell in table.first] if labels else [""] * len(columns)
     known = (_known(column, label) for column, label in zip(columns, texts, strict=False) if column.name)
-    return Sheet(tuple(known), table.rows, labels)
+    return Sheet(_together(tuple(known)), table.rows, labels)
+
+
+_EITHER: Final = {"name": "last", "naam": "last", "navn": "last", "namn": "last"}
+"""A full name, but beside a column of first names a last name."""
+_ALONE: Final = {"nome": "displayName", "nombre": "displayName", "nom": "displayName"}
+"""A first name or a last name, but without the other one a full name."""
+
+
+def _together(columns: tuple[Known, ...]) -> tuple[Known, ...]:
+    """Return the columns with what their names mean beside each other."""
+    there = {_of(known) for known in columns}
+    turned: dict[str, str] = {}
+    if "first" in there and "last" not in there:
+        turned = _EITHER
+    if not {"first", "last"} <= there and "displayName" not in there:
+        turned = _ALONE
+
+    def mean(known: Known) -> Known:
+        of = turned.get("".join(words(known.name)))
+        if _of(known) == "status" and _is_place(known):
+            of = "state"
+        return replace(known, meaning=Meaning(of, _rank(known))) if of else known
+
+    return tuple(map(mean, columns))
+
+
+def _is_place(known: Known) -> bool:
+    """Whether a column is of places rather than of states: in Spanish both are called the same."""
+    named = "".join(words(known.name)) == "estado"
+    return named and bool(known.column.filled) and not states(known.column.words).known
 
 
 def _known(column: Column, label: str) -> Known:

@@ -60,6 +60,7 @@ def states(words: Mapping[str, int], *, inverted: bool = False) -> States:
     folded = {word.casefold() for word in words}
     found: dict[str, list[str]] = {"in_scope": [], "on_leave": [], "leaver": []}
     unknown: list[tuple[str, int]] = []
+    flags: list[str] = []
     met: set[str] = set()
     for word, count in words.items():
         if word.casefold() in met:
@@ -67,12 +68,27 @@ def states(words: Mapping[str, int], *, inverted: bool = False) -> States:
         met.add(word.casefold())
         kind = _kind(word.casefold(), folded)
         if kind in {"yes", "no"}:
+            flags.append(word)
             kind = "leaver" if (kind == "yes") is inverted else "in_scope"
         if kind:
             found[kind].append(word)
         else:
             unknown.append((word, count))
+    if len(flags) == 1 and (other := _opposite(*flags)):
+        found["leaver" if flags[0] in found["in_scope"] else "in_scope"].append(other)
     return States(tuple(found["in_scope"]), tuple(found["on_leave"]), tuple(found["leaver"]), tuple(unknown))
+
+
+_OPPOSITE: Final = {"yes": "no", "y": "n", "true": "false", "1": "0", "ja": "nein", "oui": "non", "t": "f"}
+
+
+def _opposite(word: str) -> str:
+    """Return what other rows will have in a column that only says yes today, or only no; "" if that is not known."""
+    both = _OPPOSITE | {other: one for one, other in _OPPOSITE.items()}
+    other = both.get(word.casefold(), "")
+    if word.isupper():
+        return other.upper()
+    return other.capitalize() if word[:1].isupper() else other
 
 
 def _kind(word: str, all_words: set[str]) -> str:

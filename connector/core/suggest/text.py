@@ -47,7 +47,7 @@ def suggest(name: str, table: Table) -> str:
         *_file(found, _used(key, account, parts)),
         *_key(key, rows=found.rows),
         *_account(found, key, account),
-        *_status(status),
+        *_status(found, status),
         *_leave(found),
         *_scope(found),
         *_effective(found, key),
@@ -77,7 +77,7 @@ def _questions(found: Sheet, key: Key, account: Account, status: Status | None) 
     yield f"How people are found in Entra ([account]): {by}. Is that right?"
     column = key.known.column
     if column.repeated or column.blank:
-        yield f"The key ([key]): {_flaws(column)}. Rows that share a key with others are rejected until one is left."
+        yield f"The key ([key]): {_flaws(column)}."
     if status is None:
         yield "No column says who has left: people leave by being absent from a complete export."
     elif status.states.unknown:
@@ -158,25 +158,37 @@ def _in_template(column: str) -> str:
     return quoted("{" + column + "}")[1:-1]
 
 
-def _status(status: Status | None) -> Iterator[str]:
+def _status(found: Sheet, status: Status | None) -> Iterator[str]:
     if status is None:
-        yield from comment("No column says who has left, so everybody in the file is in scope. If there is one:")
-        yield from ("# [status]", '# column = "…"', '# in_scope = ["Active"]', '# leaver = ["Terminated"]', "")
+        named = found.first("status", "gone")
+        told = f"The column {named.name} may say who has left, but not in few words" if named else ""
+        yield from comment(
+            f"{told or 'No column says who has left'}, so everybody in the file is in scope. If there is one:"
+        )
+        yield from (
+            "# [status]",
+            *comment(f"column = {quoted(named.name if named else '…')}"),
+            '# in_scope = ["Active"]',
+            '# leaver = ["Terminated"]',
+            "",
+        )
         return
-    told = status.states
+    states = status.states
     yield from comment("Who is in scope, who is on leave (in scope, too), and who has left. Compared without case.")
     yield from comment("The profile of somebody who has left is removed.")
-    if told.unknown:
-        yield from _unknown(told.unknown)
+    if states.unknown:
+        yield from _unknown(states.unknown)
+    if not states.leaver:
+        yield from comment("CHECK: no word of this file says that somebody has left. Ask HR which do, and add them.")
     blank = status.known.column.blank
     if blank:
         yield from comment(
             f'CHECK: {blank:,} cells are blank and count as in scope; with blank = "leaver" they do not.'
         )
-    yield from ("[status]", f"column = {quoted(status.known.name)}", f"in_scope = {strings(told.in_scope)}")
-    if told.on_leave:
-        yield f"on_leave = {strings(told.on_leave)}"
-    yield from (f"leaver = {strings(told.leaver)}", "")
+    yield from ("[status]", f"column = {quoted(status.known.name)}", f"in_scope = {strings(states.in_scope)}")
+    if states.on_leave:
+        yield f"on_leave = {strings(states.on_leave)}"
+    yield from (f"leaver = {strings(states.leaver)}", "")
 
 
 _SHOWN: Final = 20
@@ -202,9 +214,9 @@ def _leave(found: Sheet) -> Iterator[str]:
 
 def _scope(found: Sheet) -> Iterator[str]:
     for known in found.all("employeeType"):
-        if known.column.words and known.column.repeated:
+        kinds = [word for word, count in known.column.words.items() if count > 1]
+        if len(kinds) > 1:
             yield from comment("To send some kinds of people only:")
-            kinds = [word for word, count in known.column.words.items() if count > 1]
             yield from (
                 "# [[scope]]",
                 *comment(f"column = {quoted(known.name)}"),
@@ -214,9 +226,14 @@ def _scope(found: Sheet) -> Iterator[str]:
             return
 
 
+def _days(found: Sheet) -> tuple[Known | None, Known | None]:
+    """Return the columns of the first and the last day of a row."""
+    return found.first("from"), found.first("until", "endDate")
+
+
 def _effective(found: Sheet, key: Key) -> Iterator[str]:
     """Yield what says which row of a person counts: for certain where keys repeat and the dates can be read."""
-    begins, ends = found.first("from"), found.first("until", "endDate")
+    begins, ends = _days(found)
     if not (begins or ends):
         return
     dates = begins.column.dates if begins else ends.column.dates if ends else ()
@@ -281,6 +298,7 @@ def _rest(found: Sheet, key: Key, account: Account, parts: Sequence[Property], s
     used = set(_used(key, account, parts))
     used |= {status.known.name} if status else set()
     used |= {leave[0].name} if (leave := leave_of(found)) else set()
+    used |= {known.name for known in _days(found) if known}
     left = [known for known in found.columns if known.name not in used]
     alarms = [known for known in left if known.alarm]
     empty = [known for known in left if not known.alarm and found.empty(known)]
@@ -328,6 +346,9 @@ _LONGEST: Final = 200
 _NAME: Final = 32
 """Characters in a property's name."""
 
+_TELLING: Final = 3
+"""Cells from which their form is told."""
+
 _LOOKS: Final = {
     "mail": "mail addresses", "url": "web addresses", "guid": "GUIDs", "name and id": "names with an id in brackets",
     "last, first": "names, last name first", "comma number": "numbers with a decimal comma", "number": "numbers",
@@ -343,7 +364,8 @@ def _look(found: Sheet, known: Known) -> str:
     if column.dates or column.either:
         look = f"dates ({' or '.join(column.dates or column.either or ())})"
     else:
-        look = next((text for form, text in _LOOKS.items() if column.looks_like(form)), "text")
+        forms = _LOOKS.items() if column.filled >= _TELLING else ()
+        look = next((text for form, text in forms if column.looks_like(form)), "text")
     few = f", {len(column.words)} different" if column.words and column.repeated else ""
     same = known.meaning and found.first(known.meaning.of)
     like = f"; perhaps the same as {same.name}" if same and same != known else ""

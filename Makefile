@@ -11,6 +11,9 @@ help:
 	@echo 'make demo    some nights on a local tenant; reports are left in .demo/'
 	@echo '             (CONTRACT=preview, here and for serve: what Microsoft'"'"'s first walkthrough sends)'
 	@echo 'make serve   the same, but it stays up on http://127.0.0.1:7071 (Ctrl-C ends it)'
+	@echo '             (MAPPING=workday HR=samples/workday-2026-11-20.csv: with a mapping and HR exports of'
+	@echo '             your own; several files, or a folder, are one population. Settings go along:'
+	@echo '             MAX_REJECT_PERCENT=90. All of them: .venv/bin/python -m tests.tenant serve --help)'
 	@echo 'make test    the whole test suite'
 	@echo 'make check   what CI runs: format, lint, types, layers, tests with coverage'
 	@echo 'make beliefs write docs/graph.md: what we believe about Microsoft Graph, from its tests'
@@ -26,7 +29,7 @@ demo: venv
 	@$(PY) -m tests.tenant demo --contract $(CONTRACT)
 
 serve: venv
-	@$(PY) -m tests.tenant serve --contract $(CONTRACT)
+	@$(PY) -m tests.tenant serve --contract $(CONTRACT) $(if $(MAPPING),--mapping '$(MAPPING)') $(if $(HR),--hr $(HR))
 
 test: venv
 	@$(PY) -m pytest -rs $(ARGS)

@@ -9,14 +9,16 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import unquote
 
 from connector.clock import SystemClock
+from connector.errors import ExportError
 from tests.tenant import Tenant
 from tests.tenant.azurite import azurite
 from tests.tenant.wire import Reply, serve_asgi
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from azure.storage.blob import BlobServiceClient
 
@@ -140,20 +142,25 @@ class Contoso:
 
 
 class ItDepartment:
-    """Contoso's IT on loopback: whoever drops an export sends it here first, so that joiners have their accounts."""
+    """Contoso's IT on loopback: whoever drops an export sends it here first, so that joiners have their accounts.
 
-    def __init__(self, world: Contoso) -> None:
-        self._world = world
+    ``follow`` is called with the file's name and content, and raises ValueError or `ExportError` at one it cannot read.
+    """
+
+    def __init__(self, follow: Callable[[str, bytes], None]) -> None:
+        self._follow = follow
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve as an ASGI app."""
         await serve_asgi(self, scope, receive, send)
 
     async def answer(self, request: Request) -> Reply:
-        """Follow the export in the body; one that IT cannot read changes nothing in Entra."""
+        """Follow the export in the body, which the path names; one that IT cannot read changes nothing in Entra."""
         try:
-            self._world.follow(request.body)
-        except (KeyError, UnicodeDecodeError, csv.Error):
+            self._follow(unquote(request.path.removeprefix("/")), request.body)
+        except ExportError as error:
+            return Reply(422, error.message.encode())
+        except (KeyError, ValueError, csv.Error):
             return Reply(422)
         return Reply(204)
 

@@ -20,7 +20,7 @@ from tests.tenant.functions_host import FunctionsHost
 from tests.tenant.stories import STORIES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
     from rich.console import Console
@@ -93,21 +93,7 @@ class _Teller:
     def set_up(self) -> None:
         """Call POST /setup until it is done, as an operator would."""
         self._heading("Setup", "POST /api/admin/setup, until it answers 200")
-        deadline = time.monotonic() + SETUP_DEADLINE_SECONDS
-        shown = None
-        while True:
-            answer = self._host.request("POST", "/api/admin/setup", key=self._host.key)
-            if answer.status not in (200, 202):
-                raise StoryFailed(f"setup answered {answer.status}: {answer.body.decode()}")
-            view = _view(answer)
-            if view != shown:
-                self._print(view)
-                shown = view
-            if answer.status == 200:
-                return
-            if time.monotonic() > deadline:
-                raise StoryFailed(f"setup was not done after {SETUP_DEADLINE_SECONDS} s")
-            time.sleep(float(answer.headers["retry-after"]))
+        set_up(self._host, self._print)
 
     def night(self, number: int, night: Night) -> None:
         """Drop the export, fire the timer, and say what that changed in Graph."""
@@ -126,7 +112,7 @@ class _Teller:
         report = self._report(number)
         sent = len(graph.requests) - requests
         self._heading(f"Night {number}", f"{night.name}: {night.title}")
-        self._print(_numbers(report, sent))
+        self._print(numbers(report, sent))
         people = {row[self._world.cast.key]: row for row in csv.DictReader(io.StringIO(export.decode()))}
         self._print(_changes(self._story, before, graph.items, people, report))
         for item_id, expected in night.items.items():
@@ -205,6 +191,29 @@ class _Teller:
         self._console.print(Text(title, style="bold cyan"), Text(text, style="dim"))
 
 
+def set_up(host: FunctionsHost, say: Callable[[Text], None]) -> None:
+    """Call POST /setup until it is done, as an operator would, and say what each new answer shows.
+
+    Raises:
+        StoryFailed: it is refused, or does not come to an end.
+    """
+    deadline = time.monotonic() + SETUP_DEADLINE_SECONDS
+    shown = None
+    while True:
+        answer = host.request("POST", "/api/admin/setup", key=host.key)
+        if answer.status not in (200, 202):
+            raise StoryFailed(f"setup answered {answer.status}: {answer.body.decode()}")
+        view = _view(answer)
+        if view != shown:
+            say(view)
+            shown = view
+        if answer.status == 200:
+            return
+        if time.monotonic() > deadline:
+            raise StoryFailed(f"setup was not done after {SETUP_DEADLINE_SECONDS} s")
+        time.sleep(float(answer.headers["retry-after"]))
+
+
 def _view(answer: Answer) -> Text:
     """Return one line for one answer of setup."""
     marks = {"done": ("✓ ", "green"), "in progress": ("… ", "yellow")}
@@ -215,7 +224,7 @@ def _view(answer: Answer) -> Text:
     return line
 
 
-def _numbers(report: Mapping[str, Any], sent: int) -> Text:
+def numbers(report: Mapping[str, Any], sent: int) -> Text:
     """Return one line for one run: its outcome, every count that is not 0, and what Graph saw of it."""
     styles = {"created": "green", "updated": "yellow", "deleted": "red"}
     counts = [

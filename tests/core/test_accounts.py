@@ -8,13 +8,28 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connector.core.accounts import Found, Known, References, account_key, lookups, match_people, resolve_references
+from connector.core.accounts import (
+    Found,
+    Known,
+    Matching,
+    References,
+    account_key,
+    ask,
+    asked_by,
+    contest,
+    identify,
+    is_referred,
+    lookups,
+    match_people,
+    referred_key,
+    resolve_references,
+)
 from tests.core.people import DAY, NOW, a_person, an_account, an_entry, an_unmatched, known
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from connector.core.accounts import Account, Matching
+    from connector.core.accounts import Account
     from connector.core.ledger import Entry
     from connector.core.mapping import Person
 
@@ -79,6 +94,69 @@ def test_the_form_of_an_account_is_stable(upn):
     assert account_key(account_key(upn)) == account_key(upn)
 
 
+# --- asks -------------------------------------------------------------------------------------------------------------
+
+
+@given(st.sampled_from(["mail", "employeeId", "id"]), st.text(st.characters(codec="utf-8")).map(str.strip))
+def test_an_ask_tells_attribute_and_text(match, text):
+    """What was put together is taken apart again, also in the spelling without case."""
+    made = ask(match, text)
+
+    assert asked_by(made) == (match, text)
+    assert asked_by(account_key(made)) == (match, text.casefold().strip())
+
+
+def test_a_upn_is_asked_for_as_it_is_written():
+    """There is no colon in a UPN, so nothing need stand in front of it."""
+    assert ask("userPrincipalName", " Ada@contoso.com ") == "Ada@contoso.com"
+    assert asked_by("Ada@contoso.com") == ("userPrincipalName", "Ada@contoso.com")
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("Ada@Contoso.com", "ada@contoso.com "),
+        (ask("mail", "Ada@Contoso.com"), ask("mail", " ada@contoso.com")),
+        (ask("employeeId", "a-1"), ask("employeeId", "A-1")),
+        (ask("id", "00000000-0000-4000-8000-00000000AAAA"), ask("id", "00000000-0000-4000-8000-00000000aaaa")),
+    ],
+)
+def test_two_spellings_of_one_ask_are_equal(one, other):
+    """Entra compares without case, whatever the attribute."""
+    assert account_key(one) == account_key(other)
+    assert referred_key(one) == referred_key(other)
+
+
+def test_one_text_by_two_attributes_is_two_asks():
+    """Somebody's mail may be another's UPN."""
+    assert len({account_key(ask(match, "a@contoso.com")) for match in ("userPrincipalName", "mail", "employeeId")}) == 3
+
+
+def test_no_key_of_hrs_is_that_of_somebody_referred_to():
+    """What begins such a key counts as blank, and is taken off a cell."""
+    key = referred_key("ada@contoso.com")
+
+    assert is_referred(key)
+    assert not is_referred(key.strip())
+
+
+@pytest.mark.parametrize(
+    ("entry", "due"),
+    [
+        (an_entry(asked="mail:ada@contoso.com"), False),
+        (an_entry(asked="mail:ADA@contoso.com"), False),
+        (an_entry(asked="mail:former@contoso.com"), True),
+        (an_entry(upn="ada@contoso.com"), True),
+        (an_unmatched(upn="", asked="mail:ada@contoso.com"), False),
+        (an_unmatched(upn="", asked="mail:ada@contoso.com", code="bad_account"), True),
+        (an_entry(state="unmatched", asked="mail:ada@contoso.com", code="duplicate_account"), True),
+    ],
+)
+def test_the_ledger_remembers_what_was_asked(entry, due):
+    """The same ask is not asked again, another one is, and a contested one each time: somebody may have mended it."""
+    assert bool(asked(a_person(account="mail:Ada@contoso.com"), entries=[entry])) is due
+
+
 # --- matching ---------------------------------------------------------------------------------------------------------
 
 
@@ -141,6 +219,95 @@ def test_who_was_unmatched_stays_so_until_asked_again(entry):
 def test_an_account_that_vanished_is_unmatched_though_the_ledger_knows_it():
     """Entra's answer counts for more than what we remember."""
     assert match(a_person(), entry=an_entry()).unmatched == {"E1": "no_account"}
+
+
+def test_what_several_users_answer_is_nobodys():
+    """The row is wrong, whatever was known before; nobody is chosen."""
+    person = a_person(account="mail:shared@contoso.com")
+
+    matching = match_people(
+        [person], {"E1": an_entry()}, Found(ambiguous=frozenset({"mail:shared@contoso.com"})), [person.account], now=NOW
+    )
+
+    assert (matching.known, matching.unmatched) == ({}, {})
+    assert matching.contested == {"E1": "bad_account"}
+
+
+def test_nobody_is_rejected_who_is_merely_referred_to():
+    """Somebody without a row, or out of scope, has no account then; there is nothing to reject."""
+    person = a_person(account="mail:shared@contoso.com", outside=True)
+
+    matching = match_people(
+        [person], {}, Found(ambiguous=frozenset({"mail:shared@contoso.com"})), [person.account], now=NOW
+    )
+
+    assert matching.unmatched == {"E1": "no_account"}
+    assert matching.contested == {}
+
+
+def test_nobody_is_warned_of_somebody_who_is_not_sent():
+    """A disabled account of somebody out of scope, or without mail, concerns nobody's profile."""
+    person = a_person(outside=True)
+
+    matching = match_people(
+        [person], {}, Found({"e1@contoso.com": an_account(enabled=False, mail=None)}), [person.account], now=NOW
+    )
+
+    assert matching.known == {"E1": known()}
+    assert matching.warnings == {}
+
+
+# --- one user of several people ---------------------------------------------------------------------------------------
+
+
+def contested(
+    *people: Person, users: dict[str, str], entries: Sequence[Entry] = (), others: Sequence[Entry] = ()
+) -> Matching:
+    """Return the matching of people who were found to be these users (object ids by key)."""
+    matching = Matching(
+        known={key: Known(user, f"{user}@contoso.com") for key, user in users.items()},
+        resolved=dict.fromkeys(users, NOW),
+        unmatched={},
+        warnings={},
+    )
+    return contest(matching, {person.key: person for person in people}, {entry.key: entry for entry in entries}, others)
+
+
+def test_one_user_of_two_people_is_neithers():
+    """Neither may silently win; whoever has a user of their own is not concerned."""
+    matching = contested(
+        a_person("E1"), a_person("E2"), a_person("E3"), users={"E1": "one", "E2": "one", "E3": "three"}
+    )
+
+    assert matching.contested == {"E1": "duplicate_account", "E2": "duplicate_account"}
+    assert set(matching.known) == {"E3"}
+
+
+@pytest.mark.parametrize("other", [a_person("E2", leaver=True), a_person("E2", outside=True)])
+def test_a_user_of_somebody_who_is_not_sent_is_free(other):
+    """Leavers and those out of scope keep nobody's account from them."""
+    matching = contested(a_person("E1"), other, users={"E1": "one", "E2": "one"})
+
+    assert matching.contested == {}
+
+
+def test_the_user_of_somebodys_item_outside_the_pilot_is_theirs():
+    """Whoever was sent, and is neither sent nor looked up now, has the account still."""
+    piloted = a_person("E2", account="mail:e2@contoso.com")
+    before = an_entry("E2", user_id="one", asked="mail:e2@contoso.com")
+
+    matching = contested(a_person("E1"), piloted, users={"E1": "one"}, entries=[before])
+    renamed = contested(a_person("E1"), a_person("E2", account="mail:x"), users={"E1": "one"}, entries=[before])
+
+    assert matching.contested == {"E1": "duplicate_account", "E2": "duplicate_account"}
+    assert renamed.contested == {}
+
+
+def test_a_user_of_somebody_elsewhere_is_theirs():
+    """Somebody of whom a partial export says nothing keeps the account; the row that claims it is wrong."""
+    matching = contested(a_person("E1"), users={"E1": "one"}, others=[an_entry("E2", user_id="one")])
+
+    assert matching.contested == {"E1": "duplicate_account"}
 
 
 # --- references -------------------------------------------------------------------------------------------------------
@@ -298,3 +465,127 @@ def test_every_reference_has_an_answer_and_none_leads_round(managers):
         while key in next_one and steps <= len(managers):
             key, steps = next_one[key], steps + 1
         assert steps <= len(managers)
+
+
+# --- references by account --------------------------------------------------------------------------------------------
+
+BOSS = "boss@contoso.com"
+REFERRED = a_person(referred_key(BOSS), account=BOSS, outside=True, references=())
+
+
+def refer_by_account(
+    *people: Person, accounts: dict[str, str], entries: Sequence[Entry] = (), sent: Sequence[str] | None = None
+) -> References:
+    """Resolve references among these people and `REFERRED`; ``accounts`` are UPNs by key."""
+    everybody = {person.key: person for person in (*people, REFERRED)}
+    remembered = {entry.key: entry for entry in entries}
+    accounts_known = {key: Known(f"id-{upn}", upn) for key, upn in accounts.items()}
+    return resolve_references(
+        everybody,
+        remembered,
+        accounts_known,
+        identified=identify(everybody, remembered, accounts_known),
+        sent=sent,
+    )
+
+
+def test_a_manager_named_by_account_is_who_entra_says():
+    """No row of theirs is needed."""
+    references = refer_by_account(
+        a_person("E1", references=(REFERRED.key,)), accounts={"E1": "e1@contoso.com", REFERRED.key: "Boss@contoso.com"}
+    )
+
+    assert references.of["E1"] == (Known("id-Boss@contoso.com", "Boss@contoso.com"),)
+    assert not references.warnings
+
+
+@pytest.mark.parametrize("entries", [(), (an_entry(REFERRED.key, state="unmatched", held=False),)])
+def test_a_manager_whose_account_entra_does_not_know_is_unknown(entries):
+    """Nothing but Entra speaks for them, so no former answer serves; the person is sent without manager."""
+    references = refer_by_account(
+        a_person("E1", references=(REFERRED.key,)), accounts={"E1": "e1@contoso.com"}, entries=entries
+    )
+
+    assert references.of["E1"] == (None,)
+    assert references.warnings == {"manager_unknown": ["E1"]}
+
+
+def test_nobody_who_is_not_sent_is_warned_about():
+    """Whom somebody outside the pilot refers to was not looked up, so nobody can say that they are unknown."""
+    references = refer_by_account(
+        a_person("E1", references=(REFERRED.key,)), accounts={"E1": "e1@contoso.com"}, sent=[]
+    )
+
+    assert not references.warnings
+
+
+def test_a_manager_named_by_account_may_be_in_the_export_under_another_ask():
+    """Whoever is matched by mail and named by UPN is one person, so a loop through both is one."""
+    references = refer_by_account(
+        a_person("E1", references=(REFERRED.key,)),
+        a_person("E9", account="mail:the.boss@contoso.com", references=("E1",)),
+        accounts={"E1": "e1@contoso.com", "E9": BOSS, REFERRED.key: BOSS},
+    )
+
+    assert references.of["E1"] == references.of["E9"] == (None,)
+    assert references.warnings == {"manager_loop": ["E1", "E9"]}
+
+
+def test_nobody_manages_themselves_under_another_ask():
+    """Somebody who is named as their own manager by an account is none."""
+    references = refer_by_account(
+        a_person("E9", account="mail:the.boss@contoso.com", references=(REFERRED.key,)),
+        accounts={"E9": BOSS, REFERRED.key: BOSS},
+    )
+
+    assert references.of["E9"] == (None,)
+    assert references.warnings == {"manager_loop": ["E9"]}
+
+
+@pytest.mark.parametrize(
+    ("leaver", "entries"),
+    [
+        (a_person("E9", account="BOSS@contoso.com", leaver=True), ()),
+        (a_person("E9", account=f"id:ID-{BOSS}", leaver=True), ()),
+        (a_person("E9", account="mail:the.boss@contoso.com", leaver=True), (an_entry("E9", user_id=f"id-{BOSS}"),)),
+        (
+            a_person("E9", account="mail:the.boss@contoso.com", leaver=True),
+            (an_entry(REFERRED.key, user_id=f"id-{BOSS}", state="outside", held=False, code="left"),),
+        ),
+    ],
+    ids=["by UPN", "by id", "by the account of the item", "as was known before the item was gone"],
+)
+def test_a_leaver_is_nobodys_manager_by_whatever_they_are_named(leaver, entries):
+    """Somebody who left is left out, silently, though Entra still has the account."""
+    references = refer_by_account(
+        a_person("E1", references=(REFERRED.key,)),
+        leaver,
+        accounts={"E1": "e1@contoso.com", REFERRED.key: BOSS},
+        entries=entries,
+    )
+
+    assert references.of["E1"] == (None,)
+    assert not references.warnings
+
+
+def test_an_account_that_lives_on_under_another_key_is_nobodys_who_left():
+    """Somebody rehired under a new key is a manager again, though the old row says that they left."""
+    references = refer_by_account(
+        a_person("E1", references=(REFERRED.key,)),
+        a_person("E9", account=BOSS, leaver=True),
+        a_person("N9", account="mail:the.boss@contoso.com"),
+        accounts={"E1": "e1@contoso.com", "N9": BOSS, REFERRED.key: BOSS},
+        entries=[an_entry(REFERRED.key, user_id=f"id-{BOSS}", state="outside", held=False, code="left")],
+    )
+
+    assert references.of["E1"] == (Known(f"id-{BOSS}", BOSS),)
+
+
+def test_somebody_out_of_scope_is_a_manager_still():
+    """A filter of the mapping says who is sent, not who leads whom; nobody is looped through them."""
+    references = refer(
+        a_person("E1", references=("E9",)), a_person("E9", outside=True, references=("E1",)), accounts=["E1", "E9"]
+    )
+
+    assert references.of["E1"] == (known("E9"),)
+    assert not references.warnings

@@ -171,6 +171,15 @@ def test_an_export_that_would_remove_everyone_is_refused(population, tripped):
     assert (verdict.tripped, verdict.code) == (tripped, "everyone")
 
 
+def test_an_export_that_takes_everyone_out_of_scope_is_refused():
+    """A filter that leaves everybody out would remove everybody, at the latest after the grace; a partial export none."""
+    away = {"E1": a_person("E1", outside=True), "E2": a_person("E2", outside=True)}
+
+    assert guards.everyone(Population(away), a_ledger(E1, E2)).tripped
+    assert not guards.everyone(Population(away, complete=False), a_ledger(E1, E2)).tripped
+    assert not guards.everyone(Population({**away, "E2": a_person("E2")}), a_ledger(E1, E2)).tripped
+
+
 def test_where_graph_holds_nobody_nobody_is_removed():
     """The first export, and one after everyone was unmatched, are no removal."""
     assert not guards.everyone(Population({"E1": a_person()}), a_ledger()).tripped

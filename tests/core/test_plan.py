@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connector.core.accounts import Account, Known
+from connector.core.accounts import Account, Known, ask, referred_key
 from connector.core.ledger import due_times
 from connector.core.plan import (
     IN_DOUBT,
@@ -21,6 +21,7 @@ from connector.core.plan import (
     fold,
     hold,
     in_pilot,
+    pilot_waits,
     plan_digest,
 )
 from tests.core.nights import Night, Tenant, a_night, changed, everything
@@ -462,6 +463,289 @@ def test_a_percentage_is_stable_by_key():
     assert all(twenty(person) for person in people if five(person))
     assert all(five(replace(person, account="other@x")) == five(person) for person in people)
     assert all(map(in_pilot(["100%"]), people))
+
+
+def test_a_pilot_of_upns_is_judged_by_the_upn_entra_gave():
+    """HR's export has no UPN where people are matched by something else; whoever Entra does not know is not in it."""
+    ann, bob = a_person("E1", account=ask("mail", "ann@x.com")), a_person("E2", account=ask("mail", "bob@x.com"))
+    pilot = ["Ann@contoso.com"]
+    accounts = {"E1": Known("id-1", "ann@contoso.com"), "E2": Known("id-2", "bob@contoso.com")}
+
+    before, after = in_pilot(pilot), in_pilot(pilot, accounts)
+
+    assert [pilot_waits(pilot, person) for person in (ann, bob, ADA)] == [True, True, False]
+    assert not any(map(before, (ann, bob)))
+    assert [after(person) for person in (ann, bob)] == [True, False]
+    assert not pilot_waits(["5%"], ann)
+    assert not pilot_waits([], ann)
+
+
+# --- out of scope -----------------------------------------------------------------------------------------------------
+
+AWAY = a_person("E5", outside=True)
+
+
+def test_whoever_is_out_of_scope_is_not_sent_counted_or_looked_up():
+    """The mapping leaves the row out: it is none of the people, and nobody asks Entra about it."""
+    night = a_night(ADA, BOSS, AWAY)
+
+    assert (set(night.upserts), set(night.asked)) == ({"E1", "E9"}, {"e1@contoso.com", "e9@contoso.com"})
+    assert (night.plan.people, night.plan.out_of_scope) == (2, 1)
+    assert "E5" not in night.after.entries
+    assert adds_up(night)
+
+
+@pytest.mark.parametrize("grace", [0, 1, 2])
+def test_falling_out_of_scope_is_as_good_as_being_absent(grace):
+    """Complete exports count, grace included; then the item is deleted as absent."""
+    ledger = known_people(ADA, BOSS, replace(AWAY, outside=False))
+    for _ in range(grace):
+        night = a_night(ADA, BOSS, AWAY, ledger=ledger, grace=grace)
+        assert (night.deletes, night.plan.missing) == ({}, ("E5",))
+        assert a_night(ADA, BOSS, AWAY, ledger=night.after, grace=grace, new=False).after == replace(
+            night.after, generation=night.after.generation + 1
+        )
+        ledger = night.after
+
+    last = a_night(ADA, BOSS, AWAY, ledger=ledger, grace=grace)
+
+    assert last.deletes == {"E5": "absent"}
+    assert "E5" not in last.after.entries
+
+
+def test_a_partial_export_takes_nobody_out_of_scope():
+    """It says nothing about who is absent, so nothing about who is as good as that."""
+    ledger = known_people(ADA, BOSS, replace(AWAY, outside=False))
+
+    night = a_night(AWAY, ledger=ledger, grace=0, complete=False)
+
+    assert (night.plan.actions, night.plan.missing) == ((), ())
+    assert night.after.entries == ledger.entries
+
+
+def test_unreadable_rows_keep_those_out_of_scope_as_they_keep_the_absent():
+    """An unreadable row may be theirs, and in scope."""
+    ledger = known_people(ADA, BOSS, replace(AWAY, outside=False))
+
+    night = a_night(ADA, BOSS, AWAY, ledger=ledger, grace=0, unreadable=1)
+
+    assert night.deletes == {}
+    assert night.after.entries["E5"].absent == 0
+
+
+def test_whoever_comes_back_into_scope_in_time_is_unchanged():
+    """Nothing was deleted, so nothing need be sent; the absences are forgotten."""
+    ledger = known_people(ADA, BOSS, replace(AWAY, outside=False))
+    night = a_night(ADA, BOSS, AWAY, ledger=ledger)
+
+    back = a_night(ADA, BOSS, replace(AWAY, outside=False), ledger=night.after)
+
+    assert back.plan.actions == ()
+    assert back.after.entries["E5"].absent == 0
+
+
+def test_the_account_of_somebody_out_of_scope_is_free():
+    """Under another key in scope it is a transfer, as from somebody absent."""
+    ledger = known_people(ADA, BOSS, replace(AWAY, outside=False))
+
+    night = a_night(ADA, BOSS, AWAY, a_person("N5", account=AWAY.account), ledger=ledger, grace=5)
+
+    assert (night.upserts, night.deletes) == ({"N5": True}, {"E5": "transferred"})
+
+
+@pytest.mark.parametrize("missing", [(), ("e9@contoso.com",)])
+def test_a_manager_out_of_scope_is_looked_up_once(missing):
+    """For the sake of the reports; found or not, an unchanged export then asks and changes nothing."""
+    boss = replace(BOSS, outside=True)
+
+    night = a_night(ADA, boss, missing=missing)
+    again = a_night(ADA, boss, ledger=night.after)
+
+    assert night.upserts == {"E1": True}
+    assert night.references.of["E1"] == ((None,) if missing else (Known("id-e9@contoso.com", "e9@contoso.com"),))
+    assert (night.after.entries["E9"].state, night.after.entries["E9"].held) == (
+        "unmatched" if missing else "outside",
+        False,
+    )
+    assert (again.asked, again.plan.actions, again.plan.changes) == ((), (), ())
+
+
+def test_a_manager_who_falls_out_of_scope_stays_the_manager():
+    """The item goes after the grace; the reports are not sent again, then or later."""
+    boss = replace(BOSS, outside=True)
+    ledger = known_people(ADA, BOSS)
+    for expected in ({}, {"E9": "absent"}, {}, {}):
+        night = a_night(ADA, boss, ledger=ledger)
+
+        assert (night.upserts, night.deletes, night.asked) == ({}, expected, ())
+        assert night.references.of["E1"] == (Known("id-e9@contoso.com", "e9@contoso.com"),)
+        ledger = night.after
+    assert (ledger.entries["E9"].state, ledger.entries["E9"].held) == ("outside", False)
+
+
+def test_somebody_out_of_scope_whose_removal_is_held_or_refused_is_removed_later():
+    """The item counts as there until Graph has confirmed the deletion."""
+    boss = replace(BOSS, outside=True)
+    due = a_night(ADA, boss, ledger=changed(known_people(ADA, BOSS), "E9", absent=1))
+
+    held = fold(due.ledger, hold(due.plan), Progress(), now=NOW, whole=True)
+    refused = due.folded({0: "badRequest"})
+
+    assert all(a_night(ADA, boss, ledger=ledger).deletes == {"E9": "absent"} for ledger in (held, refused))
+
+
+def test_a_leaver_who_was_known_outside_is_forgotten():
+    """A status word ends it, whatever was known for the sake of others."""
+    once = a_night(ADA, replace(BOSS, outside=True), ledger=known_people(ADA, BOSS), grace=0)
+    left = replace(BOSS, leaver=True)
+
+    assert once.after.entries["E9"].state == "outside"
+    assert "E9" not in a_night(ADA, left, ledger=once.after).after.entries
+    held = changed(once.after, "E9", held=True)
+    assert "E9" not in a_night(ADA, left, ledger=held).after.entries
+    assert "E9" not in a_night(ADA, ledger=held, grace=0).after.entries
+
+
+# --- whom others name by an account -----------------------------------------------------------------------------------
+
+NAMED = a_person(referred_key("boss@contoso.com"), account="boss@contoso.com", outside=True, references=())
+REPORT = a_person("E1", references=(NAMED.key,))
+
+
+def test_whom_others_name_is_known_and_counts_as_nobody():
+    """The account serves the reports; no item, none of the people, and the next night asks nothing."""
+    night = a_night(REPORT, NAMED)
+    again = a_night(REPORT, NAMED, ledger=night.after)
+
+    assert night.references.of["E1"] == (Known("id-boss@contoso.com", "boss@contoso.com"),)
+    assert (set(night.upserts), night.plan.people, night.plan.out_of_scope) == ({"E1"}, 1, 0)
+    assert night.after.people == night.after.held == 1
+    assert (again.asked, again.plan.actions, again.plan.changes) == ((), (), ())
+
+
+def test_whom_nobody_names_any_more_is_forgotten():
+    """By a complete export; a partial one does not know."""
+    ledger = a_night(REPORT, NAMED).after
+
+    complete = a_night(replace(REPORT, references=("",)), ledger=ledger)
+    partial = a_night(BOSS, ledger=ledger, complete=False)
+
+    assert NAMED.key not in complete.after.entries
+    assert NAMED.key in partial.after.entries
+
+
+def test_whom_entra_does_not_know_is_asked_for_daily_and_sent_when_there():
+    """Until then the reports are sent without a manager, with a warning each night."""
+    first = a_night(REPORT, NAMED, missing=[NAMED.account])
+
+    same_day = a_night(REPORT, NAMED, ledger=first.after, missing=[NAMED.account])
+    next_day = a_night(REPORT, NAMED, ledger=same_day.after, now=NOW + DAY)
+
+    assert first.references.warnings == same_day.references.warnings == {"manager_unknown": ["E1"]}
+    assert (same_day.asked, same_day.plan.actions) == ((), ())
+    assert due_times(first.after, resolve_after=7 * DAY, unmatched_after=DAY).unmatched == NOW + DAY
+    assert (next_day.asked, next_day.upserts) == ((NAMED.account,), {"E1": False})
+
+
+def test_that_the_named_one_left_is_remembered():
+    """The leaver's entry goes with the item; the reports are sent without manager once, and stay so."""
+    boss = a_person("E9", account=ask("mail", "boss@x.com"))
+    accounts = {"mail:boss@x.com": Account("id-boss@contoso.com", "boss@contoso.com", "boss@x.com")}
+    before = a_night(REPORT, boss, NAMED, accounts=accounts).after
+
+    leaves = a_night(REPORT, replace(boss, leaver=True), NAMED, ledger=before)
+    later = a_night(REPORT, replace(boss, leaver=True), NAMED, ledger=leaves.after)
+    refreshed = a_night(REPORT, replace(boss, leaver=True), NAMED, ledger=later.after, now=NOW + 8 * DAY)
+
+    assert (leaves.upserts, leaves.deletes) == ({"E1": False}, {"E9": "left"})
+    assert leaves.references.of["E1"] == (None,)
+    assert (later.asked, later.plan.actions, later.plan.changes) == ((), (), ())
+    assert refreshed.plan.actions == ()
+
+
+# --- asks -------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("match", ["mail", "employeeId", "id"])
+def test_an_unchanged_night_asks_nothing_whatever_people_are_matched_by(match):
+    """The ledger remembers the ask where it is not the UPN that Entra gave."""
+    person = a_person("E1", account=ask(match, "E1-Text"))
+    night = a_night(person)
+
+    again = a_night(person, ledger=night.after)
+    unmatched = a_night(person, missing=[person.account.casefold()])
+    unmatched_again = a_night(person, ledger=unmatched.after)
+
+    assert (night.after.entries["E1"].upn, night.after.entries["E1"].asked) == ("e1-text@entra.example", person.account)
+    assert (again.asked, again.plan.actions, again.plan.changes) == ((), (), ())
+    assert (unmatched.after.entries["E1"].upn, unmatched.after.entries["E1"].asked) == ("", person.account)
+    assert (unmatched_again.asked, unmatched_again.plan.changes) == ((), ())
+
+
+def test_a_upn_is_remembered_once():
+    """Entra's spelling is enough to know what was asked for."""
+    assert a_night(replace(ADA, account="E1@Contoso.com")).after.entries["E1"].asked == ""
+
+
+def test_another_ask_for_the_same_user_sends_nothing():
+    """A new mail address in HR and in Entra is no new account; it is asked for once."""
+    before = a_night(a_person(account="mail:ann@x.com")).after
+    married = a_person(account="mail:ann.b@x.com")
+    accounts = {"mail:ann.b@x.com": Account("id-ann@entra.example", "ann@entra.example", "ann.b@x.com")}
+
+    night = a_night(married, ledger=before, accounts=accounts)
+    again = a_night(married, ledger=night.after)
+
+    assert (night.asked, night.plan.actions) == (("mail:ann.b@x.com",), ())
+    assert (again.asked, again.plan.changes) == ((), ())
+
+
+# --- contested accounts -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("ledger", [a_ledger(), known_people(ADA, BOSS)], ids=["new", "sent before"])
+def test_whose_account_is_ambiguous_is_left_as_they_are(ledger):
+    """Neither sent nor deleted, nor one of the people: the row is rejected; others refer to the last known account."""
+    ambiguous = replace(ADA, account="mail:shared@x.com")
+    report = a_person("E2", references=("E1",))
+    sent_before = "E1" in ledger.entries
+
+    night = a_night(ambiguous, BOSS, report, ledger=ledger, ambiguous=["mail:shared@x.com"])
+    same = a_night(ambiguous, BOSS, report, ledger=night.after, ambiguous=["mail:shared@x.com"])
+
+    entry = night.after.entries["E1"]
+    assert "E1" not in {*night.upserts, *night.deletes}
+    assert (night.plan.people, night.plan.unmatched) == (2, 0)
+    assert (entry.state, entry.code, entry.held) == ("unmatched", "bad_account", sent_before)
+    assert night.references.of["E2"] == ((Known("id-e1@contoso.com", "e1@contoso.com"),) if sent_before else (None,))
+    assert (same.asked, same.plan.actions) == (("mail:shared@x.com",), ())
+
+
+def test_an_account_that_is_no_longer_ambiguous_is_sent_at_once():
+    """Entra is asked with each export, so that whoever mended it need not wait."""
+    ambiguous = replace(ADA, account="mail:shared@x.com")
+    before = a_night(ambiguous, BOSS, ambiguous=["mail:shared@x.com"]).after
+
+    night = a_night(ambiguous, BOSS, ledger=before)
+
+    assert night.upserts == {"E1": True}
+    assert night.after.entries["E1"].code == ""
+
+
+def test_two_people_with_one_user_are_both_left_as_they_are():
+    """Neither wins, tonight or tomorrow, until one of them has a user of their own."""
+    one, two = a_person("E1", account="mail:a@x.com"), a_person("E2", account="mail:b@x.com")
+    accounts = dict.fromkeys(("mail:a@x.com", "mail:b@x.com"), Account("id-one", "one@contoso.com"))
+    before = a_night(one, accounts=accounts).after
+
+    night = a_night(one, two, ledger=before, accounts=accounts)
+    tomorrow = a_night(one, two, ledger=night.after, accounts=accounts)
+    mended = a_night(one, replace(two, account="mail:c@x.com"), ledger=tomorrow.after, accounts=accounts)
+
+    for each in (night, tomorrow):
+        assert each.plan.actions == ()
+        assert each.matching.contested == {"E1": "duplicate_account", "E2": "duplicate_account"}
+    assert mended.upserts == {"E1": False, "E2": True}
 
 
 # --- holding ----------------------------------------------------------------------------------------------------------

@@ -1091,7 +1091,9 @@ def _elsewhere(population: Population, ledger: Ledger) -> Iterator[Entry]:
 
 
 def _deleted(plan: Plan) -> frozenset[str]:
-    return frozenset(action.entry.key for action in plan.actions if isinstance(action, Delete))
+    """Return whom the ledger does not know any more when a plan's items are deleted."""
+    deletes = (action.entry for action in plan.actions if isinstance(action, Delete))
+    return frozenset(entry.key for entry in deletes if entry.state != "outside")
 
 
 def _references(
@@ -1104,12 +1106,10 @@ def _references(
 ) -> References:
     """Resolve references as they will be when this run is over: whoever it deletes is in no ledger then.
 
-    Otherwise the reports of somebody who is deleted tonight would be sent again tomorrow, without a change in HR. Who
-    is out of scope stays known to those who refer to them, whatever becomes of the item.
+    Otherwise the reports of somebody who is deleted tonight would be sent again tomorrow, without a change in HR.
     """
     people, entries = population.people, ledger.entries
     identified = identify(people, entries, known)
-    gone = {key for key in gone if not (key in people and people[key].outside and key in known)}
     if gone:
         entries = {key: entry for key, entry in entries.items() if key not in gone}
         known = {key: account for key, account in known.items() if key not in gone}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.flows.world import DAY, TICK, World, a_person, a_world, people
+from tests.flows.world import DAY, TICK, Report, World, a_person, a_world, people
 
 ADA = a_person("E1", "ada@contoso.com", title="Director")
 BEN = a_person("E2", "ben@contoso.com", manager="E1")
@@ -330,6 +330,197 @@ async def test_reporting_into_a_loop_is_no_loop():
 
     assert report["warnings"]["manager_loop"] == 1
     assert world.manager("ben@contoso.com") == "ada@contoso.com"
+
+
+# --- managers named by an account ---------------------------------------------------------------------------------
+
+BY_KEY = """by = "key\""""
+
+
+async def a_world_of(by: str, **settings: object) -> World:
+    """Return a world in which managers are named by their UPN or mail, in the column ManagerId."""
+    world = World()
+    world.decide(**settings)
+    await world.map_with((BY_KEY, f'by = "{by}"'))
+    await world.setup()
+    return world
+
+
+def about_managers(report: Report) -> dict[str, int]:
+    """Return the warnings about managers."""
+    return {code: count for code, count in report["warnings"].items() if code.startswith("manager")}
+
+
+def by_mail(world: World, upn: str, mail: str) -> None:
+    """Let IT make a user whose mail is another than the UPN."""
+    world.graph.add_user(upn, mail=mail)
+
+
+@pytest.mark.parametrize(("by", "named"), [("userPrincipalName", "Boss@contoso.com"), ("mail", "The.Boss@mail.com")])
+async def test_a_manager_without_a_row_is_who_entra_says(by: str, named: str):
+    """No row is needed for somebody who is named by an account; no item is made, an unchanged night asks nothing."""
+    world = await a_world_of(by)
+    by_mail(world, "boss@contoso.com", "the.boss@mail.com")
+    rows = [ADA | {"ManagerId": named}, BEN | {"ManagerId": named.upper()}]
+
+    report = await world.night(rows)
+    managers = [world.manager(row["UserPrincipalName"]) for row in rows]
+    await world.drop("noon.csv", rows)
+    noon = await world.tick() or {}
+
+    assert (report["created"], report["people"], report["out_of_scope"]) == (2, 2, 0)
+    assert report["warnings"].get("manager_unknown") is None
+    assert managers == ["boss@contoso.com"] * 2
+    assert world.holds("E1", "E2")
+    assert (await world.head()).people == 2
+    assert (noon["outcome"], world.requests) == ("unchanged", [])
+
+
+@pytest.mark.parametrize("by", ["userPrincipalName", "mail"])
+async def test_a_manager_named_by_account_may_have_a_row(by: str):
+    """Then it is the same person: looked up once, in no loop with themselves, and nobody's when they left."""
+    world = await a_world_of(by)
+    rows = [ADA | {"ManagerId": "Ada@contoso.com"}, BEN | {"ManagerId": "ada@contoso.com"}]
+
+    report = await world.night(rows)
+    with_ada = world.manager("ben@contoso.com")
+    left = await world.night([ADA | {"Status": "Left"}, rows[1]])
+    later = await world.night([ADA | {"Status": "Left"}, rows[1]])
+
+    assert about_managers(report) == {"manager_loop": 1}
+    assert (world.manager("ada@contoso.com"), with_ada) == (None, "ada@contoso.com")
+    assert (left["deleted"], left["updated"], about_managers(left)) == (1, 1, {})
+    assert world.manager("ben@contoso.com") is None
+    assert (later["outcome"], world.requests) == ("unchanged", [])
+
+
+async def test_a_manager_named_by_account_whom_entra_does_not_know_appears_later():
+    """Sent without a manager and with a warning, asked for daily, and sent again when IT has made the account."""
+    world = await a_world_of("mail")
+    rows = [ADA | {"ManagerId": "the.boss@mail.com"}]
+    report = await world.night(rows)
+    by_mail(world, "boss@contoso.com", "the.boss@mail.com")
+
+    later = await world.tick(after=DAY) or {}
+
+    assert (report["created"], report["unmatched"], about_managers(report)) == (1, 0, {"manager_unknown": 1})
+    assert (later["updated"], about_managers(later)) == (1, {})
+    assert world.manager("ada@contoso.com") == "boss@contoso.com"
+
+
+async def test_a_manager_whose_mail_several_users_have_is_unknown():
+    """Nobody is chosen; the row that names them is right for the rest, and sent."""
+    world = await a_world_of("mail")
+    by_mail(world, "boss@contoso.com", "the.boss@mail.com")
+    by_mail(world, "other@contoso.com", "the.boss@mail.com")
+
+    report = await world.night([ADA | {"ManagerId": "the.boss@mail.com"}])
+
+    assert (report["created"], report["rejected"], about_managers(report)) == (1, 0, {"manager_unknown": 1})
+    assert world.manager("ada@contoso.com") is None
+
+
+# --- out of scope ---------------------------------------------------------------------------------------------------
+
+SCOPE = """[[scope]]
+column = "Department"
+is_not = ["Partner"]
+
+[[property]]
+name = "accounts"
+"""
+PARTNER = {"Department": "Partner"}
+
+
+async def a_world_with_partners(**settings: object) -> World:
+    """Return a world whose mapping leaves partners out."""
+    world = World()
+    world.decide(**settings)
+    await world.map_with(
+        ("[[property]]                            # filled from the matched Entra user\n", "# scope\n")
+    )
+    text = world.blobs("state")["mapping.toml"].decode().replace('# scope\nname = "accounts"\n', SCOPE)
+    await world.containers.state.write("mapping.toml", text.encode())
+    await world.setup()
+    return world
+
+
+async def test_whoever_is_out_of_scope_is_not_sent_nor_looked_up():
+    """They are none of the people, and the report says how many there are."""
+    world = await a_world_with_partners()
+
+    report = await world.night([ADA, BEN, CYD | PARTNER, a_person("E4") | PARTNER])
+
+    assert (report["people"], report["created"], report["unmatched"], report["out_of_scope"]) == (2, 2, 0, 2)
+    assert world.holds("E1", "E2")
+    (page,) = (page.decode() for name, page in world.blobs("reports").items() if name.endswith(".html"))
+    assert "out of scope" in page
+
+
+async def test_falling_out_of_scope_takes_the_profile_away_after_the_grace():
+    """As absence does: the first export counts, the next deletes; somebody who returns in between keeps everything."""
+    world = await a_world_with_partners()
+    await world.night([*STAFF, a_person("E4")])
+    away = [ADA, BEN, CYD | PARTNER, a_person("E4") | PARTNER]
+
+    first = await world.night(away)
+    held = world.holds("E1", "E2", "E3", "E4")
+    second = await world.night([*away[:3], a_person("E4")])
+
+    assert (first["deleted"], first["grace"], held) == (0, 2, True)
+    assert {each["key"] for each in first["missing_people"]} == {"E3", "E4"}
+    assert (second["deleted"], second["grace"], second["created"], second["updated"]) == (1, 0, 0, 0)
+    assert world.holds("E1", "E2", "E4")
+
+
+async def test_a_partial_export_takes_nobody_out_of_scope():
+    """It deletes nobody, whatever it says."""
+    world = await a_world_with_partners(LEAVER_GRACE_EXPORTS=0)
+    await world.night(STAFF)
+    await world.drop("some.csv", [CYD | PARTNER])
+    await world.promise("some.csv", kind="partial")
+
+    report = await world.tick() or {}
+
+    assert (report["outcome"], report["deleted"], report["out_of_scope"]) == ("unchanged", 0, 1)
+    assert world.holds("E1", "E2", "E3")
+
+
+async def test_a_manager_who_falls_out_of_scope_stays_the_manager():
+    """The item goes; the account serves the reports, who are not sent again, that night or later."""
+    world = await a_world_with_partners(LEAVER_GRACE_EXPORTS=0)
+    await world.night(STAFF)
+    rows = [ADA | PARTNER, BEN, CYD]
+
+    report = await world.night(rows)
+    later = await world.night(rows)
+
+    assert (report["deleted"], report["updated"], report["people"]) == (1, 0, 2)
+    assert world.holds("E2", "E3")
+    assert world.manager("ben@contoso.com") == "ada@contoso.com"
+    assert (later["outcome"], world.requests) == ("unchanged", [])
+
+
+async def test_a_manager_out_of_scope_is_looked_up_for_the_reports():
+    """Nobody else out of scope is asked for."""
+    world = await a_world_with_partners()
+
+    report = await world.night([ADA | PARTNER, BEN, a_person("E4") | PARTNER])
+
+    assert (report["created"], about_managers(report)) == (1, {})
+    assert world.manager("ben@contoso.com") == "ada@contoso.com"
+    assert {entry.key for entry in (await world.ledger()).entries.values()} == {"E1", "E2"}
+
+
+async def test_a_mapping_that_leaves_everybody_out_is_refused():
+    """One wrong word in a filter removes nobody."""
+    world = await a_world_with_partners()
+    await world.night(STAFF)
+
+    report = await world.night([row | PARTNER for row in STAFF])
+
+    assert (report["outcome"], report["error"]["code"]) == ("refused", "everyone")
+    assert world.holds("E1", "E2", "E3")
 
 
 # --- the pilot ------------------------------------------------------------------------------------------------------

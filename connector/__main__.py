@@ -14,6 +14,7 @@ import logging
 import os
 import sys
 from contextlib import ExitStack
+from datetime import datetime  # noqa: TC003 - typer reads it
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final, NoReturn, ParamSpec, TypeVar
 
@@ -262,6 +263,44 @@ def suggest(
         sys.stdout.buffer.write(text.encode())
     else:
         _console().print(f"Wrote {out}. Read it through, then: python -m connector mapping check {out} {file}")
+
+
+@_mapping_command
+def check(
+    mapping: Annotated[Path, typer.Argument(metavar="FILE.toml", help="The mapping.")],
+    files: Annotated[
+        list[Path] | None, typer.Argument(metavar="[FILE.csv ...]", help="Exports to read; together one population.")
+    ] = None,
+    as_json: Json = False,
+    contract: Annotated[str, typer.Option(metavar="labels|preview", help="How people are sent.")] = "labels",
+    people: Annotated[int, typer.Option(min=0, help="How many people to show.")] = 3,
+    today: Annotated[
+        datetime | None, typer.Option(metavar="YYYY-MM-DD", formats=["%Y-%m-%d"], help="The day it is taken to be.")
+    ] = None,
+    quarantine: Annotated[
+        Path | None, typer.Option(metavar="OUT.csv", help="Write the rejected rows there, as HR gets them.")
+    ] = None,
+    _verbose: Verbose = False,
+) -> None:
+    """Check a mapping, and what it makes of files. Shows people's data; nothing is sent anywhere."""
+    from connector.check import Question, write_quarantine
+    from connector.check import check as check_mapping
+    from connector.checked import laid_out
+
+    if contract not in {"labels", "preview"}:
+        _fail("bad_request", "--contract: labels or preview", USAGE, as_json=as_json)
+    question = Question(mapping, tuple(files or ()), contract, people, today.date() if today else None)  # type: ignore[arg-type]
+    try:
+        body = check_mapping(question)
+    except errors.ConfigurationError as error:
+        if not as_json:
+            raise
+        _print_json({"error": {"code": error.code, "message": error.message, "problems": error.problems}})
+        raise typer.Exit(USAGE) from error
+    if quarantine is not None and "files" in body:
+        body["quarantine"] = write_quarantine(question, quarantine)
+    _show(body, laid_out(body), as_json=as_json)
+    raise typer.Exit(DONE if body["usable"] else FAILED)
 
 
 # --- running a use case ---------------------------------------------------------------------------------------------

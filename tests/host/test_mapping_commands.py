@@ -111,3 +111,193 @@ def test_suggest_finds_the_header_behind_title_lines(tmp_path: Path) -> None:
     told = command({}, "mapping", "suggest", str(file))
 
     assert load_mapping("suggested", told.out.encode()).columns == ("Employee ID", "Worker", "Business Title")
+
+
+# --- check ------------------------------------------------------------------------------------------------------------
+
+MAPPING = """\
+format = 1
+[key]
+column = "Id"
+[account]
+template = "{Login}@contoso.com"
+[status]
+column = "Status"
+in_scope = ["Active"]
+on_leave = ["On leave"]
+leaver = ["Left"]
+[[scope]]
+column = "Type"
+is = ["Employee"]
+[[property]]
+name = "accounts"
+label = "personAccount"
+[[property]]
+name = "position"
+label = "personCurrentPosition"
+[property.fields]
+"detail.jobTitle" = "Title"
+"detail.startMonthYear" = { column = "Hired", dates = ["DD.MM.YYYY"] }
+isCurrent = { constant = true }
+manager = { person = "Boss", relationship = "manager" }
+"""
+
+FIRST = """\
+Staff of Contoso;;;;;;
+Id;Login;Status;Type;Title;Hired;Boss;Shoe
+1;ada;Active;Employee;Engineer;01.03.2021;2;38
+2;bob;On leave;Employee;Manager;;77;
+3;cat;Left;Employee;;;;
+4;dan;Active;Contractor;;;;
+5;eve;Active;Employee;Clerk;2021-03-01;;
+"""
+
+SECOND = """\
+Id,Login,Status,Type,Title,Hired,Boss
+6,fay,Active,Employee,Nurse,,1
+"""
+
+
+def _written(folder: Path, **texts: str) -> list[str]:
+    """Write files; return their paths."""
+    paths = []
+    for name, text in texts.items():
+        path = folder / name.replace("_", ".")
+        path.write_text(text, encoding="utf-8")
+        paths.append(str(path))
+    return paths
+
+
+def test_check_says_what_a_mapping_makes(tmp_path: Path) -> None:
+    """Without files it is the mapping alone: the properties, their labels and types, and what fills each field."""
+    [mapping] = _written(tmp_path, m_toml=MAPPING)
+
+    told = command({}, "mapping", "check", mapping)
+
+    assert (told.code, told.err) == (DONE, "")
+    assert "position  personCurrentPosition string" in told.out
+    assert "manager, by key in [Boss]" in told.out
+    assert "The mapping is right." in told.out
+
+
+def test_check_tells_every_mistake_by_line(tmp_path: Path) -> None:
+    """A wrong mapping is exit code 2; all that is wrong is told at once, in the order of the file."""
+    wrong = MAPPING.replace("Id", "", 1).replace("[account]", "[acount]").replace("detail.jobTitle", "detail.jobTitel")
+    [mapping] = _written(tmp_path, m_toml=wrong)
+
+    told = command({}, "mapping", "check", mapping)
+    as_json = command({}, "mapping", "check", mapping, "--json")
+
+    assert (told.code, as_json.code) == (USAGE, USAGE)
+    assert [line.split(": ")[1] for line in told.err.splitlines()] == ["line 3", "line 4", "line 21"]
+    assert "did you mean detail.jobTitle?" in told.err
+    assert json.loads(as_json.out)["error"]["problems"] == told.err.splitlines()
+
+
+def test_check_reads_files_as_a_sync_does(tmp_path: Path) -> None:
+    """Several files are one population; everybody is counted once, as what they are, and a profile is as it is sent."""
+    mapping, first, second = _written(tmp_path, m_toml=MAPPING, a_csv=FIRST, b_csv=SECOND)
+
+    told = command({}, "mapping", "check", mapping, first, second, "--json", "--people", "1")
+
+    body = json.loads(told.out)
+    counts = {"rows": 6, "in_scope": 3, "on_leave": 1, "leavers": 1, "out_of_scope": 1, "rejected": 1}
+    assert told.code == DONE
+    assert {name: body["counts"][name] for name in counts} == counts
+    assert [(file["encoding"], file["delimiter"], file["skipped"]) for file in body["files"]] == [
+        ("utf-8", ";", 1),
+        ("utf-8", ",", 0),
+    ]
+    assert body["files"][0]["ignored_columns"] == ["Shoe"]
+    assert body["references"] == {"in_files": 2, "missing": 1, "by_account_only": 0}
+    [rejected] = body["rejected"]
+    assert (rejected["code"], rejected["rows"], rejected["first"][0]["row"]) == ("bad_date", 1, 5)
+    [person] = body["people"]
+    assert person["account"] == {"userPrincipalName": "ada@contoso.com"}
+    assert person["properties"] == {
+        "position": {
+            "detail": {"jobTitle": "Engineer", "startMonthYear": "2021-03-01"},
+            "isCurrent": True,
+            "manager": {"relationship": "manager", "userPrincipalName": "bob@contoso.com"},
+        }
+    }
+
+
+def test_check_shows_people_on_a_terminal(tmp_path: Path) -> None:
+    """What an operator reads: how the file was read, how many of what, why rows are rejected, and the first people."""
+    mapping, first = _written(tmp_path, m_toml=MAPPING, a_csv=FIRST)
+
+    told = command({}, "mapping", "check", mapping, first)
+
+    assert (told.code, told.err) == (DONE, "")
+    for text in (
+        "utf-8, semicolon",
+        "1 (line 1): neither header nor data",
+        "Hired is not a date such as",
+        "1  ada@contoso.com  userPrincipalName, a.csv row 1",
+        "2  bob@contoso.com  userPrincipalName, a.csv row 2, on leave",
+        "1 of 5 rows (20.0 %)",
+        "the files can be used",
+    ):
+        assert text in told.out
+
+
+def test_check_refuses_what_a_sync_refuses(tmp_path: Path) -> None:
+    """A file without the key's column, and one of which too many rows are wrong, are exit code 1, with the code."""
+    rows = "".join(f"{key},u{key},Active,Employee,,nonsense,\n" for key in range(30))
+    mapping, good, other, bad = _written(
+        tmp_path, m_toml=MAPPING, a_csv=FIRST, b_csv="Ids,Login\n1,ada\n", c_csv=SECOND.splitlines()[0] + "\n" + rows
+    )
+
+    missing = command({}, "mapping", "check", mapping, good, other, "--json")
+    rejected = command({}, "mapping", "check", mapping, bad)
+
+    assert (missing.code, rejected.code) == (FAILED, FAILED)
+    error = json.loads(missing.out)["error"]
+    assert error["code"] == "missing_column"
+    assert error["message"].startswith("b.csv: the column Id is missing; did you mean 'Ids'?")
+    assert "too_many_rejected: rejected: found 30 of 30 rows" in rejected.out
+
+
+def test_check_takes_a_contract_and_a_day(tmp_path: Path) -> None:
+    """The other contract refuses another match; the day decides which rows count."""
+    effective = MAPPING + '[effective]\nfrom = "From"\n'
+    dated = "Id,Login,Status,Type,From\n1,ada,Active,Employee,2030-01-01\n"
+    plain, mapping, file = _written(
+        tmp_path, p_toml=MAPPING.replace("template", 'match = "mail"\ntemplate'), m_toml=effective, a_csv=dated
+    )
+
+    preview = command({}, "mapping", "check", plain, "--contract", "preview")
+    unknown = command({}, "mapping", "check", plain, "--contract", "other")
+    before, after = (
+        json.loads(command({}, "mapping", "check", mapping, file, "--json", "--today", day).out)["counts"]["in_scope"]
+        for day in ("2029-12-31", "2030-01-01")
+    )
+
+    assert (preview.code, unknown.code) == (USAGE, USAGE)
+    assert "userPrincipalName" in preview.err
+    assert (before, after) == (0, 1)
+
+
+def test_check_writes_the_quarantine_file(tmp_path: Path) -> None:
+    """HR gets the rejected rows in the file's own columns, and what is there already stays."""
+    mapping, first = _written(tmp_path, m_toml=MAPPING, a_csv=FIRST)
+    out = tmp_path / "rejected.csv"
+
+    told = command({}, "mapping", "check", mapping, first, "--quarantine", str(out))
+    again = command({}, "mapping", "check", mapping, first, "--quarantine", str(out))
+
+    lines = out.read_text("utf-8-sig").splitlines()
+    assert (told.code, again.code) == (DONE, USAGE)
+    assert lines[0] == "Id;Login;Status;Type;Title;Hired;Boss;Shoe;_row;_error_code;_error"
+    assert lines[1].startswith("5;eve;Active;Employee;Clerk;2021-03-01;;;5;bad_date;")
+    assert len(lines) == 2
+    assert "cannot be written" in again.err
+
+
+def test_check_says_what_is_not_there(tmp_path: Path) -> None:
+    """A mapping or a file that does not exist is bad usage."""
+    [mapping] = _written(tmp_path, m_toml=MAPPING)
+
+    assert command({}, "mapping", "check", str(tmp_path / "none.toml")).code == USAGE
+    assert command({}, "mapping", "check", mapping, str(tmp_path / "none.csv")).code == USAGE

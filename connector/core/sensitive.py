@@ -185,11 +185,12 @@ _WORDS: Final[dict[Category, str]] = {
         pasaporte passaporte passaporto paspoort reisepass passnummer passnr steuer tax taxes fiscal fiscale
         fiscaal fiskal visa visum citizenid personnummer personnr samordningsnummer fodselsnummer fodselsnr
         rijksregisternummer driverslicense burgerservicenummer sofinummer svnr svnummer sozialversicherung
-        personalausweis aufenthaltstitel arbeitserlaubnis immigration secu""",
+        personalausweis aufenthaltstitel arbeitserlaubnis fuhrerschein immigration secu""",
     "pay": """
         pay salary salaries wage wages compensation remuneration earnings bonus bonuses commission commissions
         income payrate paygrade payscale allowance allowances gross merit severance garnishment deduction
         deductions pension pensions compa gehalt lohn loon verdienst vergutung entgelt besoldung entgeltgruppe
+        tarifgruppe eingruppierung
         salaire salaires remuneration salario salarios sueldo remuneracion retribucion stipendio retribuzione
         salaris bezoldiging lonn loenn remuneracao ordenado vencimento vencimentos honorarium""",
     "a birth date, a birth place or an age": """
@@ -199,7 +200,8 @@ _WORDS: Final[dict[Category, str]] = {
         idade leeftijd alder""",
     "health or disability": """
         health disability disabilities disabled handicap handicapped medical medication illness sick sickness
-        allergy allergies covid vaccination vaccinated vaccine maternity pregnancy pregnant schwerbehindert
+        allergy allergies allergien dietary covid vaccination vaccinated vaccine maternity pregnancy pregnant
+        schwerbehindert
         behinderung schwerbehinderung gdb krankheit krankenkasse krankenversicherung krankenstand mutterschutz
         schwanger sante maladie mutuelle handicape salud discapacidad enfermedad salute disabilita invalidita
         malattia gezondheid ziekte arbeidshandicap helse sykdom halsa sjukdom sygdom sundhed saude deficiencia
@@ -291,7 +293,7 @@ _STEMS: Final[dict[Category, str]] = {
         ethnic nationalit staatsangehorig staatsburger citizenship etnisk""",
     "gender": "geschlecht",
     "marital status or family": """
-        familienstand maritalstatus kinderfreibetr kinderanzahl civilstand sivilstand dependants""",
+        familienstand maritalstatus kindergeld kinderfreibetr kinderanzahl civilstand sivilstand dependants""",
     "performance or discipline": "leistungsbeurteilung performancerating abmahnung",
     "a password": "passwor kennwort",
 }
@@ -313,20 +315,23 @@ _CONTACTS: Final = _listed("""
     epost adress gata postnummer postadresse telefonnr mobiltelefon""")
 
 _PRIVATE_WORDS: Final = _listed("""
-    residence residenza residencia wohnort wohnsitz wohnadresse wohnanschrift domicile domicilio woonadres
+    residence residenza residencia wohnort wohnsitz wohnadresse wohnanschrift wohnung domicile domicilio woonadres
     woonplaats thuisadres bostedsadresse bopael bostadsadress hemadress heimadresse heimatadresse hjemmeadresse
     folkeregisteradresse""")
 
 _PRIVATE_STARTS: Final = ("home", "privat", "prive", "personal", "hjemme", "hem", "thuis", "wohn")
 _PRIVATE_PHRASES: Final = frozenset(
-    f"{noun} personnel" for noun in ("telephone", "tel", "mail", "email", "courriel", "portable", "mobile")
-)
+    (
+        "telephone personnel", "tel personnel", "mail personnel", "email personnel", "courriel personnel",
+        "portable personnel", "mobile personnel", "current address", "present address", "mailing address",
+    )
+)  # fmt: skip
 
 _HARMLESS: Final = tuple(
     tuple(phrase.split())
     for phrase in (
         "health and safety", "health safety", "sante securite", "health e safety", "salud y seguridad", "pay roll",
-        "gender pronoun", "gender pronouns", "bank holiday", "bank holidays", "european union",
+        "gender pronoun", "gender pronouns", "lonnummer", "bank holiday", "bank holidays", "european union",
         "disciplinary manager", "disciplinary supervisor",
         "fiscal year", "fiscal period", "fiscal company", "fiscal calendar", "tax year", "casa matriz",
         "aniversario laboral", "aniversario de empresa", "anniversaire de travail",

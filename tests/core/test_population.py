@@ -81,7 +81,11 @@ def test_what_the_mapping_fixes_about_the_file_is_not_found():
     reading = read_population([ExportFile("x.csv", lambda: io.BytesIO(data))], fixed, complete=True, new=True)
 
     assert list(reading.population.people) == ["Â¡"]
-    assert (reading.files[0].encoding, reading.files[0].delimiter, reading.facts["skipped_lines"]) == ("windows-1252", ";", [2])
+    assert (reading.files[0].encoding, reading.files[0].delimiter, reading.facts["skipped_lines"]) == (
+        "windows-1252",
+        ";",
+        [2],
+    )
 
 
 def test_a_bad_row_leaves_the_others_alone():

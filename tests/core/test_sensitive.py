@@ -20,7 +20,7 @@ ORIGIN = "ethnicity, nationality or another protected status"
 LOOKS = {
     "pay": """
         Salary, Base Salary, BASESALARY, annual_salary, Pay Rate, PayGrade, Hourly Rate, Compensation,
-        Compa-Ratio, Bonus %, Stock Options, 401k Contribution, Gehalt, Jahresgehalt, Gehaltsgruppe,
+        Compa-Ratio, Tarifgruppe, Bonus %, Stock Options, 401k Contribution, Gehalt, Jahresgehalt, Gehaltsgruppe,
         Stundenlohn, Lohngruppe, Vergütung, Verguetung, Bruttogehalt, Salaire de base, Rémunération,
         Taux horaire, Salario,
         Sueldo Base, Remuneración, Retribuzione, Stipendio, Salaris, Uurloon, Lønn, Årslønn, Månadslön, Salário,
@@ -55,7 +55,8 @@ LOOKS = {
         Private Phone, E-Mail (privat), Privatadresse, Privattelefon, Wohnort, Adresse personnelle,
         Téléphone personnel, Domicile, Domicilio, Teléfono particular, Correo personal, Woonadres, Thuisadres,
         Privé e-mail, Privat e-post, Hjemmeadresse, Bostadsadress, Hemtelefon, Indirizzo privato, Residenza,
-        Endereço residencial, E-mail pessoal, Permanent Address""",
+        Endereço residencial, E-mail pessoal, Permanent Address,
+        Current Address, Country of Residence""",
     ORIGIN: """
         Race, Ethnicity, Ethnic Origin, Hispanic/Latino, Veteran Status, Nationality, Citizenship,
         Staatsangehörigkeit, Nationalité, Nacionalidad, Nationaliteit, Statsborgerskap, Medborgarskap,

@@ -11,6 +11,7 @@ import pytest
 
 from connector.core.health import CheckName
 from connector.core.report import Outcome
+from connector.core.sensitive import Category, sensitive
 from connector.events import EventName
 from connector.pages.words import WARNINGS
 from connector.settings import _NOT_IN_THIS_RELEASE, Settings
@@ -183,6 +184,25 @@ def test_the_exit_codes_are_the_command_lines() -> None:
         command_line.DONE, command_line.FAILED, command_line.USAGE, command_line.HELD,
         command_line.NOT_READY, command_line.INTERRUPTED,
     ]  # fmt: skip
+
+
+# --- sensitive columns ----------------------------------------------------------------------------------------------
+
+
+def test_the_table_of_sensitive_columns_is_what_a_mapping_is_refused_for() -> None:
+    """Each kind is in the table, and each column beside it is taken for it."""
+    rows = _table(MAPPING, "looks like")
+
+    assert [row[0] for row in rows] == list(get_args(Category))
+    for kind, columns in rows:
+        assert {sensitive(column) for column in re.findall(r"`([^`]+)`", columns)} == {kind}
+
+
+def test_the_columns_that_are_told_to_be_harmless_are() -> None:
+    """The sentence below the table names those that one could take for others."""
+    told = next(line for line in _lines(MAPPING) if line.startswith("Not so `"))
+
+    assert {sensitive(column) for column in re.findall(r"`([^`]+)`", told)} == {None}
 
 
 # --- words ----------------------------------------------------------------------------------------------------------

@@ -182,7 +182,8 @@ def _exports(files: Sequence[ExportFile]) -> Iterator[tuple[int, list[ExportFile
 
 def _displaces(person: Person, earlier: Person | None) -> bool:
     """Tell whether a later export's row counts in place of an earlier one's; not before its day has come."""
-    return earlier is None or earlier.outside or not person.outside or person.rank >= earlier.rank
+    has_not_begun = person.outside and person.rank < 0
+    return earlier is None or earlier.outside or not has_not_begun
 
 
 def _with_referred(people: dict[str, Person]) -> dict[str, Person]:

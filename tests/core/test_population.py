@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
+from datetime import date
 from functools import cache
 from pathlib import Path
 
@@ -10,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from connector.core.accounts import referred_key
 from connector.core.contracts import preview
 from connector.core.mapping import Mapping, load_mapping
 from connector.core.population import ExportFile, Reading, is_correction, read_population, rows_of
@@ -115,6 +118,25 @@ def test_two_rows_for_one_key_are_both_rejected():
     assert rejected(reading) == [(1, "E1", "duplicate_key"), (3, "E1", "duplicate_key")]
     assert [rejection.cells[2] for rejection in reading.rejections] == ["Engineer", "Director"]
     assert reading.population.rejected == {"E1"}
+
+
+def test_rows_that_say_the_same_are_one():
+    """The same row twice is no contradiction; a column that is not mapped makes no difference."""
+    rows = ["E1,e1@contoso.com,Engineer,,a", "E2,e2@contoso.com,Engineer,,a", "E1 , e1@contoso.com,Engineer,,b"]
+
+    reading = read(a_file(*rows, header=HEADER + ",PayBand"))
+
+    assert set(reading.population.people) == {"E1", "E2"}
+    assert reading.population.people["E1"].row == 1
+    assert (reading.rejections, reading.facts["identical_rows"], reading.rows) == ((), 1, 3)
+
+
+def test_several_rows_of_a_leaver_are_one():
+    """Nothing of somebody who left is sent, so their rows cannot contradict each other."""
+    reading = read(a_file("E1,e1@contoso.com,Engineer,Left", "E1,,Director,Terminated"))
+
+    assert reading.population.people["E1"].leaver
+    assert not reading.rejections
 
 
 @pytest.mark.parametrize("second", ["E1,e1@contoso.com,Director,Left", "E1,,Director,Active"])
@@ -227,6 +249,223 @@ def test_a_file_that_cannot_be_used_is_refused(file, code):
         read(file)
 
     assert raised.value.code == code
+
+
+# --- several files of one export --------------------------------------------------------------------------------------
+
+
+def test_files_of_one_export_are_equals():
+    """Neither file has the last word: rows of one key that differ are all left aside, each for its own file."""
+    first, second = a_file("E1", "E2", name="a.csv"), a_file("E3", "E2,e2@contoso.com,Chief,", name="b.csv")
+
+    reading = read(first, replace(second, joins=True))
+
+    assert set(reading.population.people) == {"E1", "E3"}
+    assert [(file.name, [each.row for each in file.rejections]) for file in reading.files] == [
+        ("a.csv", [2]),
+        ("b.csv", [2]),
+    ]
+    assert [rejection.cells[2] for rejection in reading.rejections] == ["Engineer", "Chief"]
+    assert reading.population.files == {"E1": 0, "E3": 1}
+    assert [(file["name"], file["rows"]) for file in reading.facts["files"]] == [("a.csv", 2), ("b.csv", 2)]
+
+
+def test_an_account_in_two_files_of_an_export_belongs_to_nobody():
+    """Two active keys for one account are both rejected, in whichever file they stand."""
+    second = a_file("E2,ada@contoso.com,Director,", "E4")
+
+    reading = read(a_file("E1,ada@contoso.com,Engineer,", "E3"), replace(second, joins=True))
+
+    assert set(reading.population.people) == {"E3", "E4"}
+    assert [(row, key, code) for row, key, code in rejected(reading)] == [
+        (1, "E1", "duplicate_account"),
+        (1, "E2", "duplicate_account"),
+    ]
+
+
+def test_a_later_export_is_laid_over_a_set():
+    """Person by person; the row of each is found in its file among all."""
+    members = [a_file("E1", "E2"), replace(a_file("E3"), joins=True)]
+
+    reading = read(*members, a_file("E3,e3@contoso.com,Chief,", "E2,,Engineer,"))
+
+    assert reading.population.files == {"E1": 0, "E2": 0, "E3": 2}
+    assert [(file.rows, len(file.rejections)) for file in reading.files] == [(2, 1)]
+
+
+def test_a_file_of_several_is_named_when_it_cannot_be_used():
+    """Of a set, the error says which file it is about; of a single file there is no need."""
+    with pytest.raises(ExportError) as of_a_set:
+        read(a_file("E1"), replace(a_file(name="empty.csv"), joins=True))
+    with pytest.raises(ExportError) as alone:
+        read(a_file(name="empty.csv"))
+
+    assert (of_a_set.value.code, of_a_set.value.file) == ("empty_file", "empty.csv")
+    assert alone.value.file == ""
+
+
+# --- ranks ------------------------------------------------------------------------------------------------------------
+
+DATED = HEADER + ",From,Until"
+TODAY = date(2026, 3, 10)
+
+
+@cache
+def dated() -> Mapping:
+    """Return a mapping whose rows count from one day to another, and that leaves agency staff out."""
+    path = Path(__file__).parents[2] / "connector" / "mappings" / "default.toml"
+    more = b'[effective]\nfrom = "From"\nuntil = "Until"\n[[scope]]\ncolumn = "Agency"\nis = [""]\n[status]'
+    return load_mapping("dated", path.read_bytes().replace(b"[status]", more, 1))
+
+
+def on(*files: ExportFile, today: date = TODAY) -> Reading:
+    """Read these files on a day."""
+    return read_population(files, dated(), complete=True, new=True, today=today)
+
+
+def a_dated_file(*rows: str, agency: bool = False) -> ExportFile:
+    """Return a file of rows key, title, status, first and last day."""
+    lines = []
+    for row in rows:
+        key, rest = row.split(",", 1)
+        lines.append(f"{key},{key.lower()}@contoso.com,{rest}" + ("" if agency else ","))
+    return a_file(*lines, header=DATED + ",Agency")
+
+
+@pytest.mark.parametrize(
+    ("rows", "row", "leaver"),
+    [
+        (["E1,Engineer,,2020-01-01,2026-03-09", "E1,Chief,,2026-03-10,"], 2, False),
+        (["E1,Engineer,,2020-01-01,2026-03-10", "E1,Chief,,2026-03-11,"], 1, False),
+        (["E1,Engineer,,2020-01-01,", "E1,Chief,,2026-03-01,"], 2, False),
+        (["E1,Engineer,,2020-01-01,2025-12-31", "E1,Chief,,2026-01-01,2026-03-09"], 2, True),
+        (["E1,Engineer,,2020-01-01,2026-03-09", "E1,Chief,,2026-03-11,"], 1, True),
+    ],
+)
+def test_the_row_of_today_counts(rows: list[str], row: int, leaver: bool):  # noqa: FBT001
+    """Of a person's dated rows, the one that counts today is taken; without one, the last that has ended."""
+    reading = on(a_dated_file(*rows))
+
+    person = reading.population.people["E1"]
+    assert (person.row, person.leaver, reading.rejections) == (row, leaver, ())
+    assert reading.facts["outranked_rows"] == 1
+
+
+def test_a_row_that_does_not_count_may_be_wrong():
+    """What stood in a row that has ended is nobody's concern any more; a wrong row of today is."""
+    past = on(a_dated_file("E1,Engineer,Odd word,2020-01-01,2026-03-09", "E1,Chief,,2026-03-10,"))
+    today = on(a_dated_file("E1,Engineer,,2020-01-01,2026-03-09", "E1,Chief,Odd word,2026-03-10,"))
+
+    assert (set(past.population.people), past.rejections) == ({"E1"}, ())
+    assert (set(today.population.people), today.population.rejected) == (set(), {"E1"})
+    assert rejected(today) == [(2, "E1", "not_allowed")]
+
+
+def test_rows_of_one_day_contradict_each_other():
+    """Two rows that begin on the same day and differ are both left aside."""
+    reading = on(a_dated_file("E1,Engineer,,2026-01-01,", "E1,Chief,,2026-01-01,", "E1,Boss,,2020-01-01,"))
+
+    assert rejected(reading) == [(1, "E1", "duplicate_key"), (2, "E1", "duplicate_key")]
+    assert reading.population.rejected == {"E1"}
+
+
+def test_the_next_day_that_turns_is_found():
+    """The earliest day on which any row begins or ceases to count; None when nothing turns any more."""
+    rows = ["E1,Engineer,,2020-01-01,2026-03-20", "E2,Chief,,2026-03-15,", "E3,Boss,,2026-04-01,"]
+
+    assert on(a_dated_file(*rows)).turn == date(2026, 3, 15).toordinal()
+    assert on(a_dated_file(*rows), today=date(2026, 3, 15)).turn == date(2026, 3, 21).toordinal()
+    assert on(a_dated_file(*rows), today=date(2026, 4, 1)).turn is None
+    assert on(a_dated_file(rows[0]), a_dated_file(rows[1])).turn == date(2026, 3, 15).toordinal()
+
+
+def test_a_row_to_come_displaces_nobody():
+    """A later export's row that has not begun leaves the earlier one's in place; one that has takes it."""
+    files = a_dated_file("E1,Engineer,,2020-01-01,"), a_dated_file("E1,Chief,,2026-03-11,")
+
+    before, after = on(*files), on(*files, today=date(2026, 3, 11))
+
+    assert (before.population.files["E1"], before.population.people["E1"].outside) == (0, False)
+    assert after.population.files["E1"] == 1
+
+
+def test_a_row_out_of_scope_yields_to_one_in_scope():
+    """Somebody of ours who also has a row that a filter leaves out is still of ours."""
+    rows = "E1,Engineer,,2020-01-01,,", "E1,Chief,,2026-01-01,,Agency", "E2,Temp,,2020-01-01,,Agency"
+
+    reading = on(a_dated_file(*rows, agency=True))
+
+    people = reading.population.people
+    assert (people["E1"].row, people["E1"].outside, people["E2"].outside) == (1, False, True)
+    assert (reading.rejections, reading.facts["out_of_scope_rows"]) == ((), 2)
+
+
+def test_accounts_out_of_scope_contradict_nobody():
+    """A row that is left out may have the account of another one, in scope or not."""
+    rows = [f"E{number},ada@contoso.com,Engineer,,,,{agency}" for number, agency in enumerate(["", "x", "y"], start=1)]
+
+    reading = on(a_file(*rows, "E4,,Engineer,,,,z", ",,Temp,,,,z", header=DATED + ",Agency"))
+
+    assert {key: person.outside for key, person in reading.population.people.items()} == {
+        "E1": False,
+        "E2": True,
+        "E3": True,
+        "E4": True,
+    }
+    assert not reading.rejections
+
+
+def test_somebody_moves_out_of_scope_by_a_later_export():
+    """A later row that a filter leaves out takes the place of an earlier one in scope."""
+    files = (
+        a_dated_file("E1,Engineer,,2020-01-01,"),
+        a_dated_file("E1,Engineer,,2020-01-01,,Agency", agency=True),
+    )
+
+    assert on(*files).population.people["E1"].outside
+
+
+# --- people who are referred to ---------------------------------------------------------------------------------------
+
+
+@cache
+def by_upn() -> Mapping:
+    """Return the default mapping with managers named by UPN."""
+    path = Path(__file__).parents[2] / "connector" / "mappings" / "default.toml"
+    text = path.read_text()
+    return load_mapping("by_upn", text.replace('by = "key"', 'by = "userPrincipalName"').encode())
+
+
+def managed(*rows: str) -> Reading:
+    """Read rows of key, account, manager's UPN and status, where managers are named by UPN."""
+    file = a_file(*rows, header="EmployeeId,UserPrincipalName,ManagerId,Status")
+    return read_population([file], by_upn(), complete=True, new=True)
+
+
+def test_a_manager_named_by_account_is_the_one_who_has_it():
+    """The reference becomes the key of whoever has that very account, in whatever spelling."""
+    reading = managed("E1,ada@contoso.com,,", "E2,ben@contoso.com,ADA@contoso.com,")
+
+    assert reading.population.people["E2"].references[0] == "E1"
+    assert set(reading.population.people) == {"E1", "E2"}
+
+
+def test_an_account_that_nobody_has_is_somebody_outside():
+    """They are known under a key of their own, so that they can be looked up; nobody counts them."""
+    reading = managed("E1,ada@contoso.com,boss@contoso.com,", "E2,ben@contoso.com,boss@contoso.com,")
+
+    boss = reading.population.people[referred_key("boss@contoso.com")]
+    assert (boss.account, boss.outside, boss.leaver) == ("boss@contoso.com", True, False)
+    assert reading.population.people["E2"].references[0] == boss.key
+    assert (reading.population.in_scope, reading.population.out_of_scope, reading.rows) == (2, 0, 2)
+
+
+def test_who_has_an_account_now_is_preferred_to_who_had_it():
+    """Somebody rehired under a new key is the manager, not the key that left."""
+    rows = ["E3,ben@contoso.com,ada@contoso.com,", "E2,ada@contoso.com,,", "E1,ada@contoso.com,,Left"]
+
+    assert managed(*rows).population.people["E3"].references[0] == "E2"
+    assert managed(*reversed(rows)).population.people["E3"].references[0] == "E2"
 
 
 def test_no_file_is_no_population():

@@ -8,9 +8,22 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connector.core.due import Dropped, Request, Work, settled_exports, unmet_exports, work_due
+from connector.core.due import (
+    LOOKS_ONLY,
+    TURNED_DATE,
+    Dropped,
+    Request,
+    Waiting,
+    Work,
+    manifests_to_read,
+    settled_exports,
+    unmet_exports,
+    with_sets,
+    work_due,
+)
 from connector.core.head import ExportMark, Head, Refused, RunMark
 from connector.core.ledger import DueTimes
+from connector.core.manifest import Listed, Manifest
 from tests.core.people import DAY, NOW
 
 MONDAY = Dropped("people-1.csv", "0x1", NOW - 3 * DAY)
@@ -293,3 +306,159 @@ def test_an_unfinished_run_waits_as_well():
 def test_an_export_is_remembered_by_name_version_and_time():
     """The mark of a dropped export holds what storage said of it."""
     assert MONDAY.mark() == ExportMark("people-1.csv", "0x1", MONDAY.modified)
+
+
+# --- sets -------------------------------------------------------------------------------------------------------------
+
+
+SET = Manifest("ab" * 32, files=(Listed("a.csv"), Listed("b.csv"), Listed("c.csv")))
+VOUCHED = replace(SET, files=(Listed("a.csv"), Listed("b.csv", "cd" * 32), Listed("c.csv", "ef" * 32)))
+PARTS = [Dropped(f"{name}.csv", f"0x{name}", NOW - 100 + place) for place, name in enumerate("abc")]
+BESIDE = Dropped("a.csv.manifest.json", "0xm", NOW - 50)
+
+
+def together(
+    *blobs: Dropped, says: Manifest = SET, manifest: Dropped = BESIDE, seconds: float = 0
+) -> tuple[list[Dropped], list[Waiting]]:
+    """Return the exports there are, and the sets that wait."""
+    found = settled_exports(
+        [*blobs, manifest], storage_now=NOW, settle_seconds=seconds, takes=lambda name: name.endswith(".csv")
+    )
+    return with_sets(blobs, found, [(manifest, says)])
+
+
+def test_a_set_is_one_export():
+    """Its files in the order of the manifest, its time that of the newest; none of them is there alone."""
+    lone = Dropped("d.csv", "0xd", NOW - 200)
+
+    exports, waiting = together(*reversed(PARTS), lone)
+
+    assert [export.name for export in exports] == ["d.csv", "a.csv"]
+    assert exports[1] == Dropped("a.csv", "0xa", NOW - 98, "0xm", tuple(PARTS[1:]), SET)
+    assert waiting == []
+
+
+@pytest.mark.parametrize(
+    ("blobs", "expected"),
+    [
+        (PARTS[:2], Waiting("a.csv", missing=("c.csv",))),
+        (PARTS[1:], Waiting("a.csv", missing=("a.csv",))),
+        ([*PARTS[:2], Dropped("c.csv", "0xc", NOW - 49)], Waiting("a.csv", newer=("c.csv",))),
+        ([Dropped("a.csv", "0xa", NOW - 49), *PARTS[1:]], Waiting("a.csv", newer=("a.csv",))),
+    ],
+)
+def test_a_set_waits_as_a_whole(blobs: list[Dropped], expected: Waiting):
+    """A file that is missing, or newer than the manifest, makes all wait; none of the others passes for everybody."""
+    assert together(*blobs) == ([], [expected])
+
+
+def test_a_file_of_a_set_settles_by_itself_or_by_its_digest():
+    """The export beside the manifest is vouched for; the others need their own marker, or a digest in the manifest."""
+    assert together(*PARTS, seconds=300) == ([], [Waiting("a.csv", uploading=("b.csv", "c.csv"))])
+    done = [Dropped(f"{name}.csv.done", "0x", NOW) for name in "bc"]
+    for found in (together(*PARTS, *done, seconds=300), together(*PARTS, says=VOUCHED, seconds=300)):
+        assert [export.name for export in found[0]] == ["a.csv"]
+
+
+def test_a_file_belongs_to_the_newer_manifests_set():
+    """Of two manifests that list a file the newer one has it; the other's set waits."""
+    newer = Dropped("b.csv.manifest.json", "0xn", NOW - 40)
+    says = Manifest("ab" * 32, files=(Listed("b.csv"), Listed("c.csv")))
+    blobs = [*PARTS, BESIDE, newer]
+    found = settled_exports(blobs, storage_now=NOW, settle_seconds=0, takes=lambda name: name.endswith(".csv"))
+
+    exports, waiting = with_sets(blobs, found, [(BESIDE, SET), (newer, says)])
+
+    assert [(export.name, [member.name for member in export.members]) for export in exports] == [("b.csv", ["c.csv"])]
+    assert waiting == [Waiting("a.csv", elsewhere=("b.csv", "c.csv"))]
+
+
+def test_a_wrong_manifest_is_its_exports_problem():
+    """Its export is refused for it, and the files it lists are not taken alone."""
+    wrong = replace(SET, problem="no digest")
+
+    exports, waiting = together(*PARTS[:2], says=wrong)
+
+    assert [(export.name, export.says, export.members) for export in exports] == [("a.csv", wrong, (PARTS[1],))]
+    assert waiting == []
+
+
+@given(st.permutations([*PARTS, BESIDE]))
+def test_a_set_is_there_when_all_of_it_is(order: list[Dropped]):
+    """Uploaded in any order: once the manifest is there, the set is whole or waits, and no file counts for itself."""
+    uploaded = [replace(blob, modified=NOW - 10 + place) for place, blob in enumerate(order)]
+    manifest = next(blob for blob in uploaded if blob.name == BESIDE.name)
+
+    for count in range(uploaded.index(manifest), len(uploaded)):
+        exports, waiting = together(*(blob for blob in uploaded[: count + 1] if blob != manifest), manifest=manifest)
+        whole = manifest == uploaded[-1]
+        assert [export.name for export in exports] == (["a.csv"] if whole else [])
+        assert len(waiting) == (not whole)
+
+
+def test_manifests_are_read_that_may_matter():
+    """Those that are not older than the applied export, and those of exports that have come anew."""
+    old = Dropped("people-0.csv.manifest.json", "0x0", MONDAY.modified - 1)
+    anew = Dropped("people-2.csv.manifest.json", "0x1", MONDAY.modified - 1)
+    late = Dropped("people-9.csv.manifest.json", "0x2", MONDAY.modified)
+
+    assert manifests_to_read(APPLIED, [old, anew, late, TUESDAY], [TUESDAY]) == [anew, late]
+    assert manifests_to_read(Head(), [old, TUESDAY], []) == [old]
+
+
+A_SET = Dropped("a.csv", "0xa", NOW - 98, "0xm", tuple(PARTS[1:]), SET)
+
+
+def test_a_set_is_met_with_all_its_files():
+    """Applied or refused, neither the set nor any of its files is work; nor when HR takes its manifest away."""
+    applied = Head(applied=A_SET.mark())
+    members = tuple((part.name, part.etag) for part in PARTS[1:])
+    refused = Head(refused=(Refused("a.csv", "0xa", "as always", "truncated", "0xm", members),))
+    alone = [replace(PARTS[0], manifest="0xm"), *PARTS[1:]]
+
+    for head in (applied, refused):
+        assert unmet(head, A_SET) == []
+        assert unmet(head, *alone) == []
+        assert unmet(head, *PARTS) == []
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        replace(A_SET, manifest="0xm2"),
+        replace(A_SET, members=(PARTS[1],)),
+        replace(A_SET, members=(PARTS[1], replace(PARTS[2], etag="0xc2"))),
+        replace(A_SET, etag="0xa2"),
+    ],
+)
+def test_a_set_is_another_when_anything_of_it_is(changed: Dropped):
+    """Another manifest, other files, or another version of one make a set that was not met."""
+    members = tuple((part.name, part.etag) for part in PARTS[1:])
+
+    assert unmet(Head(applied=A_SET.mark()), changed) == [changed]
+    assert unmet(Head(refused=(Refused("a.csv", "0xa", "as always", "x", "0xm", members),)), changed) == [changed]
+
+
+def test_a_refused_export_is_taken_up_again_with_another_manifest():
+    """What was wrong may have been the manifest; the file need not be uploaded again."""
+    head = replace(APPLIED, refused=(Refused("people-2.csv", "0x2", "as always", "truncated", "0xm"),))
+
+    assert unmet(head, replace(TUESDAY, manifest="0xm")) == []
+    assert unmet(head, replace(TUESDAY, manifest="0xm2")) != []
+
+
+def test_a_set_whose_run_failed_is_known_by_all_its_files():
+    """As long as nothing of it changed it waits for its time; with another member it is tried at once."""
+    head = Head().failed(A_SET.mark(), now=NOW)
+
+    assert due(head, A_SET, now=NOW + 60) is None
+    assert due(head, replace(A_SET, members=(PARTS[1],)), now=NOW + 60) is not None
+
+
+def test_a_day_that_turns_is_due_from_its_midnight_on():
+    """Not a second before; such a run is one that everybody hears of."""
+    head = replace(APPLIED, due=DueTimes(turn=NOW))
+
+    assert due(head, now=NOW - 1) is None
+    assert due(head, now=NOW) == Work("again", ("a date that turns",))
+    assert TURNED_DATE not in LOOKS_ONLY

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
+from dataclasses import fields, replace
 
 import orjson
 import pytest
@@ -16,6 +16,7 @@ from tests.core.people import DAY, NOW
 
 _TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
 _COUNT = st.integers(0, 2**50)
+_FILES = st.builds(ExportMark, name=_TEXT, etag=_TEXT, modified=st.floats(0, 2**40), sha256=_TEXT, copy=_TEXT)
 _MARKS = st.builds(
     ExportMark,
     name=_TEXT,
@@ -25,6 +26,8 @@ _MARKS = st.builds(
     copy=_TEXT,
     rows=_COUNT,
     partial=st.booleans(),
+    manifest=_TEXT,
+    members=st.lists(_FILES, max_size=2).map(tuple),
 )
 _RUNS = st.builds(
     RunMark,
@@ -44,12 +47,15 @@ _HEADS = st.builds(
     people=_COUNT,
     applied=st.none() | _MARKS,
     partials=st.lists(_MARKS, max_size=2).map(tuple),
-    refused=st.lists(st.builds(Refused, _TEXT, _TEXT, _TEXT, _TEXT), max_size=2).map(tuple),
+    refused=st.lists(
+        st.builds(Refused, _TEXT, _TEXT, _TEXT, _TEXT, _TEXT, st.lists(st.tuples(_TEXT, _TEXT), max_size=2).map(tuple)),
+        max_size=2,
+    ).map(tuple),
     run=st.none() | _RUNS,
     held=st.none() | st.builds(Held, _TEXT, _COUNT, _TEXT),
     pace=st.dictionaries(_TEXT, st.floats(0, 100), max_size=2),
     deletions=st.lists(st.tuples(_COUNT, _COUNT), max_size=2).map(tuple),
-    due=st.builds(DueTimes, _COUNT, _COUNT, _COUNT),
+    due=st.builds(DueTimes, _COUNT, _COUNT, _COUNT, _COUNT),
     circumstances=_TEXT,
     failures=_COUNT,
     retry_at=_COUNT,
@@ -146,3 +152,26 @@ def test_moments_are_iso_in_utc():
     """Reports tell moments to the second, with a Z."""
     assert moment(0) == "1970-01-01T00:00:00Z"
     assert moment(1_800_000_000.9) == "2027-01-15T08:00:00Z"
+
+
+def test_a_head_of_an_earlier_release_is_read():
+    """It knows no sets and no days that turn: what it says of exports is said of single files."""
+    head = Head(applied=ExportMark("a.csv", "0x1", NOW), refused=(Refused("b.csv", "0x2", "then", "truncated"),))
+    raw = orjson.loads(dump_head(head))
+    for name in ("manifest", "members"):
+        del raw["applied"][name], raw["refused"][0][name]
+    del raw["due"]["turn"]
+
+    assert load_head(orjson.dumps(raw)) == head
+
+
+def test_a_set_is_told_by_all_its_files():
+    """Another version, or other contents, of any file make another set; of a single file its own say all."""
+    one, two = ExportMark("a.csv", "0x1", NOW, sha256="aa"), ExportMark("b.csv", "0x2", NOW, sha256="bb")
+    both = ExportMark("a.csv", "0x1", NOW, sha256="aa", manifest="0xm", members=(two,))
+    other = replace(both, members=(replace(two, etag="0x3", sha256="cc"),))
+
+    assert (one.version, one.digest, one.files) == ("0x1", "aa", (one,))
+    assert both.files == (both, two)
+    assert len({one.version, both.version, other.version, replace(both, manifest="0xn").version}) == 4
+    assert len({one.digest, both.digest, other.digest}) == 3

@@ -86,6 +86,23 @@ async def test_a_mended_row_comes_back_in_every_encoding(encoding: str):
     assert world.title("zoe@contoso.com") == "=Zoë"
 
 
+async def test_a_name_of_the_mapping_makes_an_export_partial():
+    """A file whose name the mapping calls partial deletes nobody; a manifest's kind has the last word."""
+    world = await a_world(LEAVER_GRACE_EXPORTS=0)
+    await world.map_with(("[key]  ", '[file]\npartial = ["*DELTA*.csv"]\n\n[key]  '))
+    await world.night([ZOE, BEN], name="people-1.csv")
+
+    delta = await taken(world, "people-delta-1.csv", an_export([BEN | {"JobTitle": "Chief"}]))
+    held = world.holds("E1", "E2")
+    await world.drop("people-delta-2.csv", [BEN])
+    await world.promise("people-delta-2.csv", kind="complete")
+    whole = await world.tick() or {}
+
+    assert (delta["export"]["kind"], delta["updated"], delta["deleted"]) == ("partial", 1, 0)
+    assert held
+    assert (whole["export"]["kind"], whole["deleted"]) == ("complete", 1)
+
+
 def read_as(data: bytes, encoding: str) -> str:
     """Return a file's text, as an editor would show it."""
     return data.decode("utf-8-sig" if encoding.startswith("utf-8") else encoding).removeprefix("\ufeff")

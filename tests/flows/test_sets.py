@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import csv
 import hashlib
+import io
 import itertools
 import json
 import logging
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -448,3 +451,62 @@ async def test_a_set_survives_a_death_at_each_request():
         assert head.applied is not None, where
         copies = {name for name in world.blobs("state") if "/exports/" in name}
         assert copies >= {file.copy for file in head.applied.files}, where
+
+
+# --- files that others made -------------------------------------------------------------------------------------------
+
+SAMPLES = Path(__file__).parents[1] / "hr_samples"
+WORKERS = b"""
+format = 1
+[key]
+column = "WorkerID"
+[account]
+template = "{UserID}@contoso.com"
+[status]
+column = "WorkerStatus"
+in_scope = ["Active"]
+leaver = ["Inactive"]
+[[property]]
+name = "accounts"
+label = "personAccount"
+[[property]]
+name = "positions"
+label = "personCurrentPosition"
+[property.fields]
+"detail.jobTitle" = "JobTitle"
+"detail.company.department" = "Department"
+manager = { person = "ManagerID", relationship = "manager" }
+"""
+
+
+async def test_three_files_of_a_real_system_are_one_population():
+    """Worker ids that overlap under different names are nobody's; everybody else is there, whichever file has them."""
+    world = await a_world(MAX_REJECT_PERCENT=100)
+    await world.containers.state.write("workers.toml", WORKERS)
+    world.decide(MAPPING="blob:workers.toml")
+    names = [f"msft_csv2scim_{kind}.csv" for kind in ("employees", "contractors", "interns")]
+    rows: dict[str, list[dict[str, str]]] = {}
+    for name in names:
+        data = (SAMPLES / name).read_bytes()
+        await world.drop(name, data)
+        for row in csv.DictReader(io.StringIO(data.decode())):
+            rows.setdefault(row["WorkerID"], []).append(row)
+    for upn in {f"{row['UserID']}@contoso.com" for several in rows.values() for row in several}:
+        world.graph.add_user(upn)
+    await world.promise(names[0], files=names[1:], rows=1000)
+
+    report = await world.tick() or {}
+
+    left = {key for key, several in rows.items() if all(row["WorkerStatus"] == "Inactive" for row in several)}
+    alone = {key for key, several in rows.items() if len(several) == 1} - left
+    apart = rows.keys() - left - alone
+    assert (len(left), len(alone), len(apart)) != (0, 0, 0)
+    assert (report["outcome"], report["export"]["rows"]) == ("completed", 1000)
+    assert (report["people"], report["created"]) == (len(left | alone), len(alone))
+    assert report["rejected"] == sum(len(rows[key]) for key in apart)
+    assert {code for row in report["rows"] for code in row["codes"]} == {"duplicate_key"}
+    assert len(report["quarantines"]) == 3
+    titles = {f"{rows[key][0]['UserID']}@contoso.com": rows[key][0]["JobTitle"] for key in alone}
+    positions = {upn: profile.get("personCurrentPosition") for upn, profile in world.profiles().items()}
+    found = {upn: position["detail"]["jobTitle"] for upn, position in positions.items() if position}
+    assert found == titles

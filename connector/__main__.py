@@ -269,7 +269,7 @@ def suggest(
 def check(
     mapping: Annotated[Path, typer.Argument(metavar="FILE.toml", help="The mapping.")],
     files: Annotated[
-        list[Path] | None, typer.Argument(metavar="[FILE.csv ...]", help="Exports to read; together one population.")
+        list[Path] | None, typer.Argument(metavar="FILE.csv", help="Exports to read; together one population.")
     ] = None,
     as_json: Json = False,
     contract: Annotated[str, typer.Option(metavar="labels|preview", help="How people are sent.")] = "labels",

@@ -143,7 +143,7 @@ def _spec(spec: FieldSpec) -> str:
         return f"always {str(spec.constant).lower() if isinstance(spec.constant, bool) else spec.constant}"
     if isinstance(spec, PersonField):
         several = f", parts at {spec.list!r}" if spec.list else ""
-        return f"{spec.relationship}, by {spec.by} in {_column(spec.person) if spec.person else _source(spec)}{several}"
+        return f"{spec.relationship}, by {spec.by} in {_source(spec)}{several}"
     ways = [_source(spec)]
     if isinstance(spec, ColumnField):
         ways += [f"one entity per part at {spec.split!r}"] if spec.split else []

@@ -27,7 +27,7 @@ def _sections(body: dict[str, Any]) -> Iterator[RenderableType]:
     if "files" in body:
         yield from _files(body)
         yield from _counts(body)
-        yield from _rejected(body["rejected"], body["guard"])
+        yield from _rejected(body)
         yield from _people(body["people"])
     yield Text()
     if body["usable"]:
@@ -57,7 +57,7 @@ def _mapping(mapping: dict[str, Any]) -> Iterator[RenderableType]:
         f"  contract {mapping['contract']}", style="not bold dim"
     )
     if mapping["description"]:
-        yield Padding(Text(mapping["description"]), (0, 0, 0, 2))
+        yield Padding(Text(mapping["description"]), (0, 0, 0, 2), expand=False)
     account = mapping["account"]
     yield _grid(("key", mapping["key"]), ("account", f"{account['from']}, matched by {account['match']}"))
     for part in mapping["properties"]:
@@ -124,16 +124,18 @@ def _counts(body: dict[str, Any]) -> Iterator[RenderableType]:
     yield _grid(*rows)
 
 
-def _rejected(kinds: list[dict[str, Any]], guard: dict[str, Any]) -> Iterator[RenderableType]:
+def _rejected(body: dict[str, Any]) -> Iterator[RenderableType]:
+    kinds, guard = body["rejected"], body["guard"]
     if not kinds:
         return
-    yield from _heading("Rejected rows", f"{guard['found']}; refused from more than {guard['limit']}")
-    several = len({row["file"] for kind in kinds for row in kind["first"]}) > 1
+    yield from _heading("Rejected rows", f"{guard['found']}; limit: {guard['limit']}")
+    several = len(body["files"]) > 1
     for kind in kinds:
-        yield Padding(Text(kind["code"], style="yellow").append(f"  {kind['rows']:,}", style="default"), (0, 0, 0, 2))
+        code = Text(kind["code"], style="yellow").append(f"  {kind['rows']:,}", style="default")
+        yield Padding(code, (0, 0, 0, 2), expand=False)
         rows = [(f"{row['file']} " * several + f"row {row['row']}", row["message"]) for row in kind["first"]]
         more = kind["rows"] - len(rows)
-        yield Padding(_grid(*rows, *([("…", f"and {more:,} more")] if more else [])), (0, 0, 0, 2))
+        yield Padding(_grid(*rows, *([("…", f"and {more:,} more")] if more else [])), (0, 0, 0, 2), expand=False)
 
 
 def _people(people: list[dict[str, Any]]) -> Iterator[RenderableType]:
@@ -144,7 +146,7 @@ def _people(people: list[dict[str, Any]]) -> Iterator[RenderableType]:
             f"{match}, {person['file']} row {person['row']}" + ", on leave" * person["on_leave"],
         )
         rows = [row for name, value in person["properties"].items() for row in _value_rows(name, value)]
-        yield _grid(*rows) if rows else Padding(Text("nothing but the account", style="dim"), (0, 0, 0, 2))
+        yield _grid(*(rows or [("nothing but the account",)]))
 
 
 def _value_rows(name: str, value: Any) -> Iterator[tuple[str, ...]]:

@@ -121,6 +121,14 @@ def test_a_full_row_becomes_exactly_the_documented_properties():
     assert render(FULL_ROW) == FULL_ITEM
 
 
+def test_a_column_that_fills_two_fields_is_wrong_once():
+    """HR mends one cell, so it is told once, in however many fields the cell would stand."""
+    fields = ('startDate = "Day"', 'endDate = "Day"')
+    row = {"Id": "1", "Account": "ada@contoso.com", "Day": "soon"}
+
+    assert codes(row, ours(property_of("personCertifications", *fields))) == ["bad_date"]
+
+
 @pytest.mark.parametrize(
     ("column", "path"),
     [

@@ -256,7 +256,9 @@ class BoundMapping:
         leaver = ended or self._leaver(by_column)
         # Of a whole row that is short and has no NUL byte, every cell is so.
         long = len(text) > MAX_VALUE or "\x00" in text
-        problems = tuple(self._row_problems(by_column, key, account, leaver=leaver, rank=rank, long=long))
+        # A column that fills several fields can be wrong in all of them in the same way.
+        found = self._row_problems(by_column, key, account, leaver=leaver, rank=rank, long=long)
+        problems = tuple(dict.fromkeys(found))
         if problems:
             return Rejection(row.number, key or "", problems, tuple(by_column), rank)
         asked = self._ask(account or "")

@@ -6,6 +6,7 @@ import contextlib
 import csv
 import io
 import tomllib
+from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,7 @@ from hypothesis import strategies as st
 
 from connector.core.export import column_key, open_export
 from connector.core.mapping import Mapping, Person, bind, load_mapping
+from connector.core.mapping.values import date_format
 from connector.core.sensitive import sensitive
 from connector.core.suggest import KNOWN, Table, suggest
 from connector.core.suggest.columns import FEW, formats
@@ -25,6 +27,18 @@ from connector.errors import BadRequest
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+DATE_FORMATS = (
+    "YYYY-MM-DD",
+    "YYYYMMDD",
+    "D.M.YYYY",
+    "DD.MM.YY",
+    "M/D/YY",
+    "DD/MM/YYYY",
+    "DD-MMM-YY",
+    "D MMM YYYY",
+    "MMM D, YYYY",
+    "D. MMMM YYYY",
+)
 SAMPLES = sorted((Path(__file__).parents[1] / "hr_samples").glob("*.csv"))
 
 
@@ -424,6 +438,16 @@ def test_iso_dates_need_no_format() -> None:
 def test_any_text_can_be_asked_for_its_date(text: str) -> None:
     """It has formats only if they read it."""
     assert not formats(text) or any(character.isdigit() for character in text)
+
+
+@given(
+    st.dates(date(1970, 1, 1), date(2068, 12, 31)),
+    st.sampled_from(DATE_FORMATS),
+    st.sampled_from(["", " 00:00", "T12:30:00Z"]),
+)
+def test_a_date_is_known_in_the_format_it_was_written_in(day: date, text: str, time: str) -> None:
+    """Whatever the day, and with a time behind it."""
+    assert text in formats(date_format(text).write(day) + time)
 
 
 # --- other people -----------------------------------------------------------------------------------------------------

@@ -211,13 +211,17 @@ _FORMATS: Final = tuple(
 """How HR systems write dates, the strictest first. With dots the day always comes first."""
 
 _BY_TEXT: Final = {each.text: each for each in _FORMATS}
-_DATE: Final = re.compile(r"[\w., :+/-]{6,40}")
+_DATE: Final = re.compile(
+    r"(?:\d{1,4}[./-](?:\d{1,2}|[^\W\d_]+)[./-]\d|\d{8}(?!\d)|\d{1,2}\.? [^\W\d_]+\.? \d"
+    r"|[^\W\d_]{3,}\.? \d{1,2},? \d{4})"
+)
+"""How dates begin: most cells are told from them by this alone."""
 
 
 @lru_cache(maxsize=1 << 16)
 def formats(text: str) -> tuple[str, ...]:
     """Return the formats in which text is a date."""
-    if not (_DATE.fullmatch(text) and any(character.isdigit() for character in text)):
+    if not _DATE.match(text):
         return ()
     return tuple(each.text for each in _FORMATS if each.read(text) is not None)
 

@@ -172,7 +172,7 @@ def test_an_export_that_would_remove_everyone_is_refused(population, tripped):
 
 
 def test_an_export_that_takes_everyone_out_of_scope_is_refused():
-    """A filter that leaves everybody out would remove everybody, at the latest after the grace; a partial export none."""
+    """A filter that leaves everybody out would remove everybody, if only after the grace; a partial export none."""
     away = {"E1": a_person("E1", outside=True), "E2": a_person("E2", outside=True)}
 
     assert guards.everyone(Population(away), a_ledger(E1, E2)).tripped

@@ -349,7 +349,7 @@ async def test_each_slice_renders_what_was_planned():
     world.graph.add_user("shared@contoso.com", mail="b0.new@mail.com")
     world.graph.add_user("shared2@contoso.com", mail="b0.new@mail.com")
     rows = [
-        bosses[0] | {"Email": "b0.new@mail.com", "ManagerId": "R0"},  # ambiguous by now; a loop, if it were sent
+        bosses[0] | {"Email": "b0.new@mail.com", "ManagerId": "R3"},  # ambiguous by now; a loop, if it were sent
         *bosses[1:],
         *(somebody(f"R{number}", manager=f"B{number % 3}") for number in range(6)),
     ]

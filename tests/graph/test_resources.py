@@ -15,7 +15,7 @@ from connector.graph.schemas import Schemas
 from connector.graph.users import Users
 from tests.graph.opening import an_item, graph_at, with_connection
 from tests.tenant import ADMIN_CLIENT_ID, INGEST_CLIENT_ID, Tenant
-from tests.tenant.graph.faults import Dropped, Failed, Refused, Throttled
+from tests.tenant.graph.faults import Dropped, Failed, Refused, ShortPage, Throttled
 
 
 async def test_an_item_is_put_read_and_deleted():
@@ -201,6 +201,19 @@ async def test_a_value_that_fills_a_page_hides_nobody():
 
     assert found.ambiguous == {"employeeid:0000"}
     assert found.accounts["employeeid:4711"].upn == "ann@contoso.com"
+
+
+async def test_a_page_that_is_cut_short_hides_no_second_user():
+    """Of two users only one is on the page, and there is a next one: nobody is chosen."""
+    tenant = Tenant()
+    tenant.graph.add_user("a@contoso.com", employeeId="4711")
+    tenant.graph.add_user("b@contoso.com", employeeId="4711")
+    tenant.graph.fault_parts_when(lambda _: True, ShortPage(), times=None)
+
+    async with graph_at(tenant) as graph:
+        found = await Users(graph).find(["employeeId:4711"])
+
+    assert (found.accounts, found.ambiguous) == ({}, {"employeeid:4711"})
 
 
 @pytest.mark.parametrize("malformed", ["4711", "", "00000000-0000-4000-8000-00000000aaaa'", "{00000000}"])

@@ -453,6 +453,13 @@ def test_there_are_words_for_every_warning_and_for_everybody_without_account():
     assert {*matching.warnings, *references.warnings} | counted == set(words.WARNINGS)
 
 
+def test_tells_how_many_the_mapping_leaves_out():
+    """They are none of the people in the file; without their number HR would miss them."""
+    page = page_of(people=3, unchanged=3, out_of_scope=1234)
+
+    assert "out of scope 1,234 left out by the mapping" in page.text
+
+
 def test_names_only_settings_that_exist():
     """An operator who looks for a setting finds it."""
     named = {name for names in words.GUARD_SETTINGS.values() for name in names}

@@ -7,8 +7,10 @@ from datetime import datetime
 from email.utils import format_datetime
 from typing import TYPE_CHECKING
 
+import orjson
+
 from tests.tenant.graph.replies import error_reply
-from tests.tenant.wire import Killed, NoAnswer
+from tests.tenant.wire import Killed, NoAnswer, json_reply
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -94,7 +96,24 @@ class Refused:
         return error_reply(self.status, self.code, self.message)
 
 
-Fault = Throttled | Failed | Dropped | Kill | Refused
+@dataclass(frozen=True, slots=True)
+class ShortPage:
+    """A list ends after its first entry, and says where it goes on: a page may be shorter than it might be.
+
+    https://learn.microsoft.com/graph/paging [certain]
+    """
+
+    effect = True
+
+    def reply(self, answer: Reply | None) -> Reply:
+        """Return the genuine answer, cut short."""
+        content = orjson.loads(answer.body if answer else b"{}")
+        content["value"] = content["value"][:1]
+        content["@odata.nextLink"] = "https://graph.microsoft.com/beta/users?$skiptoken=1"
+        return json_reply(200, content)
+
+
+Fault = Throttled | Failed | Dropped | Kill | Refused | ShortPage
 
 
 @dataclass(slots=True)

@@ -48,7 +48,7 @@ def suggest(name: str, table: Table) -> str:
         *_key(key, rows=found.rows),
         *_account(found, key, account),
         *_status(found, status),
-        *_leave(found),
+        *(_leave(found) if status else ()),
         *_scope(found),
         *_effective(found, key),
     ]
@@ -297,7 +297,7 @@ def _rest(found: Sheet, key: Key, account: Account, parts: Sequence[Property], s
     """Yield the columns that nothing is filled from: sensitive ones, empty ones, those of custom properties perhaps."""
     used = set(_used(key, account, parts))
     used |= {status.known.name} if status else set()
-    used |= {leave[0].name} if (leave := leave_of(found)) else set()
+    used |= {leave[0].name} if status and (leave := leave_of(found)) else set()
     used |= {known.name for known in _days(found) if known}
     left = [known for known in found.columns if known.name not in used]
     alarms = [known for known in left if known.alarm]

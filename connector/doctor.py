@@ -16,10 +16,11 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 
 from connector.core import health as judge
-from connector.core.due import DONE, MANIFEST, Dropped, settled_exports, unmet_exports
+from connector.core.due import DONE, MANIFEST, settled_exports, unmet_exports
 from connector.core.health import Access, Exports, Finding, Memory, Probe, Seen
 from connector.core.sighting import noted, recalled, sighting
 from connector.errors import ConnectorError, CredentialError, GraphError, InternalError, StoreError, StoreUnavailable
+from connector.exports import exports_there
 from connector.graph.connections import CONNECTION_ROLES, Connections
 from connector.graph.items import ITEM_ROLES, Items
 from connector.graph.profile_property_settings import ProfilePropertySettings
@@ -367,24 +368,24 @@ async def _export(around: Surroundings, memory: Memory) -> Sequence[Check]:
     why = "nobody can say how old the data in profiles is"
     if isinstance(head, StoreError):
         return [judge.check("export", findings=[Finding("unknown", "head.json cannot be read", why, "see ledger")])]
-    listing = await _or_error(around.exports.list())
-    if isinstance(listing, StoreError):
+    looking = exports_there(around.exports, settings, head, circumstances=around.circumstances)
+    there = await _or_error(looking)
+    if isinstance(there, StoreError):
         what = f"the container {settings.exports_container} cannot be read"
         return [judge.check("export", findings=[Finding("unknown", what, why, "see containers")])]
-    dropped = [Dropped(info.name, info.etag, info.last_modified.timestamp()) for info in listing.blobs]
-    now = listing.date.timestamp()
-    settled, taken = (
-        settled_exports(dropped, storage_now=now, settle_seconds=seconds, takes=settings.takes)
-        for seconds in (settings.export_settle_seconds, float("-inf"))
+    settled = settled_exports(
+        there.blobs, storage_now=there.now, settle_seconds=settings.export_settle_seconds, takes=settings.takes
     )
+    taken = settled_exports(there.blobs, storage_now=there.now, settle_seconds=float("-inf"), takes=settings.takes)
     since = head.applied.modified if head.applied else 0.0
     exports = Exports(
         container=settings.exports_container,
-        now=now,
-        settled=settled,
-        unmet=unmet_exports(head, settled, circumstances=around.circumstances),
+        now=there.now,
+        settled=there.settled,
+        unmet=unmet_exports(head, there.settled, circumstances=around.circumstances),
+        waiting=there.waiting,
         uploading=[each for each in taken if each not in settled],
-        untaken=sum(each.modified > since and not _is_ours(each.name, settings) for each in dropped),
+        untaken=sum(each.modified > since and not _is_ours(each.name, settings) for each in there.blobs),
         circumstances=around.circumstances,
     )
     return [judge.export(head, exports, stale_after_hours=settings.stale_after_hours)]

@@ -13,29 +13,17 @@ from typing import TYPE_CHECKING, Literal
 import orjson
 
 from connector.core.contracts import contract_of
-from connector.core.due import (
-    MANIFEST,
-    Dropped,
-    Request,
-    Waiting,
-    Work,
-    manifests_to_read,
-    settled_exports,
-    unmet_exports,
-    with_sets,
-    work_due,
-)
+from connector.core.due import Dropped, Request, Waiting, Work, unmet_exports, work_due
 from connector.core.ledger import Ledger
-from connector.core.manifest import read_manifest
 from connector.errors import Busy, ConnectorError, NotReady, StoreError, StoreUnavailable
 from connector.events import emit
+from connector.exports import exports_there
 from connector.run import LEDGER_MISSING, Run, Services, Standing
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from connector.core.head import Head
-    from connector.core.manifest import Manifest
     from connector.core.mapping import Mapping
     from connector.core.report import Report
     from connector.core.setup import Registration
@@ -124,31 +112,10 @@ async def look_around(services: Services, head: Head) -> Seen:
 
     What the exports' manifests say is read only when there is an export that ``head`` does not know.
     """
-    settings = services.settings
-    listing = await services.exports.list()
-    dropped = [Dropped(info.name, info.etag, info.last_modified.timestamp()) for info in listing.blobs]
     mapping = await services.mapping()
-    decisive = circumstances(settings, mapping)
-    settled = settled_exports(
-        dropped,
-        storage_now=listing.date.timestamp(),
-        settle_seconds=settings.export_settle_seconds,
-        takes=settings.takes,
-    )
-    waiting: list[Waiting] = []
-    if unmet := unmet_exports(head, settled, circumstances=decisive):
-        manifests = [await _manifest(services, blob) for blob in manifests_to_read(head, dropped, unmet)]
-        settled, waiting = with_sets(dropped, settled, [each for each in manifests if each])
-    return Seen(settled, mapping, decisive, waiting)
-
-
-async def _manifest(services: Services, listed: Dropped) -> tuple[Dropped, Manifest] | None:
-    """Return a manifest with its moment; None when it has gone since it was listed."""
-    blob = await services.exports.read(listed.name)
-    if blob is None:
-        return None
-    says = read_manifest(listed.name.removesuffix(MANIFEST), blob.data, takes=services.settings.takes)
-    return Dropped(listed.name, blob.info.etag, blob.info.last_modified.timestamp()), says
+    decisive = circumstances(services.settings, mapping)
+    there = await exports_there(services.exports, services.settings, head, circumstances=decisive)
+    return Seen(there.settled, mapping, decisive, there.waiting)
 
 
 def _waits(waiting: Sequence[Waiting]) -> dict[str, object]:

@@ -17,7 +17,7 @@ from connector.errors import ConnectorError, CredentialError, GraphDenied, Graph
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
 
-    from connector.core.due import Dropped
+    from connector.core.due import Dropped, Waiting
     from connector.core.head import Head
     from connector.core.ledger import Ledger
     from connector.core.setup import Json, Registration, Wanted
@@ -653,8 +653,9 @@ class Exports:
     """What lies in the exports container, and what became of it.
 
     ``now``: the storage's own clock, unix seconds. ``settled``: wholly uploaded exports, oldest first; ``unmet``: those
-    of them that no run has taken. ``uploading``: exports that may not be whole yet. ``untaken``: files newer than the
-    last applied export that EXPORTS_PATTERN does not match. ``circumstances``: as `connector.core.due` compares them.
+    of them that no run has taken. ``uploading``: exports that may not be whole yet, ``waiting``: sets of files that are
+    not. ``untaken``: files newer than the last applied export that EXPORTS_PATTERN does not match. ``circumstances``:
+    as `connector.core.due` compares them.
     """
 
     container: str
@@ -662,6 +663,7 @@ class Exports:
     settled: Sequence[Dropped] = ()
     unmet: Sequence[Dropped] = ()
     uploading: Sequence[Dropped] = ()
+    waiting: Sequence[Waiting] = ()
     untaken: int = 0
     circumstances: str = ""
 
@@ -723,6 +725,13 @@ def _why_not_newer(head: Head, exports: Exports) -> tuple[str, str]:
         return (
             waits,
             "nothing, within the minutes of SYNC_SCHEDULE; else check in the host's log that the timer fires",
+        )
+    if exports.waiting:
+        whole = exports.waiting[-1]
+        files = (*whole.missing, *whole.uploading, *whole.newer, *whole.elsewhere)
+        return (
+            f"the files that the manifest of {whole.name} lists are not whole; it waits for {', '.join(files)}",
+            "let HR upload what is missing, and the manifest after all its files (docs/mapping.md)",
         )
     if exports.uploading:
         return (

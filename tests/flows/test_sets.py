@@ -268,6 +268,7 @@ async def test_a_file_that_is_missing_is_waited_for(caplog: pytest.LogCaptureFix
     states = [await world.ticked() for _ in range(3)]
     lines = [json.loads(record.getMessage()) for record in caplog.records if "sync.tick" in record.message]
     status = await world.application().status()
+    checks = (await world.application().health())["checks"]
     nothing = not world.graph.items and not world.blobs("reports")
     await world.drop("contractors.csv", [CYD])
     await world.promise(LEAD, files=MEMBERS)
@@ -279,6 +280,8 @@ async def test_a_file_that_is_missing_is_waited_for(caplog: pytest.LogCaptureFix
     assert "employees" not in str(lines)
     (waiting,) = status["waiting"]
     assert (waiting["name"], waiting["missing"]) == (LEAD, ("contractors.csv",))
+    (export,) = (check for check in checks if check["name"] == "export")
+    assert "it waits for contractors.csv" in export["detail"]
     assert report["created"] == 4
 
 

@@ -482,3 +482,25 @@ def test_people_are_listed_with_the_reason_in_words():
     assert "C2 Microsoft Graph did not answer; it may have taken effect" in page.text
     assert "C3 BadRequest" in page.text
     assert "The first 1 of 2,000 people are listed." in page.text
+
+
+def test_a_set_of_files_is_told_file_by_file():
+    """Each file's look, the file of every rejected row, all quarantine files, and the file that an error is about."""
+    names = ["employees.csv", "contractors.csv"]
+    files = [
+        {"name": name, "rows": rows, "encoding": "utf-8", "delimiter": ";", "skipped": 0}
+        for name, rows in zip(names, (2, 1), strict=True)
+    ]
+    body = WHOLE | {
+        "export": {"name": names[0], "rows": 3, "files": files},
+        "rows": [{"row": 1, "key": "C1", "codes": ["bad_date"], "message": "wrong", "file": names[1]}],
+        "quarantine": "a.rejected.csv",
+        "quarantines": ["a.rejected.csv", "b.rejected.csv"],
+        "error": {"code": "truncated", "message": "cut off", "file": names[1]},
+    }
+
+    text = Page(report_page(body)).text
+
+    assert "employees.csv · 2 rows · UTF-8" in text
+    assert "contractors.csv bad_date wrong" in text
+    assert all(each in text for each in ("a.rejected.csv", "b.rejected.csv", "File: contractors.csv"))

@@ -142,17 +142,20 @@ def _export(export: Mapping[str, Any]) -> Iterator[Text]:
 
 
 def _rejected(report: Mapping[str, Any]) -> Iterator[Text]:
-    """Say why rows were rejected: each reason once, with the first rows it is about."""
-    reasons: dict[tuple[str, str], list[str]] = defaultdict(list)
+    """Say why rows were rejected: each reason once, with the first rows that it is about."""
+    reasons: dict[tuple[str, str], dict[str, list[int]]] = {}
     for row in report["rows"]:
-        where = f"{row['file']} row {row['row']}" if row.get("file") else f"{row['row']}"
-        reasons[", ".join(row["codes"]), row["message"]].append(where)
-    for (codes, message), rows in sorted(reasons.items(), key=lambda reason: -len(reason[1])):
-        more = f" and {len(rows) - _LISTED} more" if len(rows) > _LISTED else ""
-        many = f"{len(rows)} rows are" if len(rows) > 1 else "1 row is"
-        yield Text.assemble((f"! {many} {codes}: ", "red"), message)
-        remedy = ROW_CODES[codes.split(",")[0]].remedy if codes.split(",")[0] in ROW_CODES else ""
-        yield Text(f"  rows {', '.join(rows[:_LISTED])}{more}. {remedy}", style="dim")
+        files = reasons.setdefault((", ".join(row["codes"]), row["message"]), {})
+        files.setdefault(row.get("file", ""), []).append(row["row"])
+    for (codes, message), files in sorted(reasons.items(), key=lambda each: -sum(map(len, each[1].values()))):
+        count = sum(map(len, files.values()))
+        yield Text.assemble((f"! {count} row{' is' if count == 1 else 's are'} {codes}: ", "red"), message)
+        if words := ROW_CODES.get(codes.split(", ")[0]):
+            yield Text(f"  {words.remedy}", style="dim")
+        for file, rows in files.items():
+            listed = ", ".join(map(str, rows[:_LISTED]))
+            more = f" and {len(rows) - _LISTED} more" if len(rows) > _LISTED else ""
+            yield Text(f"  {file + ': ' if file else ''}row{'s' * (len(rows) > 1)} {listed}{more}", style="dim")
     if report["rejected"] > len(report["rows"]):
         yield Text(f"  (the report lists {len(report['rows'])} of {report['rejected']} rejected rows)", style="dim")
 

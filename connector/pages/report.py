@@ -291,7 +291,7 @@ def _problems(report: _Read) -> Iterator[dict[str, Any]]:
         for code in dict.fromkeys(_texts(row.get("codes"))):
             found[code] = found.get(code, 0) + 1
     for code, count in sorted(found.items(), key=lambda item: (-item[1], item[0])):
-        known = words.ROW_CODES.get(code, words.RowWords(code, ""))
+        known = words.ROW_CODES.get(code, words.RowWords(code, "", ""))
         yield {"code": code, "count": f"{count:,}", "name": known.name, "remedy": known.remedy}
 
 

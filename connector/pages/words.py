@@ -61,58 +61,81 @@ UNKNOWN_OUTCOME: Final = OutcomeWords("calm", "?", "This page does not know the 
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """Why a run was refused or failed: in a few words, who mends it, and how."""
+    """Why a run was refused or failed: in a few words, who mends it, and how.
+
+    ``means`` says of a file's code when it is given: the tables of docs/mapping.md have it.
+    """
 
     short: str
     who: Who
     remedy: str
+    means: str = ""
 
 
 FAULTS: Final[Mapping[str, Fault]] = {
     # --- the file as a whole ---
     "empty_file": Fault(
-        "the file is empty", "HR", "Export again. Look into the file before you drop it: it needs a header and rows."
+        "the file is empty",
+        "HR",
+        "Export again. Look into the file before you drop it: it needs a header and rows.",
+        "It has no bytes, no header, or no rows.",
     ),
     "missing_column": Fault(
         "a required column is missing",
         "HR",
         "Add the column, or give it back its name. Case, spaces, “_” and “-” in a header do not matter.",
+        "A column of the key, of the account or of a filter is not there.",
     ),
     "duplicate_column": Fault(
-        "a column appears twice", "HR", "Remove or rename one of the two columns, so that each header appears once."
+        "a column appears twice",
+        "HR",
+        "Remove or rename one of the two columns, so that each header appears once.",
+        "Two columns have the same name.",
     ),
     "undecodable": Fault(
-        "it cannot be read as a CSV file", "HR", "Save it as CSV in UTF-8. A .zip must hold exactly one CSV file."
+        "it cannot be read as a CSV file",
+        "HR",
+        "Save it as CSV in UTF-8. A .zip must hold exactly one CSV file.",
+        "It is no text, has more than 10,000 columns, is a `.zip` without exactly one CSV, or is larger than"
+        " 1 GiB unpacked.",
     ),
     "truncated": Fault(
         "the file is not whole",
         "HR",
         "Export and upload it again, with its manifest if it has one. The two must belong together.",
+        "It ends inside quotes or packing, or without the line break that the last export ended in, or does"
+        " not agree with its manifest.",
     ),
     "too_many_rejected": Fault(
         "too many rows are wrong",
         "HR",
         "Look at the rejected rows below: often one column has another format than before. Mend the whole export.",
+        "More rows are rejected than `MAX_REJECT_PERCENT`. There is no quarantine file then; the report lists"
+        " the rows.",
     ),
     "different_export": Fault(
         "it looks like a different export",
         "HR",
         "The last population was made of several files. Upload a manifest that lists them all.",
+        "It is one complete file, and the last population was made of several.",
     ),
     "rekeyed": Fault(
         "many people have another key than before",
         "HR",
         "Check the key column. If the HR system was really renumbered, talk to the operator first.",
+        "More than five accounts, and more than 1 %, have another key than before.",
     ),
     "everyone": Fault(
         "it would remove everybody",
         "HR",
         "Check that the export holds the right people, and that keys and status words are as before.",
+        "Nobody of those whom Graph holds would stay.",
     ),
     "match_rate": Fault(
         "too few people have an Entra account",
         "HR",
         "Check the column with the user principal names. Were people or domains renamed?",
+        "Entra knows fewer of the accounts than `MIN_MATCH_PERCENT`.",
     ),
     # --- the connector and what is around it ---
     "configuration": Fault("settings or mapping are wrong", "Operator", "Mend every setting that the message names."),
@@ -232,34 +255,79 @@ def fault(code: str) -> Fault:
 
 @dataclass(frozen=True, slots=True)
 class RowWords:
-    """What is wrong with a row, and how HR mends it."""
+    """What is wrong with a row, how HR mends it, and when it is said (as docs/mapping.md has it)."""
 
     name: str
     remedy: str
+    means: str
 
 
 ROW_CODES: Final[Mapping[str, RowWords]] = {
-    "missing_key": RowWords("Key is missing", "Fill in the person's key. Without it nobody can tell whose row it is."),
-    "duplicate_key": RowWords(
-        "Key appears twice", "Leave one row for each person, with a key and an account of their own. None was taken."
+    "missing_key": RowWords(
+        "Key is missing",
+        "Fill in the person's key. Without it nobody can tell whose row it is.",
+        "The key is blank. As long as there is such a row, nobody is removed for being absent.",
     ),
-    "missing_account": RowWords("Account is missing", "Fill in what the message names: it leads to the Entra user."),
+    "duplicate_key": RowWords(
+        "Key appears twice",
+        "Leave one row for each person, with a key and an account of their own. None was taken.",
+        "The key stands in several rows that count alike and differ, or (contract `preview`) two UPNs come to"
+        " one item id. None of them is taken.",
+    ),
+    "missing_account": RowWords(
+        "Account is missing",
+        "Fill in what the message names: it leads to the Entra user.",
+        "The account is blank.",
+    ),
     "bad_account": RowWords(
         "Account is not valid",
         "Write it as the message says. Where several Entra users have it, IT leaves it to one of them.",
+        "It can be nobody's account, or several Entra users have it.",
     ),
     "duplicate_account": RowWords(
-        "Account belongs to several people", "Give each person an account of their own. None of them was taken."
+        "Account belongs to several people",
+        "Give each person an account of their own. None of them was taken.",
+        "Several people in scope have this account, as the file says or as Entra answers. None of them is taken.",
     ),
-    "bad_date": RowWords("Date is not valid", "Write dates as 2021-03-01, and only dates that exist."),
-    "bad_number": RowWords("Number is not valid", "Write a whole number without separators."),
-    "not_allowed": RowWords("Word is not allowed", "Use one of the words that the message lists."),
-    "too_many": RowWords("Too many values", "Leave as many values in the cell as are allowed."),
-    "too_long": RowWords("Text is too long", "Shorten it, or remove what does not belong there."),
+    "bad_date": RowWords(
+        "Date is not valid",
+        "Write the date as the message says, and only dates that exist.",
+        "It is no date in the mapping's formats, or one that does not exist; or a row's last day lies before"
+        " its first.",
+    ),
+    "bad_number": RowWords(
+        "Number is not valid",
+        "Write the number as the message says.",
+        "It is no number, no whole one where one is wanted, or a place that is not on earth.",
+    ),
+    "not_allowed": RowWords(
+        "Word is not allowed",
+        "Use one of the words that the message lists.",
+        "The word is not one of those allowed, text is not what the mapping expects, or no address or tag"
+        " where one is wanted. The message says what is.",
+    ),
+    "too_many": RowWords(
+        "Too many values",
+        "Leave as many values in the cell as are allowed.",
+        "There are more values than Graph takes: e-mail addresses, postal addresses, or two of a type of"
+        " which it takes one.",
+    ),
+    "too_long": RowWords(
+        "Text is too long",
+        "Shorten it, or remove what does not belong there.",
+        "The key is over 256, a cell over 20,000 characters long, holds a NUL byte, or (contract `preview`) a"
+        " UPN makes an item id of over 128.",
+    ),
     "bad_row": RowWords(
-        "Row has the wrong shape", "Give the row as many cells as the header. Put text with a delimiter in quotes."
+        "Row has the wrong shape",
+        "Give the row as many cells as the header. Put text with a delimiter in quotes.",
+        "The row has another number of cells than the header, or broken quotes. Its key is not read.",
     ),
-    "bad_text": RowWords("Text cannot be read", "Save the file as CSV in UTF-8."),
+    "bad_text": RowWords(
+        "Text cannot be read",
+        "Save the file as CSV in UTF-8.",
+        "It holds bytes that are no text in the file's encoding.",
+    ),
 }
 
 UNMATCHED: Final[Mapping[str, str]] = {

@@ -14,6 +14,7 @@ from pydantic_core import PydanticUndefined
 
 from connector.core.entities import LABELS, CompanyDetail, PhysicalAddress, PositionDetail, field_paths, field_type
 from connector.core.mapping import file
+from connector.pages.words import FAULTS, ROW_CODES, WARNINGS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -171,11 +172,37 @@ def _type(annotation: Any, info: FieldInfo | None = None) -> str:
     )
 
 
+# --- codes ------------------------------------------------------------------------------------------------------------
+
+
+def _row_codes() -> Iterator[str]:
+    rows = ((f"`{code}`", words.means, words.remedy) for code, words in ROW_CODES.items())
+    return _rows(("code", "when", "what to do"), rows)
+
+
+def _file_codes() -> Iterator[str]:
+    rows = ((f"`{code}`", fault.means, fault.remedy) for code, fault in FAULTS.items() if fault.means)
+    return _rows(("code", "when", "what to do"), rows)
+
+
+def _warnings() -> Iterator[str]:
+    rows = ((f"`{code}`", _sentence(several)) for code, (_, several) in WARNINGS.items())
+    return _rows(("warning", "means"), rows)
+
+
+def _sentence(several: str) -> str:
+    text = several.removeprefix("{n} ")
+    return text[0].upper() + text[1:]
+
+
 def _parts() -> Iterator[str]:
     return _members(file.MappingFile)
 
 
 _TABLES: Final[dict[str, Callable[[], Iterator[str]]]] = {
+    "rows": _row_codes,
+    "files": _file_codes,
+    "warnings": _warnings,
     "labels": _labels,
     "shapes": _shapes,
     "mapping": _parts,

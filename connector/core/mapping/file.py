@@ -116,10 +116,10 @@ class StatusPart(_Part):
     """Which words mean in scope, which on leave (in scope too), and which that somebody left. Compared without case."""
 
     column: Annotated[Word, Field(description="The column with the status.")]
-    in_scope: Annotated[tuple[Word, ...], Field(description="Words of those who are sent.")]
-    leaver: Annotated[tuple[Word, ...], Field(description="Words of those who have left.")]
+    in_scope: Annotated[tuple[str, ...], Field(description="Words of those who are sent.")]
+    leaver: Annotated[tuple[str, ...], Field(description="Words of those who have left.")]
     on_leave: Annotated[
-        tuple[Word, ...], Field(description="Words of those who are on leave; they are sent, too.")
+        tuple[str, ...], Field(description="Words of those who are on leave; they are sent, too.")
     ] = ()
     blank: Annotated[Literal["in_scope", "leaver"], Field(description="What a blank cell means.")] = "in_scope"
 

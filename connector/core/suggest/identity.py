@@ -118,7 +118,7 @@ def account_of(sheet: Sheet, key: Key) -> Account:
                 known,
                 "mail",
                 "people are found by their mail address in Entra. Where mail address and user principal name are the"
-                ' same, match = "userPrincipalName" is faster, and the contract preview takes nothing else.',
+                ' same, match = "userPrincipalName" says it plainer, and the contract preview takes nothing else.',
             )
     return Account(
         key.known,

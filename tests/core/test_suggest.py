@@ -39,6 +39,7 @@ DATE_FORMATS = (
     "MMM D, YYYY",
     "D. MMMM YYYY",
 )
+TODAY = date(2026, 11, 22)
 ROOT = Path(__file__).parents[2]
 SAMPLES = sorted((ROOT / "tests" / "hr_samples").glob("*.csv"))
 OURS = sorted((ROOT / "samples").glob("*.csv"))
@@ -90,7 +91,7 @@ def test_a_real_export_gets_a_mapping_that_takes_its_rows(path: Path) -> None:
 
     mapping = load_mapping("suggested", suggest(path.name, table).encode())
 
-    bound = bind(mapping, export.header)
+    bound = bind(mapping, export.header, today=TODAY)
     assert bound.absent == ()
     assert all(isinstance(bound.person(row), Person) for row in rows)
 
@@ -108,7 +109,7 @@ def test_each_of_our_own_samples_gets_a_mapping_too(path: Path) -> None:
 
     mapping = load_mapping("suggested", suggest(path.name, table).encode())
 
-    bound = bind(mapping, export.header)
+    bound = bind(mapping, export.header, today=TODAY)
     people = [row for row in rows[mapping.file.file.header_rows - 1 :] if isinstance(bound.person(row), Person)]
     assert bound.absent == ()
     assert len(people) * 4 >= len(rows) * 3
@@ -211,7 +212,7 @@ def test_any_header_gets_a_mapping_or_hears_what_is_missing(data: st.DataObject,
     with contextlib.suppress(BadRequest):
         mapping = load_mapping("suggested", suggested(header, *rows).encode())
 
-        assert bind(mapping, header).absent == ()
+        assert bind(mapping, header, today=TODAY).absent == ()
 
 
 @given(st.lists(NAMES, min_size=1, max_size=12, unique_by=column_key))
@@ -262,6 +263,15 @@ def test_of_two_ids_the_key_is_the_one_by_which_managers_are_named() -> None:
     assert fields(said, "personCurrentPosition")["manager"]["by"] == "key"
 
 
+def test_a_key_may_repeat_here_and_there_if_managers_are_named_by_it() -> None:
+    """One wrong row does not make a login the better key; it is told."""
+    rows = [[str(number % 20), f"EMP{number}", "3"] for number in range(21)]
+    text = suggested(["WorkerID", "UserID", "ManagerID"], *rows)
+
+    assert tomllib.loads(text)["key"] == {"column": "WorkerID"}
+    assert "of 21 cells of WorkerID, 1 holds a value that stands further up" in text
+
+
 def test_an_id_inside_the_name_is_a_key() -> None:
     """Workday's roster may have the worker's number in brackets behind the name, and nowhere else."""
     header = ["Worker", "Business Title"]
@@ -273,7 +283,7 @@ def test_an_id_inside_the_name_is_a_key() -> None:
     table = io.StringIO()
     csv.writer(table).writerows([header, *rows])
     export = open_export("people.csv", io.BytesIO(table.getvalue().encode()))
-    people = [bind(mapping, export.header).person(row) for row in export.rows]
+    people = [bind(mapping, export.header, today=TODAY).person(row) for row in export.rows]
     assert [getattr(person, "key", None) for person in people] == ["1001", "1002", "1003"]
 
 

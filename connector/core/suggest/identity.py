@@ -17,6 +17,8 @@ IN_BRACKETS: Final = r"\(([^()]+)\)\s*$"
 """What stands in brackets behind a name: ``Ana Ruiz (1001)``."""
 
 _FILLED: Final = 0.95
+_SLIPS: Final = 0.1
+"""Share of a key's cells that may repeat before an id that nobody shares is the better key."""
 _SAME: Final = 0.5
 """Share of a reference's values that must be keys before it is said to refer to them."""
 
@@ -44,6 +46,7 @@ def key_of(sheet: Sheet) -> Key:
     """Return the column that is likeliest to be the person's key: an id by name that nobody shares, else the likeliest.
 
     Of several such ids it is the one by which managers are named: SuccessFactors has a user id and a number.
+    That one may repeat here and there: such rows are wrong, and will be rejected.
 
     Raises:
         BadRequest: no column can be a key.
@@ -51,9 +54,14 @@ def key_of(sheet: Sheet) -> Key:
     named = sheet.all("key", "user")
     ids = [known for known in named if _is_unique(known.column, sheet.rows)]
     managers = [known.column for known in sheet.all("managerKey", "manager")]
-    told = [known for known in ids if any(_share(column.seen, known.column.seen) >= _SAME for column in managers)]
+    told = [
+        known
+        for known in named
+        if known.column.repeated <= _SLIPS * known.column.filled
+        and any(_share(column.seen, known.column.seen) >= _SAME for column in managers)
+    ]
     if told or ids:
-        return Key((told or ids)[0])
+        return Key(min(told, key=lambda known: known.column.repeated) if told else ids[0])
     mails = sheet.all("upn", "oid", "workEmail")
     better = [known for known in named if known.column.repeated * 2 <= known.column.filled]
     if better:

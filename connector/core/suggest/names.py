@@ -209,7 +209,9 @@ _SPELLINGS: Final[dict[str, str]] = {
     "website": "Website, Web Site, Homepage, Blog, Webseite, Site web, Sitio web, Nettside, Webbplats",
     "linkedIn": "LinkedIn, LinkedIn URL, LinkedIn Profile, LinkedIn Profil",
     "about": "About Me, About, Bio, Biography, Summary, Profile Summary, Über mich, À propos",
-    "from": "Effective Date, Effective From, Valid From, Effective Start Date, Gültig ab, Gültig von, Fecha efectiva",
+    "from": """
+        Effective Date, Effective From, Valid From, Effective Start Date, Job Information: Date, Gültig ab,
+        Gültig von, Fecha efectiva""",
     "until": "Effective End Date, Effective Until, Effective To, Valid To, Valid Until, Gültig bis",
     "endDate": """
         Termination Date, End Date, Last Day, Last Working Day, Employment End Date, Contract End Date,

@@ -97,8 +97,9 @@ _WHERE: Final = ("street", "postOfficeBox", "postalCode", "city", "state", "coun
 
 
 def _flaws(column: Column) -> str:
-    blank = f"{column.blank:,} are blank" if column.blank else ""
-    repeated = f"{column.repeated:,} hold a value that stands further up" if column.repeated else ""
+    blank = f"{column.blank:,} {'is' if column.blank == 1 else 'are'} blank" if column.blank else ""
+    holds = "holds" if column.repeated == 1 else "hold"
+    repeated = f"{column.repeated:,} {holds} a value that stands further up" if column.repeated else ""
     return f"of {column.rows:,} cells of {column.name}, {' and '.join(filter(None, (blank, repeated)))}"
 
 
@@ -198,7 +199,7 @@ def _unknown(unknown: Sequence[tuple[str, int]]) -> Iterator[str]:
     """Tell the words that are not known. One that stands in a single row may be anything, and stays untold."""
     often = [f"{word} ({count:,} rows)" for word, count in unknown if count > 1][:_SHOWN]
     others = len(unknown) - len(often)
-    more = [f"{others} more that stand in few rows"] if others else []
+    more = [f"{others} {'word' if others == 1 else 'words'} of single rows"] if others else []
     yield from comment(
         f"CHECK: not known: {', '.join((*often, *more))}. Rows with such a word are rejected, and their people stay as"
         " they are, until it stands in one of the lists: nobody is sent or removed by a guess."
@@ -285,7 +286,7 @@ def _field(field: Field, mark: str) -> Iterator[str]:
     line = f"{mark or ('# ' if field.doubt else '')}{line}"
     why = f"  # {field.why}" if field.why and not field.doubt else ""
     if why and len(line) > _COLUMN:
-        yield from comment(f"{field.why}:")
+        yield from comment(field.why if field.why.endswith("?") else f"{field.why}:")
         why = ""
     yield f"{line:{_COLUMN}}{why}".rstrip()
 

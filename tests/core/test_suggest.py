@@ -466,6 +466,14 @@ def test_another_column_tells_how_dates_are_written() -> None:
     assert fields(said, "personCurrentPosition")["detail.startMonthYear"]["dates"] == ["DD/MM/YYYY"]
 
 
+def test_dates_in_no_known_form_are_left_to_a_person() -> None:
+    """A field of dates that rejects every row helps nobody."""
+    text = suggested(["Employee ID", "Hire Date"], ["1", "spring 2019"], ["2", "week 7"])
+
+    assert "detail.startMonthYear" not in fields(tomllib.loads(text), "personCurrentPosition")
+    assert '# "detail.startMonthYear" = "Hire Date"' in text
+
+
 def test_iso_dates_need_no_format() -> None:
     """They are what a mapping takes anyway."""
     said = read(["Employee ID", "Hire Date"], ["1", "2019-03-15"])
@@ -597,6 +605,49 @@ def test_streets_that_nearly_everybody_has_alone_are_homes() -> None:
         "detail.city": "City",
         "detail.type": {"constant": "business"},
     }
+
+
+def test_a_name_that_would_be_shown_last_first_is_left_to_a_person() -> None:
+    """Where the parts have columns of their own, the whole is not needed."""
+    header = ["File #", "Payroll Name", "First Name", "Last Name"]
+    text = suggested(header, ["1", "Ruiz, Ana", "Ana", "Ruiz"], ["2", "Li, Bo", "Bo", "Li"])
+
+    assert fields(tomllib.loads(text), "personName") == {"first": "First Name", "last": "Last Name"}
+    assert '# displayName = "Payroll Name"' in text
+
+
+def test_studies_sites_and_notes_have_their_labels() -> None:
+    """What people learned, where they are on the web, and what they say of themselves."""
+    header = ["Employee ID", "University", "Degree", "Majors", "Website", "LinkedIn", "About Me"]
+    row = ["1", "NTNU", "MSc", "Physics; Maths", "https://ann.example", "https://linkedin.example/ann", "I sail."]
+
+    said = read(header, row, ["2", "", "", "Biology; Law", "", "", ""])
+
+    assert fields(said, "personEducationalActivities") == {
+        "institution.displayName": "University",
+        "program.displayName": "Degree",
+        "program.fieldsOfStudy": {"column": "Majors", "list": ";"},
+    }
+    assert fields(said, "personWebSite") == {"webUrl": "Website"}
+    assert fields(said, "personWebAccounts") == {"webUrl": "LinkedIn", "service.name": {"constant": "LinkedIn"}}
+    assert fields(said, "personNote")["detail.content"] == "About Me"
+
+
+def test_what_is_no_address_on_the_web_is_not_sent_as_one() -> None:
+    """Its rows would be rejected one by one."""
+    said = read(["Employee ID", "Website", "LinkedIn"], ["1", "ask me", "ann"], ["2", "none", "bob"])
+
+    assert fields(said, "personWebSite") is None
+    assert fields(said, "personWebAccounts") is None
+
+
+def test_kinds_of_workers_are_proposed_as_a_filter() -> None:
+    """Whether contractors are to be sent, a person decides."""
+    rows = [[str(number), "Employee" if number % 2 else "Contractor"] for number in range(6)]
+    text = suggested(["Employee ID", "Worker Type"], *rows)
+
+    assert "scope" not in tomllib.loads(text)
+    assert '# is = ["Contractor", "Employee"]' in text
 
 
 def test_lists_in_cells_are_split_where_the_cells_are() -> None:

@@ -34,8 +34,8 @@ _A_GLANCE: Final = 200
 class Column:
     """What is known of one column. Counts are of cells; ``name`` is the header as written.
 
-    ``repeated``: filled cells that had stood further up. ``words``: the cells and how often each stands, if they are
-    few and short. ``looks``: how many of the ``sampled`` cells have which form. ``dates``: the formats that read them;
+    ``repeated``: filled cells that had stood further up. ``words``: the cells and how often each stands, the
+    most frequent first, if they are few and short. ``looks``: how many of the ``sampled`` cells have which form. ``dates``: the formats that read them;
     ``either``: two formats that read them all as different days. ``seen``: digests of the cells, ``inside``: of what
     stands in brackets behind a name.
     """
@@ -172,8 +172,9 @@ class _Gathered:
 
     def column(self, rows: int) -> Column:
         dates, either = _chosen(self.dates)
+        words = dict(sorted((self.words or {}).items(), key=lambda counted: (-counted[1], counted[0])))
         return Column(
-            self.name, rows, self.filled, self.repeated, self.sampled, dict(self.words or {}), dict(self.looks),
+            self.name, rows, self.filled, self.repeated, self.sampled, words, dict(self.looks),
             dates, either, tuple(self.sentinels), frozenset(self.seen), frozenset(self.inside),
         )  # fmt: skip
 

@@ -34,10 +34,10 @@ _A_GLANCE: Final = 200
 class Column:
     """What is known of one column. Counts are of cells; ``name`` is the header as written.
 
-    ``repeated``: filled cells that had stood further up. ``words``: the cells and how often each stands, the
-    most frequent first, if they are few and short. ``looks``: how many of the ``sampled`` cells have which form. ``dates``: the formats that read them;
-    ``either``: two formats that read them all as different days. ``seen``: digests of the cells, ``inside``: of what
-    stands in brackets behind a name.
+    ``repeated``: filled cells that had stood further up. ``words``: the cells and how often each stands, the most
+    frequent first, if they are few and short. ``looks``: how many of the ``sampled`` cells have which form. ``dates``:
+    the formats that read them; ``either``: two formats that read them all as different days. ``seen``: digests of the
+    cells, ``inside``: of what stands in brackets behind a name.
     """
 
     name: str

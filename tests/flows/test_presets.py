@@ -161,15 +161,15 @@ class Hr:
         self.it = It(self.world.graph, mapping)
         self.preset = preset
 
-    async def night(self, number: int) -> Report:
-        """Drop the sample of a night and let the timer fire; the first one begins with setup."""
+    async def night(self, number: int, *edits: tuple[str, str]) -> Report:
+        """Drop the sample of a night, with some text replaced, and fire the timer; the first one begins with setup."""
         if number == 1:
             await self.world.containers.state.write("own.toml", self.text)
             await self.world.setup()
         else:
             self.world.wait(DAY)
         name = f"{self.preset.name}-2026-11-{19 + number}.csv"
-        export = (SAMPLES / name).read_bytes()
+        export = changed((SAMPLES / name).read_bytes().decode(), *edits).encode()
         self.it.follow(name, export, today=self.world.clock.now().date())
         await self.world.drop(name, export)
         return await self.world.tick() or {}
@@ -343,6 +343,34 @@ async def test_workdays_brackets_are_no_part_of_a_name(contract: str, person: st
     assert hr.seen(person)["name"] == name
 
 
+@pytest.mark.parametrize(("yes", "no"), [("1", "0"), ("Y", "N"), ("TRUE", "FALSE")])
+async def test_workdays_yes_and_no_in_other_words(contract: str, yes: str, no: str):
+    """A report that a web service wrote says 1 and 0; people leave, stay and are on leave all the same."""
+    hr = Hr(PRESETS["workday"], contract)
+    words = ((",No,Yes,", f",{no},{yes},"), (",Yes,Yes,", f",{yes},{no},"))
+    await hr.night(1, *words)
+
+    report = await hr.night(2, *words, (",No,No,", f",{no},{no},"))
+
+    assert (report["deleted"], report["rejected"]) == (1, 1)
+    assert hr.seen("nguyen.linh")["title"] == "Accountant"
+    assert "title" not in hr.seen("tomas.dvorak")
+
+
+async def test_a_workday_manager_without_an_id_is_a_mistake_unless_the_mapping_says_otherwise(contract: str):
+    """A name finds nobody: the row comes back to HR; with the word that the preset offers, it is sent without."""
+    nameless = ("Łukasz Nowak (1003),amara", "Łukasz Nowak,amara")
+    strict = Hr(PRESETS["workday"], contract)
+    refused = await strict.night(1, nameless)
+
+    lenient = Hr(PRESETS["workday"], contract, ("relationship = ", 'otherwise = "omit", relationship = '))
+    taken = await lenient.night(1, nameless)
+
+    assert [row["codes"] for row in refused["rows"]] == [["not_allowed"], ["bad_date"]]
+    assert taken["rejected"] == 1
+    assert "manager" not in lenient.seen("amara.okafor")
+
+
 async def test_workdays_title_lines_and_total_are_no_people(contract: str):
     """The lines above the header and the total below the data are counted as skipped, and rejected by nobody."""
     hr = Hr(PRESETS["workday"], contract)
@@ -362,6 +390,16 @@ async def test_successfactors_second_header_row_is_no_person(contract: str):
     assert hr.seen("miguel.perez")["name"] == "Miguel Ángel Pérez"
     assert hr.seen("miguel.perez")["middle"] == "Ángel"
     assert hr.seen("helena.lindqvist")["phones"] == "+46 8 465 004 11 business, +46 8 465 004 99 businessFax"
+
+
+async def test_successfactors_has_two_words_for_no_manager(contract: str):
+    """NO_MGR is nobody as well as NO_MANAGER: neither is sent, and neither is an unknown manager."""
+    hr = Hr(PRESETS["successfactors"], contract)
+
+    report = await hr.night(1, ("NO_MANAGER", "NO_MGR"))
+
+    assert report["warnings"] == {}
+    assert "manager" not in hr.seen("helena.lindqvist")
 
 
 async def test_an_address_over_several_lines_stays_whole(contract: str):

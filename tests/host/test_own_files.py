@@ -43,6 +43,15 @@ def test_a_published_export_reaches_profiles_by_what_is_suggested(
     assert all(word in words for word in shown)
 
 
+def promoted(folder: Path, person: str) -> list[str]:
+    """Write the three files anew, with another title for somebody; return where they are."""
+    for path in SCIM:
+        lines = (ROOT / path).read_text(encoding="utf-8").splitlines(keepends=True)
+        changed = [line.replace("Software Developer", "Architect") if person in line else line for line in lines]
+        (folder / path.rsplit("/", 1)[1]).write_text("".join(changed), encoding="utf-8")
+    return [str(folder / path.rsplit("/", 1)[1]) for path in SCIM]
+
+
 def test_three_published_exports_are_one_population(tmp_path: Path) -> None:
     """Files that only together are whole get a manifest; that most rows share a key is told, and what to do about it.
 
@@ -56,9 +65,11 @@ def test_three_published_exports_are_one_population(tmp_path: Path) -> None:
     brought = ("--mapping", str(mapping), "--hr", *SCIM)
     with serving(tmp_path / "serve", *brought, SYNC_SCHEDULE=ONCE_A_YEAR) as (told, _):
         refused = " ".join(told.split())
-    limits = {"SYNC_SCHEDULE": ONCE_A_YEAR, "MAX_REJECT_PERCENT": "65"}
+    limits = {"SYNC_SCHEDULE": ONCE_A_YEAR, "MAX_REJECT_PERCENT": "65", "EXPORT_SETTLE_SECONDS": "0"}
     with serving(tmp_path / "serve", *brought, **limits) as (told, _):
         taken = " ".join(told.split())
+        drop(tmp_path / "serve", *promoted(tmp_path, "Genevra Melony"))
+        night = connector("--settings", str(tmp_path / "serve" / "local.settings.json"), "sync")
 
     assert not checked["usable"]
     assert "dropped msft_csv2scim_employees.csv.manifest.json" in refused
@@ -69,6 +80,7 @@ def test_three_published_exports_are_one_population(tmp_path: Path) -> None:
     assert "MAX_REJECT_PERCENT=6" in refused
     assert "completed, 2" in taken
     assert "Genevra Melony" in taken
+    assert (night["outcome"], night["updated"], night["deleted"]) == ("completed", 1, 0)
 
 
 def test_a_packaged_mapping_shows_its_sample(tmp_path: Path) -> None:

@@ -72,10 +72,7 @@ def first_night(console: Console, world: Contoso, host: FunctionsHost, people: I
 def _run(console: Console, host: FunctionsHost, settle: int) -> dict[str, Any]:
     """Fire the timer until a run has ended, and return its report."""
     deadline = time.monotonic() + settle + 300
-    if settle:
-        console.print(
-            f"  EXPORT_SETTLE_SECONDS={settle}: a file without manifest is taken when it is that old", style="dim"
-        )
+    waiting = False
     while time.monotonic() < deadline:
         ended = host.fire("sync_people")
         if ended.error is not None:
@@ -83,6 +80,9 @@ def _run(console: Console, host: FunctionsHost, settle: int) -> dict[str, Any]:
         runs = _get(host, "/api/admin/runs?limit=1")["runs"]
         if runs and runs[0]["outcome"] != "partial":
             return _get(host, f"/api/admin/runs/{runs[0]['run']}")
+        if not runs and not waiting:
+            waiting = True
+            console.print(f"  the files are not {settle} seconds old yet (EXPORT_SETTLE_SECONDS)", style="dim")
         if not runs:
             time.sleep(2)
     raise StoryFailed("no run took the exports; see GET /api/admin/status")

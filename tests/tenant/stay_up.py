@@ -83,7 +83,7 @@ def stay_up(
             cast=cast, directory=folder / "tls", ports=ports, schema_seconds=schema, settle_seconds=settle
         )
         world = stack.enter_context(running)
-        world.settings |= {"SYNC_SCHEDULE": SCHEDULE, **({"MAPPING": own.setting} if own else {}), **passed(os.environ)}
+        world.settings |= {"SYNC_SCHEDULE": SCHEDULE, **(_settings(own) if own else {}), **passed(os.environ)}
         Settings.from_env(world.settings)
         follow, accounts = _it(world, cast, own)
         it = stack.enter_context(Served({"it": Mount(ItDepartment(follow), tls=False)}, directory=folder / "it"))
@@ -136,6 +136,11 @@ def _bring(console: Console, settings: Mapping[str, str], it: str, exports: Sequ
             console.print(f"dropped {blob}")
             if told:
                 console.print(Padding.indent(Text(told, style="dim"), 2))
+
+
+def _settings(own: Own) -> dict[str, str]:
+    """Return the settings that files of one's own want. A set's later nights are not to be taken file by file."""
+    return {"MAPPING": own.setting} | ({"EXPORT_SETTLE_SECONDS": "5"} if len(own.exports) > 1 else {})
 
 
 def _it(world: Contoso, cast: Cast, own: Own | None) -> tuple[Callable[[str, bytes], None], Mapping[str, str]]:

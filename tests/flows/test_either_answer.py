@@ -13,7 +13,7 @@ from tests.tenant.graph.people import source_url
 from tests.tenant.graph.state import PropertySetting
 
 FOREIGN_APP = "0f000000-0000-4000-8000-00000000000f"
-DESK = ('column = "FavoriteColor"', 'column = "FavoriteColor"\n\n[[property]]\nname = "desk"\ncolumn = "PayBand"')
+DESK = ('column = "FavoriteColor"', 'column = "FavoriteColor"\n\n[[property]]\nname = "desk"\ncolumn = "DeskNumber"')
 
 
 def a_world_where(**answers: object) -> World:
@@ -45,7 +45,7 @@ async def test_a_schema_grows_whatever_a_patch_of_it_means(merges: bool):  # noq
     """A column that is added to the mapping reaches profiles, and what was registered stays."""
     world = a_world_where(merges_schemas=merges)
     await world.setup()
-    staff = people(2, PayBand="B7")
+    staff = people(2, DeskNumber="B7")
     await world.night(staff)
     await world.map_with(DESK)
 

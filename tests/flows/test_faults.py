@@ -394,7 +394,7 @@ async def before_the_second_night() -> World:
 
 
 @pytest.mark.parametrize("after_effect", [False, True])
-@pytest.mark.parametrize(("container", "at_least"), [("exports", 3), ("state", 20), ("reports", 2), ("quarantine", 1)])
+@pytest.mark.parametrize(("container", "at_least"), [("exports", 2), ("state", 20), ("reports", 2), ("quarantine", 1)])
 async def test_storage_that_fails_at_any_request_leaves_no_trace(container: str, at_least: int, *, after_effect: bool):
     """Whichever blob request fails, before or after its effect, the next ticks make up for it."""
     world = await before_the_second_night()

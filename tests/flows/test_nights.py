@@ -145,7 +145,7 @@ async def test_columns_in_another_order_send_nothing(world: World):
 
 async def test_a_column_that_is_not_mapped_sends_nothing(world: World):
     """What no profile shows cannot cause an update."""
-    report = await world.night([row | {"PayBand": "9"} for row in STAFF])
+    report = await world.night([row | {"DeskNumber": "9"} for row in STAFF])
 
     assert report["outcome"] == "unchanged"
     assert world.requests == []
@@ -156,7 +156,7 @@ async def test_a_new_column_that_is_not_mapped_sends_nothing(world: World):
     report = await world.night([row | {"Birthday": "1980-01-01"} for row in STAFF])
 
     assert report["outcome"] == "unchanged"
-    assert report["export"]["ignored_columns"] == ["PayBand", "Birthday"]
+    assert report["export"]["ignored_columns"] == ["DeskNumber", "Birthday"]
 
 
 async def test_leave_sends_nothing(world: World):
@@ -657,7 +657,7 @@ async def test_a_wish_for_everyone_sends_everyone(world: World):
 
 async def test_another_mapping_sends_those_whose_item_changes(world: World):
     """A mapping that shows one thing more re-sends exactly the people who have that thing."""
-    await world.map_with(('number = "Phone"', 'number = "PayBand"'))
+    await world.map_with(('number = "Phone"', 'number = "DeskNumber"'))
 
     report = await world.tick() or {}
 
@@ -788,7 +788,7 @@ def _the_next_night(rows: list[Row], dice: random.Random, night: int) -> list[Ro
             case 4:
                 changed.append(row | {"Status": dice.choice(["Left", "On leave", "Active"])})
             case 5:
-                changed.append(row | {"PayBand": str(night)})
+                changed.append(row | {"DeskNumber": str(night)})
             case _:
                 changed.append(row)
     joiners = [a_person(f"J{night}x{number}", manager=dice.choice(keys)) for number in range(dice.randrange(3))]

@@ -71,7 +71,7 @@ COLUMNS = (
     "Skills",
     "FavoriteColor",
     "Status",
-    "PayBand",
+    "DeskNumber",
 )
 """Columns of HR's export; the mapping does not name the last one."""
 

@@ -122,6 +122,13 @@ def open_export(
     them the header is found behind lines that precede it. ``peek``: only the header is wanted, so the encoding is
     judged by the first bytes instead of all.
 
+    What counts: the header is the first row that has all of ``required`` and most of ``known``, among the first 50;
+    without such columns it is the first that is not blank. Rows of blank cells are none, and neither is the header when
+    it stands there again, nor a second row of labels. At the end, up to 20 lines are a footer: a total, a count, a page
+    number, a date of export, or, behind a blank line, a single cell of several words. A row that differs from the
+    header in its number of cells, breaks the rules of CSV (a quote inside quotes is doubled) or is larger than
+    `MAX_CELL` and `MAX_ROW` has a `Row.problem`, and those after it are read.
+
     Raises:
         ExportError: ``empty_file``, ``undecodable``, ``duplicate_column``, or ``truncated`` when it ends inside
             quotes (while the rows are read) or packing.

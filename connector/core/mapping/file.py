@@ -118,9 +118,7 @@ class StatusPart(_Part):
     column: Annotated[Word, Field(description="The column with the status.")]
     in_scope: Annotated[tuple[str, ...], Field(description="Words of those who are sent.")]
     leaver: Annotated[tuple[str, ...], Field(description="Words of those who have left.")]
-    on_leave: Annotated[
-        tuple[str, ...], Field(description="Words of those who are on leave; they are sent, too.")
-    ] = ()
+    on_leave: Annotated[tuple[str, ...], Field(description="Words of those who are on leave; they are sent, too.")] = ()
     blank: Annotated[Literal["in_scope", "leaver"], Field(description="What a blank cell means.")] = "in_scope"
 
 

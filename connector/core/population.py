@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 MAX_ITEM_ID: Final = 128
 """https://learn.microsoft.com/graph/api/resources/externalconnectors-externalitem"""
 
+MAX_REJECTED: Final = 256 << 20
+"""Bytes that the cells of rejected rows may take in memory until the quarantine file is written: some 200,000 rows of
+twenty columns. Rows of a million cells each would take all there is."""
 
 MAX_LISTED_LINES: Final = 50
 """Skipped lines whose numbers stand in the report; they are all counted."""
@@ -329,9 +332,10 @@ class _Export:
 def _read_export(files: Sequence[ExportFile], mapping: Mapping, item_id: MakeId | None, today: date | None) -> _Export:
     read: list[_FileRows] = []
     rows: list[tuple[int, Person | Rejection]] = []
+    room = _Room()
     for number, file in enumerate(files):
         try:
-            read.append(_read_file(file, mapping, today, number, rows))
+            read.append(_read_file(file, mapping, today, number, rows, room))
         except ExportError as error:
             error.file = file.name if len(files) > 1 else ""
             raise
@@ -343,12 +347,44 @@ def _read_export(files: Sequence[ExportFile], mapping: Mapping, item_id: MakeId 
     people = {
         key: (number, person) for key, (number, person) in people.items() if (number, person.row) not in one.aside
     }
-    rejections = [*one.rejections, *_with_cells(files, mapping, one.aside)]
+    contradicting = ((number, room.kept(rejection)) for number, rejection in _with_cells(files, mapping, one.aside))
+    rejections = [*one.rejections, *contradicting]
     return _Export(read, people, rejections, one.identical, one.outranked, out_of_scope)
 
 
+@dataclass(slots=True)
+class _Room:
+    """How many bytes the cells of rejected rows may still take: they are all that is kept of a file's text."""
+
+    left: int = MAX_REJECTED
+
+    def kept(self, rejection: Rejection) -> Rejection:
+        """Return a rejected row for which there is room.
+
+        Raises:
+            ExportError: ``too_many_rejected``.
+        """
+        self.left -= sum(map(len, rejection.cells)) + _CELL * len(rejection.cells)
+        if self.left < 0:
+            raise ExportError(
+                f"the rejected rows are larger than {MAX_REJECTED >> 20} MiB; mend what is wrong with most of them, or"
+                " look whether the file is an export at all",
+                code="too_many_rejected",
+            )
+        return rejection
+
+
+_CELL: Final = 60
+"""Bytes that a cell takes beyond its characters."""
+
+
 def _read_file(
-    file: ExportFile, mapping: Mapping, today: date | None, number: int, found: list[tuple[int, Person | Rejection]]
+    file: ExportFile,
+    mapping: Mapping,
+    today: date | None,
+    number: int,
+    found: list[tuple[int, Person | Rejection]],
+    room: _Room,
 ) -> _FileRows:
     """Read a file of an export, its ``number``th, and add its rows to ``found``."""
     rows = 0
@@ -358,7 +394,8 @@ def _read_file(
         bound = bind(mapping, export.header, today=today)
         for row in export.rows:
             rows = row.number
-            found.append((number, bound.person(row)))
+            one = bound.person(row)
+            found.append((number, one if isinstance(one, Person) else room.kept(one)))
             if today is not None and not row.problem:
                 turn = _earliest((turn, *bound.turns(row.cells)))
     if not rows:

@@ -110,8 +110,8 @@ FAULTS: Final[Mapping[str, Fault]] = {
         "too many rows are wrong",
         "HR",
         "Look at the rejected rows below: often one column has another format than before. Mend the whole export.",
-        "More rows are rejected than `MAX_REJECT_PERCENT`. There is no quarantine file then; the report lists"
-        " the rows.",
+        "More rows are rejected than `MAX_REJECT_PERCENT`: there is no quarantine file then, and the report lists the"
+        " rows. Or the rejected rows are larger than 256 MiB.",
     ),
     "different_export": Fault(
         "it looks like a different export",

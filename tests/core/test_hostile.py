@@ -246,6 +246,21 @@ def test_reading_ten_times_the_rows_takes_no_more_memory(bad):
     assert peaks[1] < 1.2 * peaks[0] + 100_000
 
 
+def test_rejected_rows_that_would_fill_the_memory_refuse_the_file():
+    """Their cells are kept for the quarantine file, but not any number of them."""
+    header = b"EmployeeId,UserPrincipalName\n"
+    stream = Repeated(b"a," * 900_000 + b"\n", 40 * 1_800_001, before=header)
+    file = ExportFile("people.csv", lambda: io.BufferedReader(stream))
+    tracemalloc.start()
+
+    with pytest.raises(ExportError) as raised:
+        read_population([file], mappings()["default"], complete=True, new=True, today=TODAY)
+
+    assert raised.value.code == "too_many_rejected"
+    assert tracemalloc.get_traced_memory()[1] < 256 << 20
+    tracemalloc.stop()
+
+
 # --- cut off ----------------------------------------------------------------------------------------------------------
 
 _CUT = """

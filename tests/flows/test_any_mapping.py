@@ -285,7 +285,7 @@ async def _a_night(sheet: Sheet, rows: list[dict[str, str]]) -> tuple[World, dic
 
 
 @given(night=_nights())
-@settings(max_examples=min(40, settings().max_examples // 4), suppress_health_check=list(HealthCheck))
+@settings(max_examples=settings().max_examples // 4, suppress_health_check=list(HealthCheck))
 def test_what_is_accepted_shows_on_profiles_whole(contract, night):
     """Every entity that is sent fits its model, is read by Graph without a loss, and stands on the profile."""
     sheet, rows = night

@@ -451,9 +451,14 @@ def _one_each(rows: Sequence[tuple[int, Person | Rejection]], mapping: Mapping) 
     return one
 
 
-def _standing(found: Person | Rejection) -> tuple[bool, int]:
-    """Return what orders the rows of one key: whoever is out of scope in one row may be in scope in another."""
-    return not (isinstance(found, Person) and found.outside), found.rank
+def _standing(found: Person | Rejection) -> tuple[bool, bool, bool, int]:
+    """Return what orders the rows of one key: whoever is out of scope in one row may be in scope in another.
+
+    Whoever goes on out of scope has not left, though their last row in scope is over.
+    """
+    inside = not (isinstance(found, Person) and found.outside)
+    counts = found.rank >= 0
+    return inside and counts, counts, inside, found.rank
 
 
 def _say_the_same(people: Sequence[Person]) -> bool:

@@ -84,7 +84,7 @@ FAULTS: Final[Mapping[str, Fault]] = {
         "a required column is missing",
         "HR",
         "Add the column, or give it back its name. Case, spaces, “_” and “-” in a header do not matter.",
-        "A column of the key, of the account or of a filter is not there.",
+        "A column of the key, of the account, of a filter, of leave or of effective dates is not there.",
     ),
     "duplicate_column": Fault(
         "a column appears twice",

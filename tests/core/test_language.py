@@ -544,7 +544,8 @@ LEAVE = '[leave]\ncolumn = "Away"\nwords = ["True", "yes"]\n'
         (STATUS + LEAVE, {"State": "Inactive", "Away": "TRUE"}, False),
         (STATUS + LEAVE, {"State": "Inactive", "Away": "False"}, True),
         (STATUS + LEAVE, {"State": "Inactive", "Away": ""}, True),
-        (STATUS + LEAVE, {"State": "Inactive"}, True),
+        (STATUS + LEAVE.replace("yes", " yes "), {"State": "Inactive", "Away": "Yes"}, False),
+        (STATUS.replace("Active", "Active "), {"State": "Active"}, False),
         (STATUS + LEAVE, {"State": "Active", "Away": "True"}, False),
     ],
 )
@@ -585,12 +586,22 @@ def test_a_row_out_of_scope_need_not_be_right():
     ]
 
 
-def test_a_file_without_the_column_of_a_filter_is_refused():
-    """Otherwise nobody would be in scope, or everybody."""
-    mapping = a_mapping('[[scope]]\ncolumn = "Type"\nis = ["Employee"]')
+@pytest.mark.parametrize(
+    ("parts", "missing"),
+    [
+        ('[[scope]]\ncolumn = "Type"\nis = ["Employee"]', "Type"),
+        (STATUS + LEAVE, "Away"),
+        ('[effective]\nfrom = "From"\nuntil = "To"\n', "To"),
+        ('[effective]\nfrom = "From"\n', "From"),
+    ],
+)
+def test_a_file_without_a_column_that_tells_who_counts_is_refused(parts, missing):
+    """Otherwise everybody would be in scope, or gone who is on leave, or back who left long ago."""
+    mapping = a_mapping(parts)
+    header = [name for name in ("Id", "Account", "State", "Type", "Away", "From", "To") if name != missing]
 
-    with pytest.raises(ExportError, match="the column Type is missing") as raised:
-        bind(mapping, ["Id", "Account"])
+    with pytest.raises(ExportError, match=f"the column {missing} is missing") as raised:
+        bind(mapping, header, today=date(2026, 11, 23))
 
     assert raised.value.code == "missing_column"
 
@@ -659,10 +670,12 @@ def test_a_row_whose_days_cannot_be_read_is_a_bad_date_above_all(row):
         ({"From": "2020-01-01", "To": ""}, []),
         ({"From": "2020-01-01", "To": "2026-11-22"}, []),
         ({"From": "?", "To": ""}, []),
+        ({"From": "2020-01-01", "To": "9999-12-31"}, []),
+        ({"From": "9999-12-31", "To": "9999-12-31"}, [date(9999, 12, 31)]),
     ],
 )
 def test_the_days_on_which_something_turns_are_known(row, expected):
-    """A row begins to count on its first day, and ceases on the day after its last."""
+    """A row begins to count on its first day, and ceases on the day after its last; no day follows the year 9999."""
     bound, cells = bound_to(a_mapping(DATED), row, TODAY)
 
     assert [date.fromordinal(day) for day in bound.turns(cells)] == expected
@@ -683,10 +696,17 @@ def test_a_row_that_is_over_or_has_not_begun_need_not_be_right():
 
 @pytest.mark.parametrize(
     ("name", "expected"),
-    [("hr-delta-2026.csv", True), ("daily/HR-DELTA-1.CSV", True), ("hr-2026.csv", False), ("delta.zip", True)],
+    [
+        ("hr-delta-2026.csv", True),
+        ("daily/HR-DELTA-1.CSV", True),
+        ("hr-delta-2026.csv.gz", True),
+        ("hr-2026.csv", False),
+        ("hr-2026.csv.gz", False),
+        ("delta.zip", True),
+    ],
 )
 def test_a_files_name_tells_that_it_is_partial(name, expected):
-    """The mapping's patterns are matched with the last part of the name, without case."""
+    """The mapping's patterns are matched with the last part of the name, packed or not, without case."""
     mapping = a_mapping('[file]\npartial = ["*-delta-*.csv", "delta.*"]')
 
     assert mapping.is_partial(name) is expected
@@ -735,6 +755,8 @@ def test_a_field_that_makes_no_sense_is_refused(spec, said):
         ({"parts": '[[scope]]\ncolumn = "X"'}, "takes either is or is_not"),
         ({"parts": '[leave]\ncolumn = "X"\nwords = ["y"]'}, "without [status] nobody does"),
         ({"parts": '[file]\npartial = ["*"]'}, "takes every file for a partial one"),
+        ({"parts": '[file]\npartial = ["*.CSV"]'}, "takes every file for a partial one"),
+        ({"parts": '[file]\ndelimiter = ","\ndecimal = ","\npartial = ["*"]'}, "takes every file for a partial one"),
         ({"parts": '[file]\ntrue = ["x"]\nfalse = ["X"]'}, "means true as well"),
         ({"key": 'template = "x"'}, "names no column"),
         ({"account": 'column = "A"\nmatch = "employeeid"'}, "account"),

@@ -507,6 +507,7 @@ def test_the_digest_changes_with_the_text():
         ('\n[[property]]\nname = "too-odd"\ncolumn = "A"', "name: must be 1 to 32 letters"),
         ('\n[[property]]\nname = "extra"\ncolum = "A"', "colum: is no key here; did you mean column?"),
         ('\n[status]\ncolumn = "S"\nin_scope = ["on"]\nleaver = ["ON", "off"]', "status word 'on': stands twice"),
+        ('\n[status]\ncolumn = "S"\nin_scope = ["on"]\nleaver = ["on ", "off"]', "status word 'on': stands twice"),
         ("\n[surprise]", "surprise"),
     ],
 )

@@ -400,6 +400,34 @@ def test_a_row_out_of_scope_yields_to_one_in_scope():
     assert (reading.rejections, reading.facts["out_of_scope_rows"]) == ((), 2)
 
 
+def test_whoever_goes_on_out_of_scope_has_not_left():
+    """A row in scope that is over says no departure while one that a filter leaves out counts; else it does."""
+    over = "E1,Engineer,,2020-01-01,2026-03-09,"
+
+    moved = on(a_dated_file(over, "E1,Temp,,2026-03-10,,Agency", agency=True))
+    left = on(a_dated_file(over, "E1,Temp,,2015-01-01,2019-12-31,Agency", agency=True))
+    to_come = on(a_dated_file(over, "E1,Temp,,2026-03-11,,Agency", agency=True))
+    unknown = on(a_dated_file(over, "E1,Temp,,some day,,Agency", agency=True))
+
+    people = [each.population.people["E1"] for each in (moved, left, to_come, unknown)]
+    assert [(person.outside, person.leaver) for person in people] == [
+        (True, False),
+        (False, True),
+        (False, True),
+        (True, False),
+    ]
+
+
+def test_a_spoilt_row_of_today_is_not_passed_over_for_an_older_one():
+    """A row with bytes that are no text counts on its days like any other; unless it is over."""
+    spoilt = on(a_dated_file("E1,Engineer,,2020-01-01,", "E1,Ch\udce4f,,2026-03-01,", "E2,Boss é,,,"))
+    over = on(a_dated_file("E1,Engineer,,2020-01-01,", "E1,Ch\udce4f,,2019-01-01,2019-12-31", "E2,Boss é,,,"))
+
+    assert rejected(spoilt) == [(2, "E1", "bad_text")]
+    assert spoilt.population.rejected == {"E1"}
+    assert over.population.people["E1"].row == 1
+
+
 def test_accounts_out_of_scope_contradict_nobody():
     """A row that is left out may have the account of another one, in scope or not."""
     rows = [f"E{number},ada@contoso.com,Engineer,,,,{agency}" for number, agency in enumerate(["", "x", "y"], start=1)]

@@ -83,10 +83,8 @@ def _whole(file: MappingFile) -> Found:
 def _file_problems(file: FilePart) -> Found:
     yield from _date_problems(("file", "dates"), file.dates)
     yield from _truth_problems(("file",), file.true, file.false)
-    if file.delimiter == "," and file.decimal == ",":
-        return  # numbers are in quotes then
     for number, pattern in enumerate(file.partial or ()):
-        if not pattern.strip("*? "):
+        if pattern.strip("*? ").casefold() in {"", ".csv"}:
             yield (
                 ("file", "partial", number),
                 "takes every file for a partial one; then nobody who is absent ever leaves",
@@ -96,7 +94,7 @@ def _file_problems(file: FilePart) -> Found:
 def _status_problems(file: MappingFile) -> Found:
     if file.status:
         words = [
-            (key, number, word)
+            (key, number, word.strip())
             for key in ("in_scope", "on_leave", "leaver")
             for number, word in enumerate(getattr(file.status, key))
         ]

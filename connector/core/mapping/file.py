@@ -318,7 +318,9 @@ class Mapping:
     def is_partial(self, name: str) -> bool:
         """Tell whether a file of this name holds some of the people only (``[file] partial``)."""
         last = name.rsplit("/", 1)[-1].casefold()
-        return any(fnmatch.fnmatchcase(last, pattern.casefold()) for pattern in self.file.file.partial or ())
+        names = {last, last.removesuffix(".gz")}
+        patterns = [pattern.casefold() for pattern in self.file.file.partial or ()]
+        return any(fnmatch.fnmatchcase(each, pattern) for each in names for pattern in patterns)
 
 
 def _columns(file: MappingFile) -> Iterator[str]:

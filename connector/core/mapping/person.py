@@ -16,7 +16,8 @@ class Person:
 
     ``outside``: known, so that others may refer to them, but not to be sent: a filter of the mapping leaves the row
     out, its day has not come, or somebody merely names them. ``rank`` orders several rows of one key: only the highest
-    counts (0 for a mapping without effective dates; below 0 for a row that has ended, or has not begun).
+    counts (0 for a mapping without effective dates; below 0 for a row that has ended, or has not begun, be it in scope
+    or not).
     """
 
     key: str

@@ -56,6 +56,9 @@ CAPITALISED: Final = {"home": "Home", "business": "Work", "other": "Other"}
 """The types of addresses in the other spelling that is written down for them.
 https://learn.microsoft.com/microsoft-365-copilot/extensibility/build-connectors-with-people-data"""
 
+_LAST_DAY: Final = date.max.toordinal()
+"""31 December 9999, which some systems write where there is no last day."""
+
 _UNKNOWN_DAY: Final = 10_000_000
 """The rank of a row whose days cannot be read: it may be the one that counts, so it stands above all others."""
 _ENDED: Final = -10_000_000
@@ -245,12 +248,13 @@ class BoundMapping:
             problem = Problem(
                 "bad_text", "it holds bytes that are no text in the encoding of the file; save the file as CSV in UTF-8"
             )
-            return Rejection(row.number, self._readable_key(row), (problem,), tuple(by_column))
+            rank, _, _ = self._standing(by_column)
+            return Rejection(row.number, self._readable_key(row), (problem,), tuple(by_column), rank)
         key = _text(self.key, by_column)
         account = _text(self.account, by_column)
-        if self.scope and not self._in_scope(by_column):
-            return self._outside(row, key, account, digest)
         rank, ended, begun = self._standing(by_column) if self.days else (0, False, True)
+        if self.scope and not self._in_scope(by_column):
+            return self._outside(row, key, account, digest, rank)
         if not begun and key:
             return self._outside(row, key, account, digest, rank)
         leaver = ended or self._leaver(by_column)
@@ -277,7 +281,7 @@ class BoundMapping:
         first, last = days
         if first > self.days.today:
             yield first
-        if last >= self.days.today:
+        if self.days.today <= last < _LAST_DAY:
             yield last + 1
 
     def entities(
@@ -307,7 +311,7 @@ class BoundMapping:
     def _ask(self, account: str) -> str:
         return ask(self.mapping.file.account.match, account) if account else ""
 
-    def _outside(self, row: Row, key: str | None, account: str | None, digest: bytes, rank: int = 0) -> Person:
+    def _outside(self, row: Row, key: str | None, account: str | None, digest: bytes, rank: int) -> Person:
         asked = self._ask(account or "")
         return Person(
             key or "", asked, leaver=False, references=(), cells=digest, row=row.number, outside=True, rank=rank
@@ -322,8 +326,10 @@ class BoundMapping:
 
     def _standing(self, cells: Sequence[str]) -> tuple[int, bool, bool]:
         """Return a row's rank, whether its days are over, and whether they have begun."""
-        days = self.days.read(cells) if self.days else (0, 0)
-        if days is None or self.days is None:
+        if self.days is None:
+            return 0, False, True
+        days = self.days.read(cells)
+        if days is None:
             return _UNKNOWN_DAY, False, True
         first, last = days
         if first > self.days.today:
@@ -550,30 +556,40 @@ def _template(template: str, place: Callable[[str], int], blanks: frozenset[str]
 def _words(status: StatusPart | None, blanks: Iterable[str]) -> dict[str, bool]:
     if status is None:
         return {}
-    stay = {word.casefold(): False for word in (*status.in_scope, *status.on_leave)}
+    stay = {word.strip().casefold(): False for word in (*status.in_scope, *status.on_leave)}
     return (
         dict.fromkeys(("", *blanks), status.blank == "leaver")
         | stay
-        | {word.casefold(): True for word in status.leaver}
+        | {word.strip().casefold(): True for word in status.leaver}
     )
 
 
 def _leave(file: MappingFile, place: Callable[[str], int]) -> tuple[int, frozenset[str]] | None:
-    if file.leave is None or place(file.leave.column) < 0:
+    """Return the column and the words of leave. Without the column, whoever is on leave might count as gone."""
+    if file.leave is None:
         return None
-    return place(file.leave.column), frozenset(word.casefold() for word in file.leave.words)
+    words = frozenset(word.strip().casefold() for word in file.leave.words)
+    return _placed(place, file.leave.column, "[leave] tells who is on leave"), words
+
+
+def _placed(place: Callable[[str], int], column: str, by_which: str) -> int:
+    """Return where a column stands without which nobody can tell who counts.
+
+    Raises:
+        ExportError: it is not there.
+    """
+    if place(column) < 0:
+        raise ExportError(f"the column {column} is missing, by which {by_which}", code="missing_column")
+    return place(column)
 
 
 def _scope(file: MappingFile, place: Callable[[str], int]) -> Iterator[tuple[int, frozenset[str], bool]]:
     """Yield column, words, and whether the cell is to be one of them. Without its column nobody would be in scope."""
     for part in file.scope:
-        if place(part.column) < 0:
-            raise ExportError(
-                f"the column {part.column} is missing, by which [[scope]] tells who counts", code="missing_column"
-            )
+        index = _placed(place, part.column, "[[scope]] tells who counts")
         words = frozenset(word.strip().casefold() for word in part.is_ or part.is_not or ())
         words |= _blanks(file.file) if "" in words else frozenset()
-        yield place(part.column), words, part.is_ is not None
+        yield index, words, part.is_ is not None
 
 
 def _days(file: MappingFile, place: Callable[[str], int], today: date | None) -> _Days | None:
@@ -582,7 +598,10 @@ def _days(file: MappingFile, place: Callable[[str], int], today: date | None) ->
     if today is None:
         raise ValueError("a mapping with effective dates is bound for a day")
     formats = tuple(map(date_format, file.effective.dates)) if file.effective.dates else writing(file.file).dates
-    begins, ends = (place(column) if column else -1 for column in (file.effective.from_, file.effective.until))
+    begins, ends = (
+        _placed(place, column, "[effective] tells which rows count") if column else -1
+        for column in (file.effective.from_, file.effective.until)
+    )
     return _Days(begins, ends, formats, today.toordinal(), _blanks(file.file))
 
 

@@ -839,3 +839,21 @@ def test_words_that_count_as_blank_do_so_in_status_filters_and_dates():
     found = person(mapping, {"State": "N/A", "Type": "n/a", "From": "N/A", "To": "n/a"}, TODAY)
 
     assert (found.leaver, found.outside) == (False, False)
+
+
+def test_a_column_that_says_of_what_type_others_are_may_be_allowed_too():
+    """A type gives nothing away by itself, whatever the types are; a column with a telling name does."""
+    last = """
+[[property]]
+name = "extra"
+label = "personPhones"
+[property.fields]
+number = "Number"
+type = { column = "KIND", translate = { "P" = "home" } }
+"""
+
+    said = mistakes(last=last)
+
+    assert "the column Number looks like" in said
+    assert "KIND" not in said
+    assert a_mapping(top='allow_sensitive = ["Number", "kind"]', last=last)

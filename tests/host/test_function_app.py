@@ -594,7 +594,10 @@ def test_health_knows_whether_the_mapping_is_there(app: FunctionApp, ready: dict
     (check,) = answer.json()["checks"]
     assert answer.status_code == 503
     assert (check["name"], check["status"]) == ("settings", "failed")
-    assert check["detail"] == "MAPPING: there is no mapping 'nonsense'; there are: default, tutorial, or blob:NAME"
+    assert check["detail"] == (
+        "MAPPING: there is no mapping 'nonsense'; there are: bamboohr, csv2scim, default, successfactors, tutorial,"
+        " workday, or blob:NAME"
+    )
 
 
 def test_health_looks_for_a_mapping_in_a_blob(app: FunctionApp, ready: dict[str, str]) -> None:

@@ -192,13 +192,10 @@ def _uses(file: MappingFile) -> Iterator[tuple[Path, Use]]:
             for path, spec in group.items():
                 columns = spec_columns(spec)
                 own = (spec.relationship,) if isinstance(spec, PersonField) else kinds
-                if columns and (path, spec) not in _types(group):
+                if path.rsplit(".", 1)[-1] == "type":
+                    own = ()  # it says of what type the others are, which gives nothing away
+                if columns:
                     yield ("property", number, *place, path), Use(part.name, part.label, path, columns, own)
-
-
-def _types(group: Fields) -> list[tuple[str, Any]]:
-    """Return the fields that only say of what type the others are: the words in them give nothing away."""
-    return [(path, spec) for path, spec in group.items() if path.rsplit(".", 1)[-1] == "type" and len(group) > 1]
 
 
 def _kinds(spec: Any) -> Iterator[str]:

@@ -1081,12 +1081,14 @@ def _present(ledger: Ledger) -> Iterator[Person]:
 
 
 def _elsewhere(population: Population, ledger: Ledger) -> Iterator[Entry]:
-    """Yield whose item stays because a partial export does not speak of them: others cannot have their accounts."""
-    if population.complete:
-        return
+    """Yield whose item stays as it is: others cannot have their accounts.
+
+    Their row is rejected, or a partial export does not speak of them.
+    """
     for entry in ledger.entries.values():
-        here = entry.key in population.people or entry.key in population.rejected
-        if entry.held and not entry.absent and not entry.is_former and not here:
+        if not entry.held or entry.is_former or entry.key in population.people:
+            continue
+        if entry.key in population.rejected or not (population.complete or entry.absent):
             yield entry
 
 

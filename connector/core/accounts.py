@@ -200,8 +200,8 @@ def contest(
 ) -> Matching:
     """Return the matching in which nobody has the Entra user of somebody else: all of them are contested.
 
-    A user belongs to whoever is matched with it, to whoever was and is not in the pilot now, and to those ``others`` of
-    whom a partial export says nothing.
+    A user belongs to whoever is matched with it, to whoever was and is not in the pilot now, and to those ``others``
+    whose items stay although the export says nothing of them that can be used.
     """
     owners: dict[str, list[str]] = {}
     for key, person in people.items():
@@ -268,8 +268,11 @@ def identify(people: Mapping[str, Person], entries: Mapping[str, Entry], known: 
 
 
 def _remembered(entry: Entry | None, person: Person) -> Known | None:
-    """Return the account of somebody's item, if it is the one that the export still asks for."""
-    if entry is None or not entry.held or entry.state == "unmatched":
+    """Return the account of somebody's item, if it is the one that the export still asks for.
+
+    That several people claim it does not change whose it was; that Entra did not know it any more does.
+    """
+    if entry is None or not entry.held or (entry.state == "unmatched" and entry.code not in {AMBIGUOUS, SHARED}):
         return None
     return _last(entry) if account_key(entry.asked or entry.upn) == account_key(person.account) else None
 

@@ -264,16 +264,16 @@ def make_plan(
         elif person.outside:
             _out_of_scope(tally, population, person, entry, matching, taken, left, rules)
         elif not rules.in_pilot(person):
-            _outside(tally, person, entry, matching, rules)
+            _outside(tally, person, entry, matching, taken, rules)
         elif person.key not in matching.known:
-            _unmatched(tally, person, entry, matching, rules)
+            tally.unmatched += 1
+            _unmatched(tally, person, entry, matching, taken, rules)
         elif person.key in sources:
             _changed(tally, population, person, entry, matching, sources[person.key], rendered[person.key], rules)
         else:
             _unchanged(tally, person, entry, matching)
     for person in population.contested.values():
-        entry = ledger.entries.get(person.key)
-        tally.change(entry, _without_account(person, entry, matching, rules))
+        _unmatched(tally, person, ledger.entries.get(person.key), matching, taken, rules)
     _not_there(tally, population, ledger, taken, rules)
     if rules.ids.following:
         _clear_up(tally, ledger, rules)
@@ -321,7 +321,9 @@ def _leaver(tally: _Tally, entry: Entry | None, rules: Rules) -> None:
         tally.forgotten.append(entry.key)
 
 
-def _outside(tally: _Tally, person: Person, entry: Entry | None, matching: Matching, rules: Rules) -> None:
+def _outside(
+    tally: _Tally, person: Person, entry: Entry | None, matching: Matching, taken: Collection[str], rules: Rules
+) -> None:
     """Whoever is not in the pilot is not sent, and not deleted either: narrowing PILOT takes nobody's profile away."""
     tally.outside += 1
     known = matching.known.get(person.key)
@@ -334,7 +336,20 @@ def _outside(tally: _Tally, person: Person, entry: Entry | None, matching: Match
         after = entry
     else:
         return
-    tally.change(entry, _rested(replace(after, absent=0), rules))
+    _stays(tally, entry, replace(after, absent=0), taken, rules, known=known is not None)
+
+
+def _stays(
+    tally: _Tally, before: Entry | None, after: Entry, taken: Collection[str], rules: Rules, *, known: bool
+) -> None:
+    """Leave somebody's item as it is, unless its Entra user is another person's now: it is on that one's card.
+
+    Who is ``known`` stays so without an item, because others refer to them.
+    """
+    if before is not None and before.held and before.user_id in taken:
+        tally.deletes.append(_deletion(after, "transferred", rules, stays=known))
+    else:
+        tally.change(before, _rested(after, rules))
 
 
 def _found(before: Entry, person: Person, matching: Matching) -> Entry:
@@ -383,10 +398,11 @@ def _out_of_scope(
         tally.forgotten.append(person.key)
 
 
-def _unmatched(tally: _Tally, person: Person, entry: Entry | None, matching: Matching, rules: Rules) -> None:
+def _unmatched(
+    tally: _Tally, person: Person, entry: Entry | None, matching: Matching, taken: Collection[str], rules: Rules
+) -> None:
     """Nothing is sent for somebody without account; what was sent before stays, and so does the last known account."""
-    tally.unmatched += 1
-    tally.change(entry, _without_account(person, entry, matching, rules))
+    _stays(tally, entry, _without_account(person, entry, matching, rules), taken, rules, known=False)
 
 
 def _without_account(person: Person, entry: Entry | None, matching: Matching, rules: Rules) -> Entry:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -299,7 +300,15 @@ def test_the_user_of_somebodys_item_outside_the_pilot_is_theirs():
     matching = contested(a_person("E1"), piloted, users={"E1": "one"}, entries=[before])
     renamed = contested(a_person("E1"), a_person("E2", account="mail:x"), users={"E1": "one"}, entries=[before])
 
+    tomorrow = contested(
+        a_person("E1"),
+        piloted,
+        users={"E1": "one"},
+        entries=[replace(before, state="unmatched", code="duplicate_account")],
+    )
+
     assert matching.contested == {"E1": "duplicate_account", "E2": "duplicate_account"}
+    assert tomorrow.contested == matching.contested
     assert renamed.contested == {}
 
 

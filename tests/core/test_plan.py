@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import given
@@ -749,6 +749,41 @@ def test_two_people_with_one_user_are_both_left_as_they_are():
 
 
 # --- holding ----------------------------------------------------------------------------------------------------------
+
+
+LOST = replace(ADA, account="lost@contoso.com")
+
+
+def moved(*people: Person, ledger: Ledger, **rules: Any) -> Night:
+    """Plan the night on which Entra's user of E1 has become that of the joiner N1."""
+    accounts = {"new@contoso.com": Account("id-e1@contoso.com", "new@contoso.com")}
+    return a_night(a_person("N1", account="new@contoso.com"), *people, ledger=ledger, accounts=accounts, **rules)
+
+
+@pytest.mark.parametrize("answer", ["missing", "ambiguous"])
+def test_an_item_on_the_card_of_somebody_else_goes(answer):
+    """Whose user has become another person's leaves nothing on that one's card: no leaver, but a transfer."""
+    night = moved(LOST, BOSS, ledger=known_people(ADA, BOSS), **{answer: [LOST.account]})
+    again = moved(LOST, BOSS, ledger=night.after, **{answer: [LOST.account]})
+
+    assert (night.upserts, night.deletes) == ({"N1": True}, {"E1": "transferred"})
+    assert again.plan.actions == ()
+    assert night.plan.transferred == 1
+
+
+def test_an_item_outside_the_pilot_goes_from_the_card_of_somebody_else_too():
+    """A narrower pilot takes nobody's profile away; this one is not theirs any more. As a manager they stay known."""
+    report = a_person("E2", references=("E1",))
+    ledger = known_people(ADA, report)
+    pilot = ["new@contoso.com", "e2@contoso.com"]
+
+    unknown = moved(LOST, report, ledger=ledger, pilot=pilot, missing=[LOST.account])
+    another = moved(LOST, report, ledger=ledger, pilot=pilot)
+
+    assert unknown.deletes == {"E1": "transferred"}
+    assert (another.upserts, another.deletes) == ({"N1": True, "E2": False}, {"E1": "transferred"})
+    assert another.references.of["E2"] == (Known("id-lost@contoso.com", "lost@contoso.com"),)
+    assert moved(LOST, report, ledger=another.after, pilot=pilot).plan.actions == ()
 
 
 def test_held_deletions_wait_while_upserts_go_on():

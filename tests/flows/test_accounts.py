@@ -138,6 +138,37 @@ async def test_whoever_loses_the_account_keeps_the_item():
 # --- how they are asked for -----------------------------------------------------------------------------------------
 
 
+async def test_a_user_who_becomes_somebody_else_shows_only_them():
+    """IT gives somebody's user to a joiner: first both are rejected, then only the joiner's data are on the card."""
+    world = await a_world()
+    await world.night(STAFF)
+    world.graph.rename_user(account(world, "ben@contoso.com"), "dee@contoso.com")
+    dee = a_person("E4", "dee@contoso.com", title="Pilot")
+    world.without_account = {"ben@contoso.com"}
+
+    first = await world.night([*STAFF, dee])
+    second = await world.night([*STAFF, dee])
+
+    assert [row["codes"] for row in first["rows"]] == [["duplicate_account"], ["duplicate_account"]]
+    assert (second["created"], second["transferred"], second["unmatched"]) == (1, 1, 1)
+    assert world.holds("E1", "E3", "E4")
+    assert world.title("dee@contoso.com") == "Pilot"
+
+
+async def test_a_user_of_somebody_whose_row_is_wrong_is_theirs():
+    """Somebody's row is rejected and their item stays, so a new key with their user is rejected too."""
+    world = await a_world()
+    await world.night(STAFF)
+
+    report = await world.night([ADA, BEN | {"HireDate": "soon"}, CYD, BEN | {"EmployeeId": "N2"}])
+
+    assert sorted((row["key"], *row["codes"]) for row in report["rows"]) == [
+        ("E2", "bad_date"),
+        ("N2", "duplicate_account"),
+    ]
+    assert world.holds("E1", "E2", "E3")
+
+
 async def test_a_thousand_people_are_looked_up_in_four_requests():
     """Twenty filters of fifteen names to a batch: 1,000 new people cost 4 requests before the first item."""
     world = await a_world()

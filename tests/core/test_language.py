@@ -856,4 +856,4 @@ type = { column = "KIND", translate = { "P" = "home" } }
 
     assert "the column Number looks like" in said
     assert "KIND" not in said
-    assert a_mapping(top='allow_sensitive = ["Number", "kind"]', last=last)
+    assert codes(a_mapping(top='allow_sensitive = ["Number", "kind"]', last=last), {"Number": "1", "KIND": "P"}) == []

@@ -219,15 +219,18 @@ def _label_changes(tree: ast.Module) -> Iterator[Change]:
     for key, value in zip(labels.keys, labels.values, strict=True):
         assert isinstance(key, ast.Constant)
         assert isinstance(value, ast.Call)
-        given = {keyword.arg: keyword for keyword in value.keywords}
-        yield f"{key.value} renamed", key, "value", "personAnother"
-        yield f"{key.value} of another entity", value.args[0], "id", "ItemBody"
-        changed = {"several": not given["several"].value.value, "most": 7, "one_each": "displayName"}  # type: ignore[attr-defined]
+        label = str(key.value)
+        given = {str(keyword.arg): keyword for keyword in value.keywords}
+        several = given["several"].value
+        assert isinstance(several, ast.Constant)
+        yield f"{label} renamed", key, "value", "personAnother"
+        yield f"{label} of another entity", value.args[0], "id", "ItemBody"
+        changed: dict[str, bool | int | str] = {"several": not several.value, "most": 7, "one_each": "displayName"}
         for name, other in changed.items():
             keyword = ast.keyword(name, ast.Constant(other))
-            yield f"{key.value}: {name} {other}", value, "keywords", [*({**given, name: keyword}.values())]
+            yield f"{label}: {name} {other}", value, "keywords", [*({**given, name: keyword}.values())]
         for name in given.keys() - {"several"}:
-            yield f"{key.value}: no {name}", value, "keywords", [given[one] for one in given if one != name]
+            yield f"{label}: no {name}", value, "keywords", [given[one] for one in given if one != name]
 
 
 def _text_changes(tree: ast.Module, *tables: str) -> Iterator[Change]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+from typing import Any
 
 import pytest
 
@@ -64,13 +65,19 @@ STAFF = [ADA, BEN, CYD]
 # --- by what --------------------------------------------------------------------------------------------------------
 
 
+def add_user_by(world: worlds.World, match: str, row: dict[str, str]) -> None:
+    """Give Entra a user who has the value by which a row's person is matched."""
+    attributes: dict[str, Any] = {match: row["Phone"].lower()}
+    world.graph.add_user(upn_of(row["EmployeeId"]), **attributes)
+
+
 @pytest.mark.parametrize("match", VALUES)
 async def test_people_are_matched_by_an_attribute_of_their_user(match: str):
     """The profile is that of whom Entra has under the value, in any case; managers are sent with Entra's UPN."""
     world = await a_world(match, "Phone")
     rows = [row | {"Phone": VALUES[match].format(row["EmployeeId"][1:])} for row in STAFF]
     for row in rows:
-        world.graph.add_user(upn_of(row["EmployeeId"]), **{match: row["Phone"].lower()})
+        add_user_by(world, match, row)
 
     report = await world.night(rows, accounts=False)
 
@@ -85,7 +92,7 @@ async def test_an_export_without_changes_asks_nothing(match: str):
     world = await a_world(match, "Phone")
     rows = [row | {"Phone": VALUES[match].format(row["EmployeeId"][1:])} for row in STAFF]
     for row in rows[:2]:
-        world.graph.add_user(upn_of(row["EmployeeId"]), **{match: row["Phone"].lower()})
+        add_user_by(world, match, row)
     await world.night(rows, accounts=False)
     await world.drop("noon.csv", rows)
 

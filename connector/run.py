@@ -349,7 +349,7 @@ class Run:
 
     def _is_partial(self, says: Manifest, files: Sequence[ExportFile]) -> bool:
         """Tell whether an export holds some of the people only; a correction does, whatever anybody says."""
-        by_name = self._at.mapping.is_partial(files[0].name)
+        by_name = any(self._at.mapping.is_partial(file.name) for file in files)
         return (says.kind == "partial" if says.kind else by_name) or any(map(is_correction, files))
 
     async def _from_copies(self, marks: Iterable[ExportMark], folder: Path) -> tuple[ExportFile, ...]:

@@ -35,6 +35,9 @@ _NAMES = 15
 _OBJECT_ID: Final = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 """Graph refuses a filter for an object id of another form, and all that is in it."""
 
+_LONGEST: Final = 1024
+"""Characters of an ask. No user has an attribute that is longer; such a filter makes an address that Graph refuses."""
+
 _IN_FLIGHT = 4
 _SELECT = "id,userPrincipalName,mail,accountEnabled,userType"
 _BATCH = Path("{+baseurl}/$batch")
@@ -54,8 +57,9 @@ class Users:
         """Return who answers these asks (`connector.core.accounts.ask`), and to which of them several users do.
 
         Parts that Graph throttles, fails or forgets are asked for again, alone. An ask that Graph cannot even read
-        (400) is nobody's, nor is an object id that is no GUID. ``userPrincipalName``, ``mail``, ``employeeId`` and
-        ``id`` may all be filtered with ``in``: https://learn.microsoft.com/graph/api/resources/user
+        (400) is nobody's, nor is an object id that is no GUID, or a text that is too long. ``userPrincipalName``,
+        ``mail``, ``employeeId`` and ``id`` may all be filtered with ``in``:
+        https://learn.microsoft.com/graph/api/resources/user
 
         Raises:
             GraphDenied, GraphUnavailable: as :meth:`GraphClient.send`.
@@ -95,7 +99,7 @@ def _names(asks: Collection[str]) -> dict[Match, list[str]]:
     names: dict[Match, list[str]] = {}
     for each in sorted({account_key(each): each for each in asks}.values()):
         match, text = asked_by(each.strip())
-        if text and (match != "id" or _OBJECT_ID.fullmatch(text)):
+        if 0 < len(text) <= _LONGEST and (match != "id" or _OBJECT_ID.fullmatch(text)):
             names.setdefault(match, []).append(text)
     return names
 

@@ -511,11 +511,27 @@ def test_an_account_is_asked_for_in_four_ways(account, cell, expected):
         ('column = "Account"\nmatch = "id"', "10a1d484", "bad_account"),
         ('column = "Account"\nextract = "\\\\d+@.*"', "ada@contoso.com", "bad_account"),
         ('template = "{Account}@contoso.com"', "", "missing_account"),
+        ('template = "{Id}.{Account}@contoso.com"', " ", "missing_account"),
     ],
 )
 def test_what_can_be_nobodys_account_is_refused(account, cell, expected):
     """Text that no user can have is told at once instead of being asked for in vain."""
     assert codes(a_mapping(account=account), {"Account": cell}) == [expected]
+
+
+def test_half_a_name_names_nobody():
+    """Whoever is named by a template is named by all of it: what is left of it may well be somebody else's name."""
+    boss = '{ template = "{First}.{Last}@x.org", by = "mail", relationship = "manager" }'
+    mapping = a_mapping(
+        key='template = "{Company}-{Id}"',
+        last=f'\n[[property]]\nname = "extra"\nlabel = "personCurrentPosition"\n[property.fields]\nmanager = {boss}\n',
+    )
+
+    assert codes(mapping, {"Company": "", "First": "Bo", "Last": "Ek"}) == ["missing_key"]
+    assert person(mapping, {"Company": "A", "First": "Bo", "Last": ""}).references == ("",)
+    assert person(mapping, {"Company": "A", "First": "Bo", "Last": "Ek"}).references == (
+        referred_key("mail:Bo.Ek@x.org"),
+    )
 
 
 def test_all_columns_of_key_and_account_must_be_there():

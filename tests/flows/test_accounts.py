@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.flows.world import DAY, TICK, Report, World, a_person, a_world, people
+from tests.tenant.graph.faults import Refused
 
 ADA = a_person("E1", "ada@contoso.com", title="Director")
 BEN = a_person("E2", "ben@contoso.com", manager="E1")
@@ -437,6 +438,18 @@ async def test_a_manager_named_by_account_whom_entra_does_not_know_appears_later
     assert (report["created"], report["unmatched"], about_managers(report)) == (1, 0, {"manager_unknown": 1})
     assert (later["updated"], about_managers(later)) == (1, {})
     assert world.manager("ada@contoso.com") == "boss@contoso.com"
+
+
+async def test_a_manager_named_by_what_no_account_can_be_stops_nobody():
+    """A whole text in place of an address is not asked for, since Graph would refuse it and the run with it."""
+    world = await a_world_of("mail")
+    world.graph.fault_parts_when(lambda seen: len(seen.path) > 4000, Refused(400), times=None)
+    await world.night([ADA])
+
+    report = await world.night([ADA | {"JobTitle": "Chief", "ManagerId": "see the organisation chart " * 400}])
+
+    assert (report["outcome"], about_managers(report)) == ("completed", {"manager_unknown": 1})
+    assert world.title("ada@contoso.com") == "Chief"
 
 
 async def test_a_manager_whose_mail_several_users_have_is_unknown():

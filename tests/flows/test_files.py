@@ -103,6 +103,21 @@ async def test_a_name_of_the_mapping_makes_an_export_partial():
     assert (whole["export"]["kind"], whole["deleted"]) == ("complete", 1)
 
 
+async def test_one_name_of_several_files_makes_them_partial():
+    """A set that holds a partial file cannot be everybody, if its manifest does not say so."""
+    world = await a_world(LEAVER_GRACE_EXPORTS=0)
+    await world.map_with(("[key]  ", '[file]\npartial = ["*delta*.csv"]\n\n[key]  '))
+    await world.night([ZOE, BEN], name="people-1.csv")
+    await world.drop("delta-people.csv", [BEN | {"JobTitle": "Chief"}])
+    await world.drop("chiefs.csv", [BEN | {"EmployeeId": "E9", "UserPrincipalName": "e9@contoso.com"}])
+    await world.promise("chiefs.csv", files=["delta-people.csv"])
+
+    report = await world.tick() or {}
+
+    assert (report["export"]["kind"], report["updated"], report["deleted"]) == ("partial", 1, 0)
+    assert world.holds("E1", "E2")
+
+
 def read_as(data: bytes, encoding: str) -> str:
     """Return a file's text, as an editor would show it."""
     return data.decode("utf-8-sig" if encoding.startswith("utf-8") else encoding).removeprefix("\ufeff")

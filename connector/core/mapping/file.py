@@ -69,7 +69,10 @@ class TextSource(_Part):
     join: Annotated[str | None, Field(description="What stands between joined columns; a space unless given.")] = None
     template: Annotated[
         Word | None,
-        Field(description="Text with {Column} in it; blank when all its columns are. A brace itself is {{ or }}."),
+        Field(
+            description="Text with {Column} in it; blank when all its columns are, in a key, an account or a reference"
+            " when one is. A brace itself is {{ or }}."
+        ),
     ] = None
     blanks: Annotated[Words | None, Field(description="Words that count as blank here.")] = None
     extract: Annotated[

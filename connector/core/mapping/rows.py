@@ -516,7 +516,8 @@ class _Binding:
     def _read(self, spec: TextSource) -> Read:
         blanks = _blanks(self.file, spec.blanks or ())
         if spec.template is not None:
-            return _template(spec.template, self.place, blanks)
+            # What is left of half a name may be somebody else's; of other text it may be all there is to say.
+            return _template(spec.template, self.place, blanks, enough=any if isinstance(spec, ColumnField) else all)
         cells = [_cell(self.place(column), blanks) for column in spec.reads]
         if len(cells) == 1:
             return cells[0]
@@ -536,19 +537,23 @@ def _cell(index: int, blanks: frozenset[str]) -> Read:
     return lambda row: "" if (text := row[index].strip()).casefold() in blanks else text
 
 
-def _template(template: str, place: Callable[[str], int], blanks: frozenset[str]) -> Read:
-    """Return what fills a template: blank when all its columns are; spaces around those that are close up."""
+def _template(
+    template: str, place: Callable[[str], int], blanks: frozenset[str], *, enough: Callable[[Iterable[str]], bool]
+) -> Read:
+    """Return what fills a template: blank unless ``enough`` of its columns are filled, `any` or `all`.
+
+    Spaces around those that are blank close up.
+    """
     parts = [
         (text, None if column is None else _cell(place(column), blanks)) for text, column in template_parts(template)
     ]
 
     def read(row: Sequence[str]) -> str:
-        written, said = [], False
-        for text, cell in parts:
-            value = cell(row) if cell else ""
-            said = said or bool(value)
-            written += [text, value]
-        return _SPACES.sub(" ", "".join(written)).strip() if said else ""
+        values = [cell(row) for _, cell in parts if cell]
+        if not enough(values):
+            return ""
+        written = (part for (text, _), value in zip(parts, (*values, ""), strict=True) for part in (text, value))
+        return _SPACES.sub(" ", "".join(written)).strip()
 
     return read
 

@@ -425,7 +425,18 @@ def _show(body: object, shown: RenderableType, *, as_json: bool) -> None:
     if as_json:
         _print_json(body)
     else:
-        _console().print(shown)
+        _print(shown)
+
+
+def _print(shown: RenderableType) -> None:
+    """Print for people. Tables fill their columns with spaces, which in a pipe would make each line as long as any."""
+    console = _console()
+    if console.is_terminal:
+        console.print(shown)
+        return
+    with console.capture() as capture:
+        console.print(shown)
+    sys.stdout.writelines(f"{line.rstrip()}\n" for line in capture.get().splitlines())
 
 
 def _step(name: str, state: str, detail: str) -> Text:

@@ -5,6 +5,7 @@ Personal data is in what this returns, on purpose: it is for the terminal of who
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass, replace
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
@@ -52,7 +53,7 @@ class Question:
 def check(question: Question) -> dict[str, Any]:
     """Return what a mapping makes: its schema, and of files how they were read, whom they speak of, and profiles.
 
-    ``usable`` tells whether a sync would take it; if not, ``error`` says why.
+    ``usable`` tells whether a sync would take it; if not, ``error`` says why, with ``advice`` where a setting helps.
 
     Raises:
         ConfigurationError: the mapping is wrong.
@@ -129,7 +130,7 @@ def _fields(part: PropertyPart) -> Iterator[dict[str, Any]]:
     if part.label == "personAccount":
         yield {"from": "the matched Entra user"}
     elif part.label is None:
-        yield {"from": _source(part.value) if part.value else _column(part.column or "")}
+        yield {"from": _spec(part.value or part.column or "")}
     for number, group in enumerate(part.groups, start=1):
         for path, spec in group.items():
             yield {"entity": number, "field": path, "from": _spec(spec)}
@@ -243,7 +244,9 @@ def _read(mapping: Mapping, question: Question, reading: Reading) -> dict[str, A
     }
     if verdict.tripped:
         message = f"{verdict.name}: found {verdict.found}; allowed: {verdict.limit}"
-        body |= {"usable": False, "error": {"code": verdict.code, "message": message}}
+        share = math.ceil(100 * len(reading.rejections) / reading.rows)
+        advice = f"If the files are as they should be, a sync takes them with another limit: MAX_REJECT_PERCENT={share}"
+        body |= {"usable": False, "error": {"code": verdict.code, "message": message, "advice": advice}}
     return body
 
 
@@ -267,14 +270,17 @@ def _rejected(reading: Reading) -> list[dict[str, Any]]:
 
 
 def _references(people: Iterable[Person], reading: Reading) -> dict[str, int]:
-    """Return how many others the people refer to: in the files, not in them, and only by an account in Entra."""
+    """Return how many others the people refer to, by where they are: an account alone is Entra's to know."""
     others = {key for person in people for key in person.references if key}
-    population = reading.population
-    elsewhere = sum(is_referred(key) for key in others)
-    missing = sum(
-        not is_referred(key) and key not in population.people and key not in population.rejected for key in others
-    )
-    return {"in_files": len(others) - elsewhere - missing, "missing": missing, "by_account_only": elsewhere}
+    accounts = {key for key in others if is_referred(key)}
+    found = (others - accounts) & reading.population.people.keys()
+    rejected = (others - accounts - found) & reading.population.rejected
+    return {
+        "in_files": len(found),
+        "rejected": len(rejected),
+        "missing": len(others - accounts - found - rejected),
+        "by_account_only": len(accounts),
+    }
 
 
 def _look_again(

@@ -34,7 +34,10 @@ def _sections(body: dict[str, Any]) -> Iterator[RenderableType]:
         said = "The mapping is right" + (", and the files can be used." if "files" in body else ".")
         yield Text("✓ ", style="green").append(said, style="default")
     else:
-        yield Text("✗ ", style="red").append(f"{body['error']['code']}: {body['error']['message']}", style="default")
+        error = body["error"]
+        yield Text("✗ ", style="red").append(f"{error['code']}: {error['message']}", style="default")
+        if "advice" in error:
+            yield Text(f"  {error['advice']}")
     yield from (Text(f"Wrote {name}: the rejected rows, for HR.") for name in body.get("quarantine", ()))
 
 
@@ -100,11 +103,17 @@ _COUNTS = {
     "in_scope": "in scope: sent if Entra has their account",
     "on_leave": "of them on leave",
     "leavers": "left: whatever was sent of them is deleted",
-    "out_of_scope": "out of scope: rows of nobody we send",
+    "out_of_scope": "rows out of scope: a filter leaves them out, or their day has not come",
     "identical": "rows that say the same as another one",
     "outranked": "rows that do not count, since another row of their key does",
     "rejected": "rows rejected: set aside for HR",
     "unreadable_keys": "of them without a readable key: nobody is deleted for being absent",
+}
+
+_OTHERS = {
+    "rejected": "stand in rejected rows: left out, unless known before",
+    "missing": "are not in the files: left out, unless known before",
+    "by_account_only": "are looked up in Entra alone",
 }
 
 
@@ -112,15 +121,7 @@ def _counts(body: dict[str, Any]) -> Iterator[RenderableType]:
     counts, others = body["counts"], body["references"]
     yield from _heading("People", f"as of {body['today']}")
     rows = [(f"{counts[name]:,}", said) for name, said in _COUNTS.items() if counts[name] or name == "in_scope"]
-    if others["missing"]:
-        rows.append(
-            (
-                f"{others['missing']:,}",
-                "managers and others are not in the files: left out, unless known before",
-            )
-        )
-    if others["by_account_only"]:
-        rows.append((f"{others['by_account_only']:,}", "managers and others are looked up in Entra alone"))
+    rows += [(f"{others[name]:,}", f"managers and others {said}") for name, said in _OTHERS.items() if others[name]]
     yield _grid(*rows)
 
 
@@ -154,7 +155,7 @@ def _value_rows(name: str, value: Any) -> Iterator[tuple[str, ...]]:
     for number, entity in enumerate(entities):
         shown = f"{number + 1}." if number else name
         if not isinstance(entity, dict):
-            yield shown, "", str(entity)
+            yield shown, "", _text(entity)
             continue
         for path, text in _flat(entity):
             yield shown, path, text

@@ -87,7 +87,8 @@ class Reading:
         """What the report says about the newest export.
 
         ``identical_rows`` say the same as another row of their key, ``outranked_rows`` do not count because another
-        row of their key does, ``out_of_scope_rows`` are of nobody we send. Of several files, the first one's look.
+        row of their key does, ``out_of_scope_rows`` are of nobody we send: each row is one of these at most. Of several
+        files, the first one's look.
         """
         first = self.files[0].facts
         facts = {
@@ -339,7 +340,6 @@ def _read_export(files: Sequence[ExportFile], mapping: Mapping, item_id: MakeId 
         except ExportError as error:
             error.file = file.name if len(files) > 1 else ""
             raise
-    out_of_scope = sum(isinstance(found, Person) and found.outside for _, found in rows)
     one = _one_each(rows, mapping)
     people = one.people
     for person, problem in _contradictions((person for _, person in people.values()), mapping, item_id):
@@ -349,7 +349,7 @@ def _read_export(files: Sequence[ExportFile], mapping: Mapping, item_id: MakeId 
     }
     contradicting = ((number, room.kept(rejection)) for number, rejection in _with_cells(files, mapping, one.aside))
     rejections = [*one.rejections, *contradicting]
-    return _Export(read, people, rejections, one.identical, one.outranked, out_of_scope)
+    return _Export(read, people, rejections, one.identical, one.outranked, one.out_of_scope)
 
 
 @dataclass(slots=True)
@@ -416,6 +416,7 @@ class _OneEach:
     aside: dict[tuple[int, int], tuple[str, Problem]]
     identical: int = 0
     outranked: int = 0
+    out_of_scope: int = 0
 
 
 def _one_each(rows: Sequence[tuple[int, Person | Rejection]], mapping: Mapping) -> _OneEach:
@@ -431,6 +432,7 @@ def _one_each(rows: Sequence[tuple[int, Person | Rejection]], mapping: Mapping) 
         if found.key and counts[found.key] > 1:
             several.setdefault(found.key, []).append((number, found))
         elif isinstance(found, Person):
+            one.out_of_scope += found.outside
             if found.key:  # nobody can refer to somebody out of scope who has none
                 one.people[found.key] = (number, found)
         else:
@@ -445,7 +447,10 @@ def _one_each(rows: Sequence[tuple[int, Person | Rejection]], mapping: Mapping) 
         one.rejections += wrong
         if people and not wrong and _say_the_same([person for _, person in people]):
             one.people[key] = people[0]
-            one.identical += len(people) - 1
+            if people[0][1].outside:
+                one.out_of_scope += len(people)
+            else:
+                one.identical += len(people) - 1
         else:
             one.aside.update({(number, person.row): (key, problem) for number, person in people})
     return one

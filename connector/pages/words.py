@@ -302,7 +302,7 @@ ROW_CODES: Final[Mapping[str, RowWords]] = {
     ),
     "not_allowed": RowWords(
         "Word is not allowed",
-        "Use one of the words that the message lists.",
+        "Use one of the words that the message lists, or write it as the message says.",
         "The word is not one of those allowed, text is not what the mapping expects, or no address or tag"
         " where one is wanted. The message says what is.",
     ),

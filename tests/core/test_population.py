@@ -398,7 +398,25 @@ def test_a_row_out_of_scope_yields_to_one_in_scope():
 
     people = reading.population.people
     assert (people["E1"].row, people["E1"].outside, people["E2"].outside) == (1, False, True)
-    assert (reading.rejections, reading.facts["out_of_scope_rows"]) == ((), 2)
+    assert reading.rejections == ()
+
+
+@pytest.mark.parametrize(
+    ("rows", "out_of_scope", "outranked"),
+    [
+        (["E1,Engineer,,2020-01-01,,", "E1,Chief,,2026-03-11,,"], 0, 1),
+        (["E1,Engineer,,2020-01-01,,", "E1,Temp,,2020-01-01,,Agency"], 0, 1),
+        (["E1,Engineer,,2026-03-11,,", "E1,Temp,,2026-03-12,,"], 1, 1),
+        (["E1,Engineer,,2020-01-01,,Agency", "E1,Temp,,2020-01-01,,Agency"], 2, 0),
+        (["E1,Engineer,,2020-01-01,,Agency", "E2,Temp,,2026-03-11,,"], 2, 0),
+    ],
+)
+def test_every_row_is_counted_once(rows: list[str], out_of_scope: int, outranked: int):
+    """A row that does not count because another one of its key does is not out of scope as well."""
+    facts = on(a_dated_file(*rows, agency=True)).facts
+
+    found = (facts["out_of_scope_rows"], facts["outranked_rows"], facts["identical_rows"])
+    assert found == (out_of_scope, outranked, 0)
 
 
 def test_whoever_goes_on_out_of_scope_has_not_left():

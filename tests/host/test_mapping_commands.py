@@ -209,7 +209,7 @@ def test_check_reads_files_as_a_sync_does(tmp_path: Path) -> None:
         ("utf-8", ",", 0),
     ]
     assert body["files"][0]["ignored_columns"] == ["Shoe"]
-    assert body["references"] == {"in_files": 2, "missing": 1, "by_account_only": 0}
+    assert body["references"] == {"in_files": 2, "rejected": 0, "missing": 1, "by_account_only": 0}
     [rejected] = body["rejected"]
     assert (rejected["code"], rejected["rows"], rejected["first"][0]["row"]) == ("bad_date", 1, 5)
     [person] = body["people"]
@@ -257,6 +257,50 @@ def test_check_refuses_what_a_sync_refuses(tmp_path: Path) -> None:
     assert error["code"] == "missing_column"
     assert error["message"].startswith("b.csv: the column Id is missing; did you mean 'Ids'?")
     assert "too_many_rejected: rejected: found 30 of 30 rows" in rejected.out
+    assert "MAX_REJECT_PERCENT=100" in rejected.out
+    assert "MAX_REJECT_PERCENT" not in missing.out
+
+
+def test_check_says_that_a_manager_stands_in_a_rejected_row(tmp_path: Path) -> None:
+    """Whoever reports to somebody whose row is wrong has no manager on the first night, and the operator hears why."""
+    rows = FIRST.replace("01.03.2021;2;38", "01.03.2021;5;38")
+    mapping, first = _written(tmp_path, m_toml=MAPPING, a_csv=rows)
+
+    told = command({}, "mapping", "check", mapping, first)
+
+    assert "  1  managers and others stand in rejected rows: left out, unless known before" in told.out.splitlines()
+
+
+def test_check_names_the_share_that_a_sync_would_have_to_take(tmp_path: Path) -> None:
+    """The advice is the lowest whole limit under which the same files pass."""
+    rows = "".join(f"{key},u{key},Active,Employee,,{'nonsense' * (key < 10)},\n" for key in range(30))
+    mapping, bad = _written(tmp_path, m_toml=MAPPING, c_csv=SECOND.splitlines()[0] + "\n" + rows)
+
+    told = command({}, "mapping", "check", mapping, bad, "--json")
+
+    error = json.loads(told.out)["error"]
+    assert (told.code, error["code"]) == (FAILED, "too_many_rejected")
+    assert error["advice"].endswith("MAX_REJECT_PERCENT=34")
+
+
+def test_check_fills_no_line_with_spaces(tmp_path: Path) -> None:
+    """In a pipe or a file, where lines are as long as they need be, none ends in the spaces of a table."""
+    mapping, first = _written(tmp_path, m_toml=MAPPING, a_csv=FIRST)
+
+    told = command({"COLUMNS": "300"}, "mapping", "check", mapping, first)
+
+    assert [line for line in told.out.splitlines() if line != line.rstrip()] == []
+
+
+def test_check_tells_apart_what_is_cleared_and_what_is_left_out(tmp_path: Path) -> None:
+    """A blank cell that clears is shown as such, of a custom property as of a field."""
+    custom = '[[property]]\nname = "shoe"\ndescription = "Size"\nvalue = { column = "Shoe", blank = "clear" }\n'
+    mapping, first = _written(tmp_path, m_toml=MAPPING + custom, a_csv=FIRST.replace(";2;38", ";2;"))
+
+    told = command({}, "mapping", "check", mapping, first, "--people", "1")
+
+    assert "[Shoe], blank clears" in told.out
+    assert [line.split(maxsplit=1)[1] for line in told.out.splitlines() if line.startswith("  shoe")] == ['"" (clears)']
 
 
 def test_check_takes_a_contract_and_a_day(tmp_path: Path) -> None:

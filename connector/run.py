@@ -1051,6 +1051,7 @@ def _known_by(plan: Plan, ledger: Ledger) -> dict[str, Known]:
     entries = dict(ledger.entries)
     entries.update((entry.key, entry) for entry in plan.changes)
     entries.update((action.after.key, action.after) for action in plan.actions if isinstance(action, Upsert))
+    entries.update((entry.key, entry) for entry in _deleted_entries(plan) if entry.state == "outside")
     return {
         key: Known(entry.user_id, entry.upn)
         for key, entry in entries.items()
@@ -1060,7 +1061,8 @@ def _known_by(plan: Plan, ledger: Ledger) -> dict[str, Known]:
 
 def _contested_by(plan: Plan) -> list[str]:
     """Return the people whose rows a stored plan was made without, because of what Entra had answered."""
-    return [entry.key for entry in plan.changes if entry.state == "unmatched" and entry.code in {AMBIGUOUS, SHARED}]
+    entries = (*plan.changes, *_deleted_entries(plan))
+    return [entry.key for entry in entries if entry.state == "unmatched" and entry.code in {AMBIGUOUS, SHARED}]
 
 
 def _doubting(plan: Plan, applied: Applied) -> Progress:
@@ -1094,8 +1096,11 @@ def _elsewhere(population: Population, ledger: Ledger) -> Iterator[Entry]:
 
 def _deleted(plan: Plan) -> frozenset[str]:
     """Return whom the ledger does not know any more when a plan's items are deleted."""
-    deletes = (action.entry for action in plan.actions if isinstance(action, Delete))
-    return frozenset(entry.key for entry in deletes if entry.state != "outside")
+    return frozenset(entry.key for entry in _deleted_entries(plan) if entry.state != "outside")
+
+
+def _deleted_entries(plan: Plan) -> Iterator[Entry]:
+    return (action.entry for action in plan.actions if isinstance(action, Delete))
 
 
 def _references(

@@ -545,6 +545,25 @@ async def test_a_manager_who_falls_out_of_scope_stays_the_manager():
     assert (later["outcome"], world.requests) == ("unchanged", [])
 
 
+async def test_a_manager_who_falls_out_of_scope_under_a_new_name_is_rendered_alike_in_every_slice():
+    """A run in many slices keeps its name to the end, though the manager's new account is only in the deletion."""
+    world = await a_world_with_partners(LEAVER_GRACE_EXPORTS=0, SLICE_SECONDS=1, MAX_CONCURRENCY=1)
+    reports_of_hers = [a_person(f"R{number}", manager="E1") for number in range(6)]
+    await world.drop("before.csv", [ADA, *reports_of_hers])
+    world.follow([ADA, *reports_of_hers])
+    await world.settle()
+    world.graph.rename_user(account(world, "ada@contoso.com"), "ada.new@contoso.com")
+    world.graph.latency = 0.7
+    await world.drop("after.csv", [ADA | PARTNER | {"UserPrincipalName": "ada.new@contoso.com"}, *reports_of_hers])
+
+    slices = await world.settle()
+
+    assert len(slices) >= 3
+    assert len({report["run"] for report in slices}) == 1
+    assert (slices[-1]["outcome"], slices[-1]["updated"], slices[-1]["deleted"]) == ("completed", 6, 1)
+    assert {world.manager(row["UserPrincipalName"]) for row in reports_of_hers} == {"ada.new@contoso.com"}
+
+
 async def test_a_manager_out_of_scope_is_looked_up_for_the_reports():
     """Nobody else out of scope is asked for."""
     world = await a_world_with_partners()

@@ -392,11 +392,12 @@ class BoundMapping:
         for each in self.refined:
             if None in each.keys(cells):
                 yield each.source.refusal
-        yield from self._field_problems(cells)
-        if long and any(len(cells[index]) > MAX_VALUE or "\x00" in cells[index] for index in self.mapped if index >= 0):
+        long = long and any(len(cells[i]) > MAX_VALUE or "\x00" in cells[i] for i in self.mapped if i >= 0)
+        yield from self._field_problems(cells, long=long)
+        if long:
             yield Problem("too_long", f"a cell is longer than {MAX_VALUE} characters, or holds a NUL byte")
 
-    def _field_problems(self, cells: Sequence[str]) -> Iterator[Problem]:
+    def _field_problems(self, cells: Sequence[str], *, long: bool) -> Iterator[Problem]:
         wrong_before = False
         for each in self.fields:
             text = each.source.read(cells) if each.source else ""
@@ -406,7 +407,8 @@ class BoundMapping:
                     wrong_before = True
                     yield value
                     break
-        if self.limits and not wrong_before:
+        # Of a cell of a megabyte, comparing all entities with each other would take minutes.
+        if self.limits and not (wrong_before or long):
             yield from (problem for limit in self.limits for problem in _excess(limit, cells))
 
 

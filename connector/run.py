@@ -1085,10 +1085,11 @@ def _present(ledger: Ledger) -> Iterator[Person]:
 def _elsewhere(population: Population, ledger: Ledger) -> Iterator[Entry]:
     """Yield whose item stays as it is: others cannot have their accounts.
 
-    Their row is rejected, or a partial export does not speak of them.
+    Their row is rejected, or a partial export does not speak of them, or merely to say that they are out of scope.
     """
     for entry in ledger.entries.values():
-        if not entry.held or entry.is_former or entry.key in population.people:
+        person = population.people.get(entry.key)
+        if not entry.held or entry.is_former or (person is not None and not person.outside):
             continue
         if entry.key in population.rejected or not (population.complete or entry.absent):
             yield entry

@@ -388,7 +388,7 @@ def _out_of_scope(
         after = replace(_without_account(person, entry, matching, rules), absent=entry.absent if entry else 0)
     if after is None:
         return
-    if after.held and population.complete:
+    if after.held and (population.complete or _moved_on(after, taken)):
         _missing(tally, population, entry, after, taken, rules, stays=known is not None)
     elif after.held or not population.complete or population.unreadable:
         tally.change(entry, _rested(after, rules))
@@ -479,7 +479,7 @@ def _not_there(tally: _Tally, population: Population, ledger: Ledger, taken: Col
             tally.deletes.append(Delete(entry, "renamed"))
         elif key in population.rejected:
             tally.change(entry, _rested(replace(entry, absent=0), rules))
-        elif not population.complete:
+        elif not population.complete and not _moved_on(entry, taken):
             tally.change(entry, _rested(entry, rules))
         elif entry.held:
             _missing(tally, population, entry, entry, taken, rules)
@@ -487,6 +487,11 @@ def _not_there(tally: _Tally, population: Population, ledger: Ledger, taken: Col
             tally.change(entry, _rested(entry, rules))
         else:
             tally.forgotten.append(key)
+
+
+def _moved_on(entry: Entry, taken: Collection[str]) -> bool:
+    """Tell whether somebody who was missing from the last complete export has turned up under another key."""
+    return entry.held and bool(entry.absent) and entry.user_id in taken
 
 
 def _missing(
@@ -499,7 +504,7 @@ def _missing(
     *,
     stays: bool = False,
 ) -> None:
-    """Deal with somebody of whom Graph has an item, and a complete export nothing to send (design §3.15).
+    """Deal with somebody of whom Graph has an item, and the exports nothing to send (design §3.15).
 
     ``before`` is the ledger's entry, ``entry`` the same with what is new about the account. Who ``stays`` is known
     when the item is gone, because others refer to them.

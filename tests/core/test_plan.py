@@ -377,6 +377,17 @@ def test_a_partial_export_deletes_nobody():
     assert night.after.entries["E1"] == ledger.entries["E1"]
 
 
+@pytest.mark.parametrize("row", [(), (replace(ADA, outside=True),)], ids=["no row", "out of scope"])
+def test_somebody_missing_who_turns_up_under_a_new_key_is_a_transfer_even_in_a_partial_export(row):
+    """Whoever was not in the last complete export, and now has another key, does not stay on the card twice."""
+    rekeyed = a_person("N1", account=ADA.account)
+    missing = a_night(BOSS, ledger=known_people(ADA, BOSS)).after
+
+    night = a_night(rekeyed, *row, ledger=missing, complete=False)
+
+    assert (night.upserts, night.deletes) == ({"N1": True}, {"E1": "transferred"})
+
+
 def test_an_account_under_a_new_key_is_a_transfer():
     """The new item is put, the old one deleted at once, and nobody counts as a leaver."""
     rekeyed = a_person("N1", account=ADA.account)

@@ -530,6 +530,19 @@ async def test_a_partial_export_takes_nobody_out_of_scope():
     assert world.holds("E1", "E2", "E3")
 
 
+async def test_a_user_of_somebody_whom_a_partial_export_leaves_out_is_theirs():
+    """Their item stays, so another row of that export with their user is rejected."""
+    world = await a_world_with_partners()
+    await world.night(STAFF)
+    await world.drop("some.csv", [CYD | PARTNER, CYD | {"EmployeeId": "N3"}])
+    await world.promise("some.csv", kind="partial")
+
+    report = await world.tick() or {}
+
+    assert [(row["key"], *row["codes"]) for row in report["rows"]] == [("N3", "duplicate_account")]
+    assert world.holds("E1", "E2", "E3")
+
+
 async def test_a_manager_who_falls_out_of_scope_stays_the_manager():
     """The item goes; the account serves the reports, who are not sent again, that night or later."""
     world = await a_world_with_partners(LEAVER_GRACE_EXPORTS=0)

@@ -10,6 +10,7 @@ from connector.core.accounts import AMBIGUOUS, SHARED, account_key, referred_key
 from connector.core.export import CORRECTION_COLUMN, Layout, open_export
 from connector.core.mapping import Person, Problem, Rejection, bind
 from connector.core.plan import Population
+from connector.core.quarantine import is_own
 from connector.errors import ExportError
 
 if TYPE_CHECKING:
@@ -234,7 +235,7 @@ def _file_read(read: _FileRows, number: int, rejections: Iterable[tuple[int, Rej
             "final_newline": export.final_newline,
             "skipped": len(export.skipped),
             "skipped_lines": sorted(export.skipped)[:MAX_LISTED_LINES],
-            "ignored_columns": list(read.bound.ignored),
+            "ignored_columns": [name for name in read.bound.ignored if not (export.is_correction and is_own(name))],
             "missing_columns": list(read.bound.absent),
         },
         header=export.header,
@@ -437,7 +438,7 @@ def _one_each(rows: Sequence[tuple[int, Person | Rejection]], mapping: Mapping) 
                 one.people[found.key] = (number, found)
         else:
             one.rejections.append((number, found))
-    problem = Problem("duplicate_key", f"{mapping.file.key.named} stands in several rows; it may stand in one")
+    problem = Problem("duplicate_key", f"several rows have this {mapping.file.key.named} and say different things")
     for key, found_rows in several.items():
         highest = max(_standing(found) for _, found in found_rows)
         counting = [(number, found) for number, found in found_rows if _standing(found) == highest]

@@ -16,6 +16,12 @@ if TYPE_CHECKING:
     from connector.core.mapping import Rejection
 
 OWN_COLUMNS: Final = ("_row", "_error_code", "_error")
+_OWN: Final = frozenset(map(column_key, OWN_COLUMNS))
+
+
+def is_own(column: str) -> bool:
+    """Tell whether a column of a quarantine file is ours, and not one of the export's."""
+    return column_key(column) in _OWN
 
 
 def quarantine_name(connection_id: str, export: str, run: str) -> str:

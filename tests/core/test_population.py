@@ -535,6 +535,17 @@ def test_a_correction_is_told_by_its_header(file, correction):
     assert is_correction(file) is correction
 
 
+def test_a_corrections_own_columns_are_not_told_as_ignored():
+    """HR is told which of its columns nobody reads; those that the quarantine file added are none of them."""
+    cells = "E1,e1@contoso.com,Engineer,,38,1,bad_date,no date"
+
+    correction = read(a_file(cells, header=HEADER + ",Shoe,_row,_Error_Code,_error"))
+    export = read(a_file(cells, header=HEADER + ",Shoe,_row,_code,_error"))
+
+    assert correction.facts["ignored_columns"] == ["Shoe"]
+    assert export.facts["ignored_columns"] == ["Shoe", "_row", "_code", "_error"]
+
+
 def test_a_row_is_read_again_when_it_is_needed():
     """Cells are fetched by file and row, bound to the header of their own file."""
     files = [a_file("E1", "E2"), a_file("e3@contoso.com,E3", header="UserPrincipalName,EmployeeId")]

@@ -684,6 +684,8 @@ def test_lists_in_cells_are_split_where_the_cells_are() -> None:
         ("Date d'entrée", "startDate"),
         ("Work Contact: Work Email", "workEmail"),
         ("Reports To", "manager"),
+        ("Mgr", "manager"),
+        ("Mgr ID", "managerKey"),
         ("Worker's Manager", "manager"),
     ],
 )

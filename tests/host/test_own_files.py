@@ -75,7 +75,7 @@ def test_three_published_exports_are_one_population(tmp_path: Path) -> None:
     assert "dropped msft_csv2scim_employees.csv.manifest.json" in refused
     assert "too_many_rejected" in refused
     assert "of 1000 rows" in refused
-    assert "duplicate_key: WorkerID stands in several rows" in refused
+    assert "duplicate_key: several rows have this WorkerID and say different things" in refused
     assert "msft_csv2scim_interns.csv: rows" in refused
     assert "MAX_REJECT_PERCENT=6" in refused
     assert "completed, 2" in taken

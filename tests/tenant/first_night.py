@@ -134,7 +134,8 @@ def _moves(report: Mapping[str, Any]) -> Iterator[Text]:
 def _export(export: Mapping[str, Any]) -> Iterator[Text]:
     if export.get("skipped"):
         lines = ", ".join(map(str, export["skipped_lines"][:_LISTED]))
-        yield Text(f"· {export['skipped']} lines are neither header nor data: {lines}", style="dim")
+        said = "1 line is" if export["skipped"] == 1 else f"{export['skipped']} lines are"
+        yield Text(f"· {said} neither header nor data: {lines}", style="dim")
     if export.get("missing_columns"):
         yield Text(f"· not in the export, so blank: {', '.join(export['missing_columns'])}", style="dim")
     if export.get("ignored_columns"):

@@ -75,6 +75,7 @@ def stay_up(
     _refuse_taken_ports({**ports, **({} if free_ports or tenant_only else {"the Functions host": PORT})})
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
+    console.print("starting the local tenant", style="dim")
     stopped = threading.Event()
     with ExitStack() as stack:
         stack.callback(shutil.rmtree, folder, ignore_errors=True)

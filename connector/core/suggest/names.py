@@ -119,11 +119,11 @@ _SPELLINGS: Final[dict[str, str]] = {
     "managerKey": """
         Manager ID, Manager Employee ID, Manager Employee Number, Manager Number, Manager Person Number,
         Supervisor ID, Supervisor Number, Supervisor EEID, Reports To ID, Reports To Associate ID,
-        Manager Worker ID, Line Manager ID, Manager No, Manager Emp ID, Personalnummer Vorgesetzter,
+        Manager Worker ID, Line Manager ID, Manager No, Manager Emp ID, Mgr ID, Mgr Emp ID, Personalnummer Vorgesetzter,
         Vorgesetzter Personalnummer, Vorgesetzten-ID, Matricule manager, Matricule responsable, ID responsable,
         Leder ansattnummer, Chef ID, Chef anställningsnummer""",
     "manager": """
-        Manager, Supervisor, Reports To, Line Manager, Reporting Manager, Direct Manager, Manager Name,
+        Manager, Mgr, Supervisor, Reports To, Line Manager, Reporting Manager, Direct Manager, Manager Name,
         Supervisor Name, Reports To Name, Worker's Manager, Manager User ID, Manager UPN, Vorgesetzter,
         Vorgesetzte, Führungskraft, Disziplinarvorgesetzter, Teamleiter, Responsable, Supérieur hiérarchique, N+1,
         Jefe, Supervisor directo, Responsable directo, Leidinggevende, Manager naam, Leder, Nærmeste leder,

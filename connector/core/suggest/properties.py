@@ -163,7 +163,8 @@ def _dated(path: str, known: Known, sheet: Sheet) -> Field:
         spec = f"{{ column = {quoted(known.name)}, dates = {strings([one])} }}"
         return Field(path, spec, known.name, known.why, f"every date could be {one} or {other}; ask HR which it is")
     if column.filled and not column.dates:
-        return Field(path, quoted(known.name), known.name, known.why, "its cells are no dates in a known form")
+        doubt = "its cells, or too many of them, are no dates in a known form"
+        return Field(path, quoted(known.name), known.name, known.why, doubt)
     if column.dates in {(), ("YYYY-MM-DD",)}:
         return Field(path, quoted(known.name), known.name, known.why)
     spec = f"{{ column = {quoted(known.name)}, dates = {strings(column.dates)} }}"

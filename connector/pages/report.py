@@ -375,7 +375,7 @@ def _export_facts(report: _Read) -> Iterator[tuple[str, str]]:
     known = (
         ("File", _text(export.get("name"))),
         ("Kind", _word(words.KINDS, export.get("kind"))),
-        ("Rows", f"{_number(export['rows']):,}" if "rows" in export else ""),
+        ("Rows", f"{_number(export['rows']):,}" if export.get("rows") else ""),
         ("Encoding", _text(export.get("encoding")).upper()),
         ("Delimiter", _word(words.DELIMITERS, export.get("delimiter"))),
         ("Lines skipped", _skipped(export)),
@@ -401,7 +401,8 @@ def _skipped(export: Mapping[str, Any]) -> str:
     count = _number(export.get("skipped"))
     lines = export.get("skipped_lines")
     listed = ", ".join(str(line) for line in lines if isinstance(line, int)) if isinstance(lines, list) else ""
-    return f"{count:,} (in lines {listed}{', …' if listed.count(',') + 1 < count else ''})" if count else ""
+    where = "line" if count == 1 else "lines"
+    return f"{count:,} (in {where} {listed}{', …' if listed.count(',') + 1 < count else ''})" if count else ""
 
 
 def _counted(export: Mapping[str, Any], fact: str) -> str:

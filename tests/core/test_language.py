@@ -198,6 +198,38 @@ def test_dates_are_read_as_they_are_written_and_sent_in_iso(written, cell, expec
     assert sends(mapping, {"X": cell}) == {"detail": {"startMonthYear": expected}}
 
 
+MONTHS = {
+    "English": "January February March April May June July August September October November December",
+    "English, short": "Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec",
+    "German": "Januar Februar März April Mai Juni Juli August September Oktober November Dezember",
+    "German, short": "Jän. Feb. Mrz Apr Mai Jun Jul Aug Sept. Okt Nov Dez",
+    "French": "janvier février mars avril mai juin juillet août septembre octobre novembre décembre",
+    "French, short": "janv. févr. mars avr. mai juin juil. août sept. oct. nov. déc.",
+    "Spanish": "enero febrero marzo abril mayo junio julio agosto septiembre octubre noviembre diciembre",
+    "Spanish, short": "ene feb mar abr may jun jul ago sep oct nov dic",
+    "Italian": "gennaio febbraio marzo aprile maggio giugno luglio agosto settembre ottobre novembre dicembre",
+    "Italian, short": "gen feb mar apr mag giu lug ago set ott nov dic",
+    "Dutch": "januari februari maart april mei juni juli augustus september oktober november december",
+    "Dutch, short": "jan feb mrt apr mei jun jul aug sep okt nov dec",
+    "Portuguese": "janeiro fevereiro março abril maio junho julho agosto setembro outubro novembro dezembro",
+    "Portuguese, short": "jan fev mar abr mai jun jul ago set out nov dez",
+    "Norwegian": "januar februar mars april mai juni juli august september oktober november desember",
+    "Norwegian, short": "jan. feb. mar. apr. mai jun. jul. aug. sep. okt. nov. des.",
+    "Swedish": "januari februari mars april maj juni juli augusti september oktober november december",
+    "Danish": "januar februar marts april maj juni juli august september oktober november december",
+}
+
+
+@pytest.mark.parametrize("language", MONTHS)
+def test_months_are_known_by_name(language):
+    """The twelve of each language that the documentation lists, in full and as exports shorten them."""
+    mapping = field_from(*_START, '{ column = "X", dates = ["D MMMM YYYY"] }')
+
+    sent = [sends(mapping, {"X": f"5 {name} 2019"}) for name in MONTHS[language].split()]
+
+    assert sent == [{"detail": {"startMonthYear": f"2019-{month:02}-05"}} for month in range(1, 13)]
+
+
 @pytest.mark.parametrize(
     ("written", "cell"),
     [

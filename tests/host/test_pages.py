@@ -285,6 +285,13 @@ def test_shows_the_facts_of_file_and_run():
         assert fact in page.text
 
 
+def test_one_skipped_line_is_one():
+    """A single line before the header or behind the rows is told in the singular."""
+    page = page_of(export={**WHOLE["export"], "skipped": 1, "skipped_lines": [2]})
+
+    assert "Lines skipped 1 (in line 2)" in page.text
+
+
 def test_shows_warnings_in_words_for_one_and_for_several():
     """A count reads as a sentence."""
     page = page_of(warnings={"manager_loop": 1, "no_mail": 3, "of another release": 2, "account_disabled": 0})
@@ -306,9 +313,11 @@ def test_an_export_that_was_never_read_has_no_numbers():
     """Noughts would look like a file without people."""
     zero = dict.fromkeys(("people", "unchanged", "transferred"), 0)
 
-    page = page_of(outcome="refused", **NOTHING, **zero, rows=[], unmatched_people=[])
+    export = {**WHOLE["export"], "rows": 0}
+    page = page_of(outcome="refused", **NOTHING, **zero, rows=[], unmatched_people=[], export=export)
 
     assert "There are no numbers" in page.text
+    assert "Rows 0" not in page.text
     assert "people in the file" not in page.text
 
 

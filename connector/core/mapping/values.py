@@ -42,7 +42,7 @@ EXAMPLE: Final = date(2021, 3, 1)
 _MONTHS: Final = (
     "january jan januar janvier janv enero ene januari gennaio gen janeiro jän jänner",
     "february feb februar février fevrier févr fevr febrero februari febbraio fevereiro fev",
-    "march mar märz marz mär mrz mars marzo maart mrt março marco",
+    "march mar märz marz mär mrz mars marts marzo maart mrt março marco",
     "april apr avril avr abril abr aprile",
     "may mai mayo mei maj maggio mag maio",
     "june jun juni juin junio giugno giu junho",

@@ -279,9 +279,9 @@ def test_one_slice_may_leave_the_rest(world: Contoso, ready: dict[str, str]) -> 
     """Exit code 4 with ``--slice``; without it sync goes on until the run ends."""
     drop(world, ready, FIRST_NIGHT)
     graph = world.tenant.graph
-    graph.latency = 0.4
+    graph.latency = 0.6  # times 23 is more than a slice, and a slice is much more than it takes to begin
     try:
-        slow = {**ready, "SLICE_SECONDS": "2", "MAX_CONCURRENCY": "1"}
+        slow = {**ready, "SLICE_SECONDS": "6", "MAX_CONCURRENCY": "1"}
         slice_ = command(slow, "sync", "--slice", "--json")
         there = len(graph.connections[ready["CONNECTION_ID"]].items)
     finally:

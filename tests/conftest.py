@@ -24,6 +24,15 @@ settings.load_profile("ci" if os.environ.get("CI", "").casefold() in {"1", "true
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave what need run once only to the other Python, if one runs the tests at the same time (tools/check.sh)."""
+    if not os.environ.get("RUNS_ELSEWHERE_TOO"):
+        return
+    left = [item for item in items if item.get_closest_marker("once")]
+    config.hook.pytest_deselected(items=left)
+    items[:] = [item for item in items if not item.get_closest_marker("once")]
+
+
 @pytest.fixture(scope="session")
 def azurite_server() -> Iterator[str]:
     """Return the connection string of an Azurite that runs until the last test that asks for it is done."""

@@ -2,7 +2,8 @@
 # What CI runs, in the order in which a person wants to fail. Where an older supported Python is there too, the tests
 # run on it at the same time: its environment is made while the first checks run, and its output is shown at the end.
 # Counting coverage costs as much as the tests do, so nights and doors run under both contracts on the older Python then,
-# and under the default one where coverage is counted.
+# and under the default one where coverage is counted. What is long and not about the Python it runs on (marked once) runs
+# on the older one alone, too.
 set -eu
 
 bin=.venv/bin
@@ -20,10 +21,12 @@ on_oldest() {
 
 older=''
 contracts=labels,preview
+elsewhere=
 if [ "$oldest" != "$newest" ]; then
     on_oldest "$@" >"$log" 2>&1 </dev/null &
     older=$!
     contracts=labels
+    elsewhere=yes
     trap 'kill "$older" 2>/dev/null || true' EXIT
     trap 'exit 130' INT TERM
 fi
@@ -33,7 +36,7 @@ step "lint" && $bin/ruff check
 step "types" && $bin/mypy
 step "layers" && $bin/lint-imports
 step "tests on Python $newest, with coverage"
-CONTRACTS=$contracts $bin/python -m pytest -rs --cov --cov-report=term-missing:skip-covered "$@"
+CONTRACTS=$contracts RUNS_ELSEWHERE_TOO=$elsewhere $bin/python -m pytest -rs --cov --cov-report=term-missing:skip-covered "$@"
 
 if [ -n "$older" ]; then
     step "tests on Python $oldest"

@@ -213,6 +213,7 @@ def outcomes() -> dict[str, Any]:
     return {outcome["case"]: outcome for outcome in map(json.loads, done.stdout.splitlines())}
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("case", CASES)
 def test_a_harmful_file_ends_in_a_refusal_or_in_bad_rows(outcomes, case):
     """Refused with its code; or the row that does harm is bad, and those before and after it are read."""
@@ -223,6 +224,7 @@ def test_a_harmful_file_ends_in_a_refusal_or_in_bad_rows(outcomes, case):
         assert outcome["bad"] == expected.bad
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("case", CASES)
 def test_a_harmful_file_costs_bounded_memory_and_time(outcomes, case):
     """Memory is bounded by the longest row, time by the size of the file."""
@@ -232,6 +234,7 @@ def test_a_harmful_file_costs_bounded_memory_and_time(outcomes, case):
     assert outcome["seconds"] < 1 + PACE * CASES[case].size
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("bad", [False, True])
 def test_reading_ten_times_the_rows_takes_no_more_memory(bad):
     """Of what was read nothing stays, be it right or wrong."""
@@ -248,6 +251,7 @@ def test_reading_ten_times_the_rows_takes_no_more_memory(bad):
     assert peaks[1] < 1.2 * peaks[0] + 100_000
 
 
+@pytest.mark.once
 def test_rejected_rows_that_would_fill_the_memory_refuse_the_file():
     """Their cells are kept for the quarantine file, but not any number of them."""
     header = b"EmployeeId,UserPrincipalName\n"

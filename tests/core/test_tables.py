@@ -280,16 +280,19 @@ def _rules_of(tree: ast.Module, rules: Any) -> Rules | None:
     return found
 
 
+@pytest.mark.once
 def test_no_rule_of_our_models_can_change_unseen():
     """A field or word dropped, renamed or of another type, in whatever entity, differs from the reference."""
     assert _unseen(ours, _model_changes, our_rules) == []
 
 
+@pytest.mark.once
 def test_no_rule_of_our_labels_can_change_unseen():
     """Another name, entity, number or limit of a label differs from the reference."""
     assert _unseen(ours, _label_changes, our_rules) == []
 
 
+@pytest.mark.once
 def test_no_rule_of_the_simulated_graph_can_change_unseen():
     """Its tables are held to the reference word by word too."""
     words = [name for name, value in vars(theirs).items() if name.isupper() and isinstance(value, str)]

@@ -20,6 +20,7 @@ PUBLISHED = "tests/hr_samples"
 SCIM = tuple(f"{PUBLISHED}/msft_csv2scim_{kind}.csv" for kind in ("employees", "contractors", "interns"))
 
 
+@pytest.mark.once
 @pytest.mark.parametrize(
     ("export", "count", "shown"),
     [
@@ -52,6 +53,7 @@ def promoted(folder: Path, person: str) -> list[str]:
     return [str(folder / path.rsplit("/", 1)[1]) for path in SCIM]
 
 
+@pytest.mark.once
 def test_three_published_exports_are_one_population(tmp_path: Path) -> None:
     """Files that only together are whole get a manifest; that most rows share a key is told, and what to do about it.
 
@@ -83,6 +85,7 @@ def test_three_published_exports_are_one_population(tmp_path: Path) -> None:
     assert (night["outcome"], night["updated"], night["deleted"]) == ("completed", 1, 0)
 
 
+@pytest.mark.once
 def test_a_packaged_mapping_shows_its_sample(tmp_path: Path) -> None:
     """One command tells the first night: what was skipped, which row is wrong and why, and how people look now."""
     folder, sample = tmp_path / "serve", "samples/workday-2026-11-20.csv"
@@ -100,6 +103,7 @@ def test_a_packaged_mapping_shows_its_sample(tmp_path: Path) -> None:
     assert (night["updated"], night["deleted"], night["created"]) == (1, 1, 0)
 
 
+@pytest.mark.once
 def test_another_contract_and_settings_go_along(tmp_path: Path) -> None:
     """CONTRACT chooses how people are sent; a setting of the environment is the connector's, such as PILOT."""
     brought = ("--contract", "preview", "--mapping", "successfactors", "--hr", "samples/successfactors-2026-11-20.csv")

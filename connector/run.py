@@ -41,7 +41,7 @@ from connector.core.accounts import (
     resolve_references,
 )
 from connector.core.contracts import Content, contract_of
-from connector.core.due import LOOKS_ONLY
+from connector.core.due import LOOKS_ONLY, passed_over
 from connector.core.head import ExportMark, Held, Refused, RunMark, load_mark, moment
 from connector.core.ledger import Ledger, due_times
 from connector.core.manifest import Manifest
@@ -196,6 +196,7 @@ class Standing:
     mapping: ColumnMapping
     trigger: str
     stop_at: float
+    arriving: Sequence[Dropped] = ()
     newest: ExportMark | None = None
     ingest: Ingest | None = None
     stack: AsyncExitStack = field(default_factory=AsyncExitStack)
@@ -392,12 +393,14 @@ class Run:
         reading = await self._read(chosen, ledger)
         _hold_to_manifest(chosen, reading)
         report = self._with_reading(report, reading)
+        verdicts = [self._rejected_verdict(reading)]
         if chosen.fresh is not None:
             last = self._at.head.applied if chosen.complete else None
             _hold_to_last(chosen, last, reading)
             report = _with_changes(report, last, reading)
+            report = _with_older(report, chosen, (*work.candidates, *self._at.arriving))
             chosen = _as_read(chosen, reading)
-        verdicts = [self._rejected_verdict(reading)]
+            verdicts += _name_verdict(chosen, last)
         if chosen.complete:
             verdicts.append(guards.everyone(reading.population, ledger))
         try:
@@ -1232,6 +1235,12 @@ def _hold_to_last(chosen: Input, last: ExportMark | None, reading: Reading) -> N
             )
 
 
+def _name_verdict(chosen: Input, last: ExportMark | None) -> Iterator[Verdict]:
+    if last is not None:
+        names = [file.name for file in chosen.files]
+        yield guards.same_name(names, [file.name for file in last.files], vouched=len(chosen.says.files) == 1)
+
+
 def _with_changes(report: Report, last: ExportMark | None, reading: Reading) -> Report:
     """Return the report with a warning for everything about the files that was otherwise in the last applied export.
 
@@ -1245,6 +1254,15 @@ def _with_changes(report: Report, last: ExportMark | None, reading: Reading) -> 
         files = [{**file, "changes": changes} for file, changes in zip(export["files"], changed, strict=True)]
         report = replace(report, export={**export, "files": files})
     return _with_warnings(report, warnings)
+
+
+def _with_older(report: Report, chosen: Input, others: Iterable[Dropped]) -> Report:
+    """Return the report with a warning for the exports that are passed over, since a newer one is complete."""
+    older = passed_over(chosen.fresh, others) if chosen.fresh and chosen.complete else []
+    if not older:
+        return report
+    report = replace(report, export={**(report.export or {}), "passed_over": older[:MAX_LISTED]})
+    return _with_warnings(report, {"older_export": len(older)})
 
 
 def _changes(before: ExportMark, file: FileRead) -> list[str]:

@@ -56,13 +56,14 @@ class Tick:
 class Seen:
     """What a tick looks at: the exports that are wholly uploaded, the mapping, and a digest of what else decides.
 
-    ``waiting`` are sets of files that are not whole yet.
+    ``waiting`` are sets of files that are not whole yet, ``arriving`` exports that may not be.
     """
 
     settled: Sequence[Dropped]
     mapping: Mapping
     circumstances: str
     waiting: Sequence[Waiting] = ()
+    arriving: Sequence[Dropped] = ()
 
 
 async def tick(services: Services, *, trigger: str, request: Request | None = None) -> Tick:
@@ -115,7 +116,7 @@ async def look_around(services: Services, head: Head) -> Seen:
     mapping = await services.mapping()
     decisive = circumstances(services.settings, mapping)
     there = await exports_there(services.exports, services.settings, head, circumstances=decisive)
-    return Seen(there.settled, mapping, decisive, there.waiting)
+    return Seen(there.settled, mapping, decisive, there.waiting, there.arriving)
 
 
 def _waits(waiting: Sequence[Waiting]) -> dict[str, object]:
@@ -126,7 +127,8 @@ def _waits(waiting: Sequence[Waiting]) -> dict[str, object]:
         reason: sum(len(getattr(each, reason)) for each in waiting)
         for reason in ("missing", "uploading", "newer", "elsewhere")
     }
-    return {"waiting_for": "files of a set", "sets": len(waiting), **files}
+    what = "manifests" if all(each.wants_manifest for each in waiting) else "files of a set"
+    return {"waiting_for": what, "sets": len(waiting), **files}
 
 
 def circumstances(settings: Settings, mapping: Mapping) -> str:
@@ -186,6 +188,7 @@ async def _under_lease(
             mapping=seen.mapping,
             trigger=trigger,
             stop_at=stop_at,
+            arriving=seen.arriving,
             stack=stack,
         )
         report = await _carry_out(services, standing, seen, requests)

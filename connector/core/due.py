@@ -51,6 +51,8 @@ class Dropped:
 class Waiting:
     """A set of files that is not whole yet: the export whose manifest lists it, and the names of the files to come.
 
+    With REQUIRE_MANIFEST also an export whose manifest is what is missing.
+
     ``missing`` are not there, ``uploading`` may not be whole, ``newer`` changed after the manifest, ``elsewhere``
     belong to a newer manifest's set.
     """
@@ -60,6 +62,11 @@ class Waiting:
     uploading: tuple[str, ...] = ()
     newer: tuple[str, ...] = ()
     elsewhere: tuple[str, ...] = ()
+
+    @property
+    def wants_manifest(self) -> bool:
+        """Tell whether it waits for nothing but its own manifest."""
+        return self.missing == (self.name + MANIFEST,)
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,6 +163,25 @@ def with_sets(
             waiting.append(waits)
     exports += (export for export in whole.values() if export.name not in taken)
     return sorted(exports, key=_order), waiting
+
+
+def without_manifest(
+    head: Head, exports: Sequence[Dropped], *, circumstances: str
+) -> tuple[list[Dropped], list[Waiting]]:
+    """Return the exports beside which a manifest stands, and which of the others wait for one (REQUIRE_MANIFEST)."""
+    lacking = [export for export in exports if not export.manifest]
+    waiting = unmet_exports(head, lacking, circumstances=circumstances)
+    return (
+        [export for export in exports if export.manifest],
+        [Waiting(export.name, missing=(export.name + MANIFEST,)) for export in waiting],
+    )
+
+
+def passed_over(export: ExportMark, others: Iterable[Dropped]) -> list[str]:
+    """Return the names of the exports that are older than a complete one which is taken: they never will be."""
+    names = {file.name for file in export.files}
+    older = (other for other in others if _order(other) < (export.modified, export.name))
+    return [other.name for other in older if other.name not in names]
 
 
 def _waits(

@@ -5,11 +5,12 @@ A guard on the whole export refuses the run: nothing is done. The guard on delet
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Collection, Iterable
 
     from connector.core.ledger import Ledger
     from connector.core.plan import Plan, Population
@@ -67,6 +68,35 @@ def match_rate(in_scope: int, matched: int, *, min_percent: float) -> Verdict:
         in_scope >= JUDGED_FROM and share < min_percent,
         "match_rate",
     )
+
+
+def same_name(names: Collection[str], last: Collection[str], *, vouched: bool) -> Verdict:
+    """Refuse a complete export whose name, digits aside, is another one than that of the last applied (design §3.14).
+
+    Dates and numbers in a name change every night; the rest is what HR calls this export. Of a set, files may join or
+    leave, so its names may be more or fewer than before, but not others. ``vouched``: its manifest lists it alone.
+    """
+    now, before = frozenset(map(_unnumbered, names)), frozenset(map(_unnumbered, last))
+    return Verdict(
+        "same_name",
+        f"a name like that of the last applied export, digits aside: {', '.join(sorted(last))}",
+        ", ".join(sorted(names)),
+        not (vouched or now <= before or before <= now),
+        "different_export",
+    )
+
+
+_PACKING: Final = re.compile(r"(\.csv)?(\.gz|\.zip)?$")
+_NUMBERS: Final = re.compile(r"[\W\d_]+")
+
+
+def _unnumbered(name: str) -> str:
+    """Return what of a name stays the same from night to night: its letters and folders.
+
+    How a date is written, what stands around a number and how the file is packed are no part of it.
+    """
+    parts = (_NUMBERS.sub("", part) for part in _PACKING.sub("", name.casefold()).split("/"))
+    return "/".join(filter(None, parts))
 
 
 def everyone(population: Population, ledger: Ledger) -> Verdict:

@@ -12,8 +12,9 @@ if TYPE_CHECKING:
 
 Outcome = Literal["completed", "unchanged", "held", "refused", "partial", "superseded", "failed"]
 
-_QUOTES_THE_FILE: Final = frozenset({"missing_column", "duplicate_column"})
-"""Errors whose message repeats the header. In a file without one, the first person's row stands in its place."""
+_QUOTES_THE_FILE: Final = frozenset({"missing_column", "duplicate_column", "different_export"})
+"""Errors whose message repeats the header, or the file's name. In a file without a header, the first person's row
+stands in its place; a name is HR's to choose."""
 
 LISTS: Final = ("unmatched_people", "missing_people", "held_people", "failed_people")
 """The members of a report that list people."""

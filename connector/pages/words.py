@@ -116,8 +116,10 @@ FAULTS: Final[Mapping[str, Fault]] = {
     "different_export": Fault(
         "it looks like a different export",
         "HR",
-        "The last population was made of several files. Upload a manifest that lists them all.",
-        "It is one complete file, and the last population was made of several.",
+        "Look whether it is the right file. If it is, give it the name that the exports before it had, or upload a"
+        " manifest beside it that lists all files that everybody is in.",
+        "It is complete, and its name, digits aside, is not that of the last applied export; or it is one file, and"
+        " the last population was made of several.",
     ),
     "rekeyed": Fault(
         "many people have another key than before",
@@ -357,6 +359,10 @@ WARNINGS: Final[Mapping[str, tuple[str, str]]] = {
         "The file has more or fewer lines that are neither header nor data than the last export.",
         "The file has more or fewer lines that are neither header nor data than the last export.",
     ),
+    "older_export": (
+        "{n} older export was passed over, since this one is complete. If it was a correction, drop it again.",
+        "{n} older exports were passed over, since this one is complete. Drop corrections among them again.",
+    ),
     "missing_columns": (
         "{n} column of the mapping is not in the export. It is treated as blank.",
         "{n} columns of the mapping are not in the export. They are treated as blank.",
@@ -390,6 +396,7 @@ WARNINGS: Final[Mapping[str, tuple[str, str]]] = {
 
 GUARDS: Final[Mapping[str, str]] = {
     "rejected": "Rejected rows",
+    "same_name": "An export of the same name",
     "everyone": "Not everybody at once",
     "match_rate": "People with an account",
     "rekeyed": "Accounts under another key",

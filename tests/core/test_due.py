@@ -16,9 +16,11 @@ from connector.core.due import (
     Waiting,
     Work,
     manifests_to_read,
+    passed_over,
     settled_exports,
     unmet_exports,
     with_sets,
+    without_manifest,
     work_due,
 )
 from connector.core.head import ExportMark, Head, Refused, RunMark
@@ -462,3 +464,26 @@ def test_a_day_that_turns_is_due_from_its_midnight_on():
     assert due(head, now=NOW - 1) is None
     assert due(head, now=NOW) == Work("again", ("a date that turns",))
     assert TURNED_DATE not in LOOKS_ONLY
+
+
+# --- manifests that must be there, and what is passed over ------------------------------------------------------------
+
+
+def test_only_new_exports_wait_for_the_manifest_they_must_have():
+    """What was applied before the setting was switched on, or is older, waits for nothing."""
+    head = replace(APPLIED, applied=TUESDAY.mark())
+    promised = replace(WEDNESDAY, name="people-4.csv", manifest="0x9")
+
+    taken, waiting = without_manifest(head, [MONDAY, TUESDAY, WEDNESDAY, promised], circumstances="as always")
+
+    assert taken == [promised]
+    assert waiting == [Waiting("people-3.csv", missing=("people-3.csv.manifest.json",))]
+    assert waiting[0].wants_manifest
+    assert not Waiting("people-3.csv", missing=("interns.csv",)).wants_manifest
+
+
+def test_a_complete_export_passes_over_what_is_older():
+    """Neither what is newer, nor the files that it consists of itself."""
+    taken = replace(WEDNESDAY, members=(MONDAY,)).mark()
+
+    assert passed_over(taken, [MONDAY, TUESDAY, WEDNESDAY, replace(WEDNESDAY, name="z.csv")]) == ["people-2.csv"]

@@ -210,3 +210,30 @@ def test_upserts_are_no_deletions():
     upserts = tuple(Upsert(replace(E1, key=f"E{number}"), number, 0, created=True) for number in range(1000))
 
     assert not guards.deletions(Plan(actions=upserts, changes=()), a_ledger(), [], DEFAULT, NOW).tripped
+
+
+# --- names ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("names", "last", "tripped"),
+    [
+        (["people-2.csv"], ["people-1.csv"], False),
+        (["people_20261123.csv"], ["People 2026-11-22.csv"], False),
+        (["2026/11/people.zip"], ["2026/10/people.csv.gz"], False),
+        (["1.csv"], ["2.csv"], False),
+        (["no/people.csv"], ["se/people.csv"], True),
+        (["contractors.csv"], ["people.csv"], True),
+        (["people-test-1.csv"], ["people-1.csv"], True),
+        (["people.csv", "interns.csv"], ["people.csv"], False),
+        (["people.csv"], ["people.csv", "interns.csv"], False),
+        (["people.csv", "interns.csv"], ["people.csv", "externals.csv"], True),
+        (["Leute.csv"], ["Mitarbeiter.csv"], True),
+    ],
+)
+def test_an_export_has_the_name_of_the_last_one(names, last, tripped):
+    """Digits, what stands between them, case and packing aside; files may join a set, or leave it."""
+    verdict = guards.same_name(names, last, vouched=False)
+
+    assert (verdict.tripped, verdict.code) == (tripped, "different_export")
+    assert not guards.same_name(names, last, vouched=True).tripped

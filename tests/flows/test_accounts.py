@@ -42,7 +42,7 @@ async def test_whoever_is_unmatched_is_left_alone_for_a_day():
     await world.night(STAFF)
     world.without_account = set()
     world.follow(STAFF)
-    await world.drop("noon.csv", STAFF)
+    await world.drop("people-12.csv", STAFF)
 
     report = await world.tick() or {}
 
@@ -397,7 +397,7 @@ async def test_a_manager_without_a_row_is_who_entra_says(by: str, named: str):
 
     report = await world.night(rows)
     managers = [world.manager(row["UserPrincipalName"]) for row in rows]
-    await world.drop("noon.csv", rows)
+    await world.drop("people-12.csv", rows)
     noon = await world.tick() or {}
 
     assert (report["created"], report["people"], report["out_of_scope"]) == (2, 2, 0)

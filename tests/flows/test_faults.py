@@ -352,7 +352,7 @@ async def test_a_new_export_does_not_wait_for_the_backoff():
     for _ in range(40):
         await world.tick()
     world.no_token = ""
-    await world.drop("noon.csv", CHANGED)
+    await world.drop("people-12.csv", CHANGED)
 
     report = await world.tick() or {}
 
@@ -389,7 +389,7 @@ async def before_the_second_night() -> World:
     await world.night(FIRST)
     world.wait(24 * 3600)
     world.follow(SECOND)
-    await world.drop("second.csv", SECOND)
+    await world.drop("people-2.csv", SECOND)
     return world
 
 

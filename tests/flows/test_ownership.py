@@ -220,7 +220,7 @@ async def test_teardown_waits_for_a_run_that_is_at_work():
     world = await the_first_night(a_tenant_with_a_history())
     world.decide(MAX_ITEMS_PER_SECOND=0.5)
     world.wait(DAY)
-    await world.drop("second.csv", CHANGED)
+    await world.drop("people-2.csv", CHANGED)
     world.wait(TICK)
     tick = asyncio.create_task(world.application().tick(trigger="timer"))
     await world.clock.sleep(7)
@@ -329,7 +329,7 @@ async def test_a_connection_deleted_between_two_nights(changed: int):
     assert "un setup" in report["error"]["message"]
     assert (report["deleted"], report["updated"]) == (0, 0)
     assert await incarnation(world) != first
-    await world.drop("again.csv", CHANGED)
+    await world.drop("people-2.csv", CHANGED)
     await everyone_is_sent_again(world)
 
 
@@ -347,7 +347,7 @@ async def test_however_graph_refuses_items_of_a_connection_that_is_gone(status: 
 
     assert report["outcome"] == "failed"
     assert "un setup" in report["error"]["message"]
-    await world.drop("again.csv", CHANGED)
+    await world.drop("people-2.csv", CHANGED)
     await everyone_is_sent_again(world)
 
 
@@ -466,7 +466,7 @@ async def test_a_connection_that_is_a_draft_again_is_another_one():
 
     report = await world.night([*CHANGED[:1], *STAFF[1:]])
     await world.setup()
-    await world.drop("again.csv", CHANGED)
+    await world.drop("people-2.csv", CHANGED)
 
     assert (report["outcome"], report["error"]["code"]) == ("failed", "connection_missing")
     assert await incarnation(world) != first
@@ -481,7 +481,7 @@ async def test_a_connection_that_lacks_a_property_again_is_another_one():
     somebody_makes_it_anew(world, [prop for prop in schema if prop["name"] != "favoriteColor"])
 
     await world.setup()
-    await world.drop("again.csv", CHANGED)
+    await world.drop("people-2.csv", CHANGED)
 
     assert await incarnation(world) != first
     await everyone_is_sent_again(world)

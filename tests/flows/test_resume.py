@@ -156,7 +156,7 @@ async def test_a_newer_export_supersedes_an_unfinished_run():
     world.graph.latency = 1
     first = await world.night(people(100))
     done = first["created"]
-    await world.drop("newer.csv", people(100))
+    await world.drop("people-9.csv", people(100))
 
     reports = await world.settle()
 
@@ -451,7 +451,7 @@ async def test_a_bad_file_does_not_keep_a_new_connection_empty():
     await world.night(FIRST)
     await world.teardown()
     await world.setup()
-    await world.drop("next.csv", b"")
+    await world.drop("people-2.csv", b"")
 
     await world.settle()
 

@@ -74,6 +74,7 @@ from connector.core.population import (
 )
 from connector.core.quarantine import quarantine_file, quarantine_name
 from connector.core.report import MAX_LISTED, Counts, ListedRow, Report, dump_report, load_report
+from connector.core.retention import old_reports
 from connector.core.setup import schema_contained
 from connector.errors import (
     ConnectorError,
@@ -767,7 +768,7 @@ class Run:
             ledger = await self._state.save_ledger(ledger)
         head = self._at.head
         if chosen.fresh is not None and chosen.complete:
-            head = replace(head, applied=chosen.fresh, partials=())
+            head = replace(head, applied=chosen.fresh, previous=head.applied, partials=())
         elif chosen.fresh is not None:
             # One whose manifest came anew is laid over the others once more, not twice.
             earlier = (
@@ -953,7 +954,15 @@ class Run:
         name = f"{report.connection}/{report.run}.html"
         with suppress(StoreError):
             await self._services.reports.write(name, page, content_type="text/html; charset=utf-8")
+            await self._forget_old_reports()
         return report
+
+    async def _forget_old_reports(self) -> None:
+        """Delete the reports of runs long past."""
+        reports = self._services.reports
+        listing = await reports.list(f"{self._settings.connection_id}/")
+        for name in old_reports((info.name for info in listing.blobs), self._at.head):
+            await reports.delete(name)
 
     async def _keep_copies(self, chosen: Input, run: str) -> Input:
         """Keep our own copy of a new export, so that what it says can be read again whatever HR does with the file."""

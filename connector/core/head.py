@@ -106,7 +106,8 @@ class Held:
 class Head:
     """What the next tick must know. ``circumstances`` digests settings, mapping and connection of the last run.
 
-    ``generation`` 0: there is no ledger yet. ``deletions``: (unix seconds, how many), of the last 24 hours.
+    ``generation`` 0: there is no ledger yet. ``previous``: the complete export that was applied before ``applied``.
+    ``deletions``: (unix seconds, how many), of the last 24 hours.
     """
 
     epoch: int = 0
@@ -116,6 +117,7 @@ class Head:
     held_items: int = 0
     people: int = 0
     applied: ExportMark | None = None
+    previous: ExportMark | None = None
     partials: tuple[ExportMark, ...] = ()
     refused: tuple[Refused, ...] = ()
     run: RunMark | None = None
@@ -161,6 +163,7 @@ def load_head(data: bytes) -> Head:
             **{
                 **raw,
                 "applied": _mark(raw["applied"]),
+                "previous": _mark(raw.get("previous")),
                 "partials": tuple(map(load_mark, raw["partials"])),
                 "refused": tuple(map(_refused, raw["refused"])),
                 "run": run and RunMark(**{**run, "epochs": tuple(run["epochs"]), "export": _mark(run["export"])}),

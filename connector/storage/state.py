@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Final
 
 import orjson
 
+from connector.core import retention
 from connector.core.due import Request
 from connector.core.head import Head, dump_head, load_head
 from connector.core.ledger import dump_entry, dump_ledger, load_entry, load_ledger, read_lines, write_lines
@@ -55,8 +56,6 @@ _PACKED: Final = 4
 """How much gzip makes of our lines, about."""
 
 JSON: Final = "application/json"
-KEPT_LEDGERS: Final = 3
-"""Generations that stay, the present one among them, for whoever must look back."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -283,27 +282,21 @@ class State:
     async def leftovers(self, head: Head) -> list[str]:
         """Return what a head does not refer to: older ledgers than the last ones, copies, plans and journals.
 
-        Asked for before the head is committed: the commit proves that the lease was ours until then, so none of these
-        names can be of a run that takes over later.
+        What there is of it beyond a bounded part stays for the next time. Asked for before the head is committed: the
+        commit proves that the lease was ours until then, so none of these names can be of a run that takes over later.
         """
-        marks = (head.applied, *head.partials, head.run and head.run.export)
-        copies = {file.copy for mark in marks if mark for file in mark.files}
-        unfinished = f"{self._root}/runs/{head.run.id}/" if head.run else None
-        first_ledger = self._ledger_name(max(0, head.generation - KEPT_LEDGERS + 1))
-
-        def is_left(name: str) -> bool:
-            match name.removeprefix(f"{self._root}/").partition("/")[0]:
-                case "ledger":
-                    return name < first_ledger
-                case "runs":
-                    return unfinished is None or not name.startswith(unfinished)
-                case "exports":
-                    return name not in copies
-                case _:
-                    return False
-
         listing = await self.container.list(f"{self._root}/")
-        return [info.name for info in listing.blobs if is_left(info.name)]
+        names: dict[str, list[str]] = {}
+        for info in listing.blobs:
+            names.setdefault(info.name.removeprefix(f"{self._root}/").partition("/")[0], []).append(info.name)
+        unfinished = f"{self._root}/runs/{head.run.id}/" if head.run else None
+        copies = retention.kept_copies(head)
+        left = [
+            *(name for name in names.get("exports", ()) if name not in copies),
+            *retention.old_ledgers(names.get("ledger", ()), self._ledger_name(head.generation)),
+            *(name for name in names.get("runs", ()) if unfinished is None or not name.startswith(unfinished)),
+        ]
+        return left[: retention.MOST_DELETED]
 
     async def forget(self, names: Iterable[str]) -> None:
         """Delete blobs of ours."""

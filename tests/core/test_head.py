@@ -46,6 +46,7 @@ _HEADS = st.builds(
     held_items=_COUNT,
     people=_COUNT,
     applied=st.none() | _MARKS,
+    previous=st.none() | _MARKS,
     partials=st.lists(_MARKS, max_size=2).map(tuple),
     refused=st.lists(
         st.builds(Refused, _TEXT, _TEXT, _TEXT, _TEXT, _TEXT, st.lists(st.tuples(_TEXT, _TEXT), max_size=2).map(tuple)),

@@ -486,6 +486,19 @@ async def test_a_copy_keeps_what_the_export_said(state: State, container: Memory
     assert container.contents == {second: b"two", third: b"three"}
 
 
+async def test_what_is_left_over_goes_in_pieces(state: State, container: MemoryContainer):
+    """A run does not stay at work for what hundreds before it left: so much goes with each."""
+    for number in range(250):
+        await container.write(f"contosohr/runs/r{number}/journal-000001", b"")
+
+    left = []
+    for _ in range(4):
+        await state.forget(await state.leftovers(Head()))
+        left.append(len(container.contents))
+
+    assert left == [150, 50, 0, 0]
+
+
 # --- requests --------------------------------------------------------------------------------------------------------
 
 

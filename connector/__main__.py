@@ -182,12 +182,20 @@ def sync(
     full: Annotated[bool, typer.Option("--full", help="Send everyone again.")] = False,
     rebuild: Annotated[bool, typer.Option("--rebuild", help="With --full: begin a lost ledger anew.")] = False,
     one_slice: Annotated[bool, typer.Option("--slice", help="Do one slice, do not go on until the run ends.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Tell what a run would do. Writes nothing at all.")
+    ] = False,
+    limit: Annotated[int, typer.Option(min=0, max=1000, help="With --dry-run: people to name of each kind.")] = 10,
     _settings: SettingsFile = None,
     _verbose: Verbose = False,
 ) -> None:
     """Apply the next export: send who changed, delete who left. Runs now, and until the run ends."""
     if rebuild and not full:
         _fail("bad_request", "--rebuild: goes with --full, since everyone is sent again", USAGE)
+    if dry_run:
+        if rebuild or one_slice:
+            _fail("bad_request", "--dry-run: goes with --full and --limit only, since nothing is done", USAGE)
+        raise typer.Exit(_rehearse(full=full, limit=limit, as_json=as_json))
     request = Request("cli", full=full, rebuild=rebuild)
     with _progress(quiet=as_json or _is_verbose()) as progress:
         tick = _run(lambda application: application.tick(trigger="cli", request=request), progress=progress)
@@ -360,7 +368,23 @@ def _until_done(use: Callable[[Application], Awaitable[SetupView]], done: str, *
 def _exit_code(tick: Tick) -> int:
     if tick.report is None:
         return {"idle": DONE, "busy": NOT_READY, "paused": NOT_READY, "not_ready": NOT_READY, "ran": DONE}[tick.state]
-    return {"held": HELD, "partial": NOT_READY, "refused": FAILED, "failed": FAILED}.get(tick.report.outcome, DONE)
+    return _OUTCOME_CODES.get(tick.report.outcome, DONE)
+
+
+_OUTCOME_CODES: Final = {"held": HELD, "partial": NOT_READY, "refused": FAILED, "failed": FAILED}
+
+
+def _rehearse(*, full: bool, limit: int, as_json: bool) -> int:
+    console = Console(stderr=True)
+    looking = console.status("Reading and comparing") if console.is_terminal and not as_json else None
+    with looking or contextlib.nullcontext():
+        rehearsed = _run(lambda application: application.rehearse(full=full, limit=limit))
+    if rehearsed.rehearsal is None:
+        _show({"state": rehearsed.state}, Text(_SAYS[rehearsed.state]), as_json=as_json)
+        return DONE if rehearsed.state == "idle" else NOT_READY
+    body = rehearsed.rehearsal.body()
+    _show(body, _rehearsal(body), as_json=as_json)
+    return _OUTCOME_CODES.get(body["outcome"], DONE)
 
 
 @contextlib.contextmanager
@@ -456,8 +480,30 @@ def _table() -> Table:
     return Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), show_header=False)
 
 
+def _rehearsal(body: Mapping[str, Any]) -> Group:
+    """Lay out a dry run: what would come of it, every guard, how long it would take, and the first people."""
+    table = _table()
+    for guard in body["guards"]:
+        mark, style = _MARKS["failed" if guard["tripped"] else "ok"]
+        found = f"found {guard['found']}; allowed: {guard['limit']}"
+        table.add_row(Text(f"{mark} {guard['name']}", style=style), found)
+    parts: list[RenderableType] = [_report(body), Text("Guards", style="bold"), table]
+    if body["expected"] is not None:
+        pace = body["expected"]
+        source = "learned" if pace["learned"] else "usual"
+        took = f"{pace['writes']:,} writes, about {pace['seconds']:,} s at {pace['per_second']:g} per second ({source})"
+        parts.append(Text("Expected  ", style="bold").append(took, style="default"))
+    if body["samples"]:
+        people = _table()
+        for sample in body["samples"]:
+            people.add_row(sample["action"], sample["key"], sample["reason"])
+        parts += [Text("People", style="bold"), people]
+    return Group(*parts)
+
+
 def _report(report: Mapping[str, Any]) -> Group:
-    title = Text(f"Run {report['run']}: ", style="bold").append(report["outcome"], style=_OUTCOMES[report["outcome"]])
+    named = f"Run {report['run']}" if "run" in report else "Dry run, which has written nothing"
+    title = Text(f"{named}: ", style="bold").append(report["outcome"], style=_OUTCOMES[report["outcome"]])
     table = _table()
     if report.get("error"):
         table.add_row("error", f"{report['error']['code']}: {report['error']['message']}")

@@ -73,6 +73,7 @@ from connector.core.population import (
     set_aside,
 )
 from connector.core.quarantine import quarantine_file, quarantine_name
+from connector.core.rehearsal import Rehearsal, expected, samples
 from connector.core.report import MAX_LISTED, Counts, ListedRow, Report, dump_report, load_report
 from connector.core.retention import old_reports
 from connector.core.setup import schema_contained
@@ -104,7 +105,7 @@ if TYPE_CHECKING:
     from connector.core.setup import Registration
     from connector.settings import Settings
     from connector.storage.blobs import Container
-    from connector.storage.state import Lease, State
+    from connector.storage.state import Lease, NoLease, State
 
 LOOKUP_SECONDS: Final = 1800
 """How long looking up accounts may wait for Graph: within host.json's functionTimeout, whatever SLICE_SECONDS is."""
@@ -190,7 +191,7 @@ class Standing:
 
     head: Head
     etag: str
-    lease: Lease
+    lease: Lease | NoLease
     registration: Registration
     connection_etag: str
     circumstances: str
@@ -226,11 +227,11 @@ class Planned:
 
     report: Report
     chosen: Input
+    reading: Reading
     ledger: Ledger
     plan: Plan
     known: Mapping[str, Known]
     references: References
-    turn: int | None = None
 
 
 class _PlanOutdated(ConnectorError):
@@ -247,6 +248,7 @@ class _Refusal(Exception):  # carries a verdict up to where the run ends
         self.code = code
         self.message = message
         self.actions = actions
+        self.report: Report | None = None
 
 
 class Run:
@@ -387,10 +389,84 @@ class Run:
     # --- deciding ---------------------------------------------------------------------------------------------------
 
     async def _plan_and_apply(self, work: Work, chosen: Input, report: Report) -> Report:
+        try:
+            planned = await self._plan(work, chosen, report)
+        except _Refusal as refusal:
+            return await self._refuse(
+                refusal.report or report,
+                chosen,
+                work,
+                code=refusal.code,
+                message=refusal.message,
+                actions=refusal.actions,
+            )
+        planned = replace(planned, report=await self._quarantine(planned.report, planned.chosen, planned.reading))
+        return await self._carry_out(work, planned)
+
+    async def rehearse(self, work: Work, *, limit: int) -> Rehearsal:
+        """Plan ``work`` and tell what would be done. Writes nothing: neither blobs nor to Graph.
+
+        An unfinished run counts as far as its journal says. ``limit``: how many people to name of each kind.
+
+        Raises:
+            ConnectorError: nothing can be planned: our state, the credentials, Entra.
+        """
+        report = self._report("", work)
+        ledger, unfinished = await self._ledger_so_far()
+        with TemporaryDirectory(prefix="people-connector-") as folder:
+            chosen: Input | None = None
+            try:
+                chosen = await self._input(work, Path(folder))
+                report = replace(report, export=_export_facts(chosen))
+                planned = await self._plan(work, chosen, report, ledger)
+            except ExportError as error:
+                report = self._refused(report, chosen, code=error.code, message=error.message, file=error.file)
+                return Rehearsal(report, unfinished=unfinished)
+            except _Refusal as refusal:
+                report = self._refused(
+                    refusal.report or report,
+                    chosen,
+                    code=refusal.code,
+                    message=refusal.message,
+                    actions=refusal.actions,
+                )
+                return Rehearsal(report, unfinished=unfinished)
+        plan = planned.plan
+        done = Progress(outcomes=dict.fromkeys(range(len(plan.actions)), ""))
+        return Rehearsal(
+            self._finished(planned.report, _outcome(plan), plan, done),
+            samples(plan, ledger, limit=limit),
+            expected(
+                plan,
+                self._at.head.pace,
+                ceiling=self._settings.max_items_per_second,
+                slice_seconds=self._settings.slice_seconds,
+            ),
+            unfinished,
+        )
+
+    async def _ledger_so_far(self) -> tuple[Ledger, str]:
+        """Return what Graph holds by all that is known now, and the name of the unfinished run that is in it."""
+        ledger, mark = await self._ledger(), self._at.head.run
+        if mark is None or mark.incarnation != self._at.registration.incarnation:
+            return ledger, ""
+        plan, _ = await self._state.plan(mark.id)
+        progress = await self._state.progress(mark.id, mark.epochs)
+        return fold(ledger, plan, progress, now=self._now, whole=False), mark.id
+
+    async def _plan(self, work: Work, chosen: Input, report: Report, ledger: Ledger | None = None) -> Planned:
+        """Read an input and decide what is to be done; nothing is written anywhere.
+
+        ``ledger``: what Graph holds, where the stored one does not say it all.
+
+        Raises:
+            ExportError: the files cannot be used.
+            _Refusal: a guard on the whole export tripped.
+        """
         mapping = self._at.mapping
         if not schema_contained(self._contract.schema(mapping), self._at.registration.schema):
             raise NotReady("the mapping has properties that the registered schema lacks; run setup, which adds them")
-        ledger = await self._ledger()
+        ledger = ledger or await self._ledger()
         reading = await self._read(chosen, ledger)
         _hold_to_manifest(chosen, reading)
         report = self._with_reading(report, reading)
@@ -435,18 +511,14 @@ class Run:
             )
             plan = make_plan(reading.population, ledger, matching, sources, rendered, rules)
         except _Refusal as refusal:
-            report = replace(report, guards=tuple(map(asdict, verdicts)))
-            return await self._refuse(
-                report, chosen, work, code=refusal.code, message=refusal.message, actions=refusal.actions
-            )
+            refusal.report = replace(report, guards=tuple(map(asdict, verdicts)))
+            raise
         plan = hold(plan) if holding else plan
         report = replace(report, guards=tuple(map(asdict, verdicts)))
         if plan.held:
             export = chosen.marks[-1].digest
             report = replace(report, plan=plan_digest(plan.held, export=export, mapping=mapping.digest))
-        report = await self._quarantine(report, chosen, reading)
-        planned = Planned(report, chosen, ledger, plan, matching.known, references, reading.turn)
-        return await self._carry_out(work, planned)
+        return Planned(report, chosen, reading, ledger, plan, matching.known, references)
 
     async def _set_aside(self, reading: Reading, chosen: Input, matching: Matching) -> Reading:
         contested = matching.contested
@@ -718,7 +790,7 @@ class Run:
                 people = reading.population.without(_contested_by(plan))
                 known = _known_by(plan, ledger)
                 references = _references(people, ledger, known, _deleted(plan))
-                planned = Planned(report, chosen, ledger, plan, known, references, reading.turn)
+                planned = Planned(report, chosen, reading, ledger, plan, known, references)
                 return await self._apply(planned, before)
             except (_PlanOutdated, _CopyMissing):
                 await self._supersede(mark, report, ledger, plan, await self._state.progress(mark.id, epochs))
@@ -761,8 +833,7 @@ class Run:
     async def _settle(self, planned: Planned, progress: Progress) -> Report:
         """Fold what was done into the ledger and make the head tell it."""
         chosen, plan, ledger = planned.chosen, planned.plan, planned.ledger
-        outcome: Outcome = "held" if plan.held else "completed" if plan.actions else "unchanged"
-        report = self._finished(planned.report, outcome, plan, progress)
+        report = self._finished(planned.report, _outcome(plan), plan, progress)
         if plan.actions or plan.changes or plan.forgotten or not self._at.head.generation:
             ledger = fold(ledger, plan, progress, now=self._now, whole=True)
             ledger = await self._state.save_ledger(ledger)
@@ -812,9 +883,9 @@ class Run:
     def _turn(self, planned: Planned) -> int:
         """Return when the first row begins or ceases to count: of a partial export and of what it is laid over."""
         before = self._at.head.due.turn if not planned.chosen.complete else 0
-        if planned.turn is None:
+        if planned.reading.turn is None:
             return before
-        turn = midnight_in(self._at.mapping.file.timezone, planned.turn)
+        turn = midnight_in(self._at.mapping.file.timezone, planned.reading.turn)
         return min(before, turn) if before else turn
 
     async def _refuse(
@@ -829,18 +900,9 @@ class Run:
         actions: Iterable[Upsert | Delete] = (),
     ) -> Report:
         """End a run whose export cannot be used: nothing is done, the ledger stays, and HR hears why."""
-        refused = (chosen.fresh if chosen else self._reading) or self._at.head.applied
-        digest = refused.digest if refused else ""
-        report = replace(
-            report,
-            outcome="refused",
-            error={"code": code, "message": message, **({"file": file} if file else {})},
-            plan=plan_digest(actions, export=digest, mapping=self._at.mapping.digest),
-            export=report.export or ({**_UNREAD, "name": refused.name, "etag": refused.etag} if refused else None),
-            finished=self._finish_time(),
-            graph=self._graph_numbers(report),
-        )
+        report = self._refused(report, chosen, code=code, message=message, file=file, actions=actions)
         await self._publish(report)
+        refused = self._export_of(chosen)
         refusals = self._at.head.refused
         if refused is not None:
             members = tuple((file.name, file.etag) for file in refused.members)
@@ -857,6 +919,32 @@ class Run:
             )
         await self._commit(head)
         return await self._end(report)
+
+    def _refused(
+        self,
+        report: Report,
+        chosen: Input | None,
+        *,
+        code: str,
+        message: str,
+        file: str = "",
+        actions: Iterable[Upsert | Delete] = (),
+    ) -> Report:
+        refused = self._export_of(chosen)
+        digest = refused.digest if refused else ""
+        return replace(
+            report,
+            outcome="refused",
+            error={"code": code, "message": message, **({"file": file} if file else {})},
+            plan=plan_digest(actions, export=digest, mapping=self._at.mapping.digest),
+            export=report.export or ({**_UNREAD, "name": refused.name, "etag": refused.etag} if refused else None),
+            finished=self._finish_time(),
+            graph=self._graph_numbers(report),
+        )
+
+    def _export_of(self, chosen: Input | None) -> ExportMark | None:
+        """Return the export that a refusal is about."""
+        return (chosen.fresh if chosen else self._reading) or self._at.head.applied
 
     async def _stop(self, planned: Planned, progress: Progress, error: ConnectorError) -> Report:
         """End a run that Graph does not let go on: what was done is folded, and a later tick tries again."""
@@ -1026,6 +1114,11 @@ class Run:
 def _digest_of_id(item_id: str) -> str:
     """Return what the log calls an item whose id is made of somebody's UPN (interface §10)."""
     return hashlib.sha256(item_id.encode()).hexdigest()[:40]
+
+
+def _outcome(plan: Plan) -> Outcome:
+    """Return the outcome of a run that has carried out its plan."""
+    return "held" if plan.held else "completed" if plan.actions else "unchanged"
 
 
 def _counted(counts: Counts, plan: Plan, progress: Progress) -> Counts:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
 import orjson
 
@@ -19,18 +19,23 @@ from connector.errors import Busy, ConnectorError, NotReady, StoreError, StoreUn
 from connector.events import emit
 from connector.exports import exports_there
 from connector.run import LEDGER_MISSING, Run, Services, Standing
+from connector.storage.state import NoLease
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from connector.core.head import Head
     from connector.core.mapping import Mapping
+    from connector.core.rehearsal import Rehearsal
     from connector.core.report import Report
     from connector.core.setup import Registration
     from connector.settings import Settings
     from connector.storage.state import Lease, Look
 
-__all__ = ["Seen", "Services", "Tick", "look_around", "tick"]
+__all__ = ["Rehearsed", "Seen", "Services", "Tick", "look_around", "rehearse", "tick"]
+
+SAMPLES: Final = 10
+"""People that a dry run names of each kind of action, unless told otherwise."""
 
 _DECISIVE = (
     "leaver_grace_exports",
@@ -50,6 +55,14 @@ class Tick:
 
     state: Literal["ran", "idle", "busy", "paused", "not_ready"]
     report: Report | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Rehearsed:
+    """What a dry run came to: a rehearsal, or why there is none."""
+
+    state: Literal["planned", "idle", "paused", "not_ready"]
+    rehearsal: Rehearsal | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +119,54 @@ async def _tick(services: Services, trigger: str, request: Request | None, *, st
     except Busy:
         emit("sync.tick", trigger=trigger, waiting_for="another run")
         return Tick("busy")
+
+
+async def rehearse(services: Services, *, full: bool = False, limit: int = SAMPLES) -> Rehearsed:
+    """Tell what a run would do now, whatever is due, and write nothing: no lease, no head, no report, no quarantine.
+
+    Reads exports, mapping and our state, looks accounts up, and takes a run that is under way for unfinished.
+    ``full``: as if everyone were to be sent again. ``limit``: how many people to name of each kind of action.
+
+    Raises:
+        ConfigurationError: the mapping is wrong.
+        NotReady: state and settings are not of one connection.
+        ConnectorError: something that a plan needs cannot be read or asked.
+    """
+    look = await services.state.look()
+    head, etag = await services.state.head()
+    registration = await services.state.registration()
+    if registration is not None and registration.leaving:
+        return Rehearsed("paused")
+    if registration is None or not registration.ready(services.clock.now()):
+        return Rehearsed("not_ready")
+    _refuse_other_connection(services.settings, registration)
+    seen = await look_around(services, head)
+    waiting = await services.state.requests() if look.requests else []
+    work = work_due(
+        replace(head, run=None),
+        unmet_exports(head, seen.settled, circumstances=seen.circumstances),
+        [*waiting, Request("dry-run", full=full or bool(head.run and head.run.full))],
+        now=int(services.clock.now().timestamp()),
+        circumstances=seen.circumstances,
+        incarnation=registration.incarnation,
+    )
+    if work is None:
+        return Rehearsed("idle")
+    async with AsyncExitStack() as stack:
+        standing = Standing(
+            head=head,
+            etag=etag,
+            lease=NoLease(),
+            registration=registration,
+            connection_etag=look.connection,
+            circumstances=seen.circumstances,
+            mapping=seen.mapping,
+            trigger="dry-run",
+            stop_at=services.clock.monotonic() + services.settings.slice_seconds,
+            arriving=seen.arriving,
+            stack=stack,
+        )
+        return Rehearsed("planned", await Run(services, standing).rehearse(work, limit=limit))
 
 
 async def look_around(services: Services, head: Head) -> Seen:

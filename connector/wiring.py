@@ -99,6 +99,10 @@ class Application:
         """Do one slice of whatever is due. Raises as `connector.sync.tick`."""
         return await sync.tick(self._services, trigger=trigger, request=request)
 
+    async def rehearse(self, *, full: bool = False, limit: int = sync.SAMPLES) -> sync.Rehearsed:
+        """Tell what a run would do, and write nothing. Raises as `connector.sync.rehearse`."""
+        return await sync.rehearse(self._services, full=full, limit=limit)
+
     async def ask_for_sync(self, body: bytes = b"") -> dict[str, Any]:
         """Make the next tick run, even without a new export.
 

@@ -67,6 +67,20 @@ class Look:
     requests: bool
 
 
+class NoLease:
+    """No right to write anything: whoever holds this only looks."""
+
+    @property
+    def id(self) -> str:
+        """Raise LeaseLost: there is none."""
+        self.check()
+        return ""
+
+    def check(self) -> None:
+        """Raise LeaseLost, always."""
+        raise LeaseLost("this is a dry run, which writes nothing")
+
+
 class Lease:
     """The right to write, for as long as `check` does not raise. Renewed in the background."""
 
@@ -166,7 +180,7 @@ class State:
             with contextlib.suppress(StoreError):
                 await self.container.release_lease(self._head_name, lease_id)
 
-    async def commit(self, head: Head, *, etag: str, lease: Lease) -> str:
+    async def commit(self, head: Head, *, etag: str, lease: Lease | NoLease) -> str:
         """Put the head in place of the version ``etag`` and return its own ETag.
 
         Raises:

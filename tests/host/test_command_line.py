@@ -308,6 +308,44 @@ def test_sync_goes_on_until_the_run_ends(world: Contoso, ready: dict[str, str]) 
     assert told.json()["slices"] > 1
 
 
+def test_a_dry_run_tells_and_does_nothing(app: FunctionApp, world: Contoso, ready: dict[str, str]) -> None:
+    """The plan for people and as JSON; no run, no item, no lease, so that another sync may be at work meanwhile."""
+    idle = command(ready, "sync", "--dry-run")
+    drop(world, ready, FIRST_NIGHT)
+
+    told = command(ready, "sync", "--dry-run", "--limit", "2")
+    as_json = command(ready, "sync", "--dry-run", "--json")
+
+    assert (idle.code, idle.out) == (DONE, "Nothing is due.\n")
+    assert (told.code, told.err) == (DONE, "")
+    lines = [line.split() for line in told.out.splitlines()]
+    assert told.out.startswith("Dry run, which has written nothing: completed")
+    assert ["created", "23"] in lines
+    assert len([line for line in lines if line[:1] == ["create"]]) == 2
+    assert "Expected  23 writes, about 1 s at 25 per second (usual)" in told.out
+    assert (as_json.code, as_json.json()["dry_run"], as_json.json()["created"]) == (DONE, True, 23)
+    assert len(as_json.json()["samples"]) == 10
+    assert world.tenant.graph.connections[ready["CONNECTION_ID"]].items == {}
+    assert get(app, ready, "runs") == {"runs": []}
+
+
+def test_a_dry_run_has_the_exit_code_of_its_outcome(app: FunctionApp, world: Contoso, ready: dict[str, str]) -> None:
+    """3 when deletions would be held, 1 when the export would be refused, 4 before setup, 2 for what makes no sense."""
+    synced(app, world, ready)
+    drop(world, ready, SECOND_NIGHT)
+    held = command({**ready, "MIN_DELETE_ALLOWANCE": "0", "MAX_DELETE_PERCENT": "0"}, "sync", "--dry-run")
+    drop(world, ready, b"Name,Town\nSomebody,Somewhere\n")
+    refused = command(ready, "sync", "--dry-run")
+    unknown = command(fresh(world), "sync", "--dry-run", "--json")
+    senseless = command(ready, "sync", "--dry-run", "--slice")
+
+    assert [each.code for each in (held, refused, unknown, senseless)] == [HELD, FAILED, NOT_READY, USAGE]
+    assert "✗ deletions" in held.out
+    assert "missing_column: " in refused.out
+    assert unknown.json() == {"state": "not_ready"}
+    assert "--dry-run" in senseless.err
+
+
 def test_an_interrupted_sync_goes_on_where_it_was(world: Contoso, ready: dict[str, str]) -> None:
     """Ctrl-C ends it in order, without a traceback; the lease is given back, and the next sync sends the rest."""
     drop(world, ready, FIRST_NIGHT)

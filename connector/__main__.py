@@ -182,6 +182,7 @@ def sync(
     full: Annotated[bool, typer.Option("--full", help="Send everyone again.")] = False,
     rebuild: Annotated[bool, typer.Option("--rebuild", help="With --full: begin a lost ledger anew.")] = False,
     one_slice: Annotated[bool, typer.Option("--slice", help="Do one slice, do not go on until the run ends.")] = False,
+    verify: Annotated[int | None, typer.Option(min=1, metavar="N", help="Read N items back after the run.")] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Tell what a run would do. Writes nothing at all.")
     ] = False,
@@ -193,15 +194,16 @@ def sync(
     if rebuild and not full:
         _fail("bad_request", "--rebuild: goes with --full, since everyone is sent again", USAGE)
     if dry_run:
-        if rebuild or one_slice:
+        if rebuild or one_slice or verify:
             _fail("bad_request", "--dry-run: goes with --full and --limit only, since nothing is done", USAGE)
         raise typer.Exit(_rehearse(full=full, limit=limit, as_json=as_json))
-    request = Request("cli", full=full, rebuild=rebuild)
+    request = Request("cli", full=full, rebuild=rebuild, verify=verify)
+    # Once it has begun, the request has become a run, which the next slice finds; but for what is to come after it.
+    rest = Request("cli", full=full, verify=verify) if verify else None
     with _progress(quiet=as_json or _is_verbose()) as progress:
         tick = _run(lambda application: application.tick(trigger="cli", request=request), progress=progress)
         while not one_slice and tick.report is not None and tick.report.outcome == "partial":
-            # The request has become a run by now, which the next slice finds.
-            tick = _run(lambda application: application.tick(trigger="cli"), progress=progress)
+            tick = _run(lambda application: application.tick(trigger="cli", request=rest), progress=progress)
     _show(tick.report.body() if tick.report else {"state": tick.state}, _told(tick), as_json=as_json)
     raise typer.Exit(_exit_code(tick))
 

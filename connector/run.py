@@ -73,6 +73,7 @@ from connector.core.population import (
     set_aside,
 )
 from connector.core.quarantine import quarantine_file, quarantine_name
+from connector.core.readback import DRIFT, counts, drifted, is_emptied, turn_of, turns
 from connector.core.rehearsal import Rehearsal, expected, samples
 from connector.core.report import MAX_LISTED, Counts, ListedRow, Report, dump_report, load_report
 from connector.core.retention import old_reports
@@ -89,6 +90,7 @@ from connector.errors import (
 )
 from connector.events import emit
 from connector.offload import offload
+from connector.verify import read_back
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Mapping, Sequence
@@ -101,6 +103,7 @@ if TYPE_CHECKING:
     from connector.core.head import Head
     from connector.core.ledger import Entry
     from connector.core.mapping import Mapping as ColumnMapping
+    from connector.core.readback import ReadBack
     from connector.core.report import Outcome
     from connector.core.setup import Registration
     from connector.settings import Settings
@@ -187,7 +190,10 @@ class Services:
 
 @dataclass(slots=True)
 class Standing:
-    """Where an invocation stands: the head it may write, and under which lease."""
+    """Where an invocation stands: the head it may write, and under which lease.
+
+    ``verify``: how many items somebody wants to be read back; None where nobody said so.
+    """
 
     head: Head
     etag: str
@@ -199,6 +205,7 @@ class Standing:
     trigger: str
     stop_at: float
     arriving: Sequence[Dropped] = ()
+    verify: int | None = None
     newest: ExportMark | None = None
     ingest: Ingest | None = None
     stack: AsyncExitStack = field(default_factory=AsyncExitStack)
@@ -673,7 +680,7 @@ class Run:
             concurrency=self._settings.max_concurrency,
             stopping=lambda: self._services.clock.monotonic() >= self._at.stop_at,
             progress=self._services.progress,
-            logged_as=_digest_of_id if self._contract.IDS_FOLLOW_ACCOUNTS else str,
+            logged_as=self._logged_as,
         )
         if isinstance(applied.stopped, LeaseLost):
             raise applied.stopped
@@ -833,11 +840,16 @@ class Run:
     async def _settle(self, planned: Planned, progress: Progress) -> Report:
         """Fold what was done into the ledger and make the head tell it."""
         chosen, plan, ledger = planned.chosen, planned.plan, planned.ledger
-        report = self._finished(planned.report, _outcome(plan), plan, progress)
         if plan.actions or plan.changes or plan.forgotten or not self._at.head.generation:
             ledger = fold(ledger, plan, progress, now=self._now, whole=True)
+        report, found = await self._read_back(planned, ledger)
+        report = self._finished(report, _outcome(plan), plan, progress)
+        ledger = drifted(ledger, found, now=self._now)
+        if ledger is not planned.ledger:
             ledger = await self._state.save_ledger(ledger)
         head = self._at.head
+        if found:
+            head = replace(head, verified=turn_of(found[-1].entry))
         if chosen.fresh is not None and chosen.complete:
             head = replace(head, applied=chosen.fresh, previous=head.applied, partials=())
         elif chosen.fresh is not None:
@@ -879,6 +891,59 @@ class Run:
             emit("sync.tick", **report.numbers())
             return report
         return await self._end(report)
+
+    async def _read_back(self, planned: Planned, ledger: Ledger) -> tuple[Report, Sequence[ReadBack]]:
+        """Ask Graph for some of the items that it should have by now; return the report with what was found.
+
+        A run that only tries again what drifted does not look further: what Graph keeps otherwise than it was sent, for
+        whatever reason, would be sent for ever.
+        """
+        report, wanted = planned.report, self._at.verify
+        if wanted is None:
+            wanted = 0 if set(report.reasons) <= LOOKS_ONLY else self._settings.verify_items
+        entries = turns(ledger, self._at.head.verified, wanted)
+        if not entries:
+            return report, ()
+        ingest = await self._graph()
+        ingest.pace.give_up_at = self._at.stop_at
+        contract, mapping = self._contract, self._at.mapping
+        found = await read_back(
+            entries,
+            await offload(planned.chosen.size, lambda: self._sent(planned, entries)),
+            items=ingest.items,
+            schema=[part["name"] for part in contract.schema(mapping)["properties"]],
+            concurrency=self._settings.max_concurrency,
+        )
+        for each in found:
+            if each.finding in DRIFT:
+                emit(
+                    "item.drifted",
+                    item=self._logged_as(each.entry.item_id),
+                    found=each.finding,
+                    properties=each.properties,
+                )
+        if is_emptied(found, before=self._now):
+            await self._state.ask(f"{report.run}-emptied", full=True, by="sync")
+        numbers = counts(found, wanted=len(entries))
+        drift = [
+            {"key": each.entry.key, "item": each.entry.item_id, "reason": each.finding, "properties": each.properties}
+            for each in found
+            if each.finding in DRIFT
+        ]
+        told = {"item_changed": "changed", "item_vanished": "vanished", "not_read_back": "unread"}
+        report = _with_warnings(report, {code: numbers[finding] for code, finding in told.items()})
+        return replace(report, verified=numbers, drifted_people=tuple(drift[:MAX_LISTED])), found
+
+    def _sent(self, planned: Planned, entries: Iterable[Entry]) -> dict[str, bytes]:
+        """Return what Graph took of these people, by key: of those whose row still makes the body that was sent."""
+        population, known, references = planned.reading.population, planned.known, planned.references
+        here = {entry.key: entry for entry in entries if entry.key in population.people and entry.key in known}
+        wanted = {_place(population, key): (key, each.item_id) for key, each in here.items() if key in references.of}
+        bodies = self._bodies(planned.chosen, wanted, known, references)
+        return {key: body for key, body in bodies if _item_digest(body) == here[key].item}
+
+    def _logged_as(self, item_id: str) -> str:
+        return _digest_of_id(item_id) if self._contract.IDS_FOLLOW_ACCOUNTS else item_id
 
     def _turn(self, planned: Planned) -> int:
         """Return when the first row begins or ceases to count: of a partial export and of what it is laid over."""

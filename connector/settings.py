@@ -40,7 +40,6 @@ _FUNCTION_TIMEOUT = 55 * 60
 
 _NOT_IN_THIS_RELEASE: Mapping[str, tuple[str, str]] = {
     "MAX_CHANGE_PERCENT": ("", "the guard on the share of changed people"),
-    "VERIFY_ITEMS": ("0", "reading items back after a run"),
     "REQUIRE_ENTRA_AUTH": ("false", "App Service authentication"),
 }
 """Settings of the interface that this release does not carry out, with the one value that asks for nothing.
@@ -153,6 +152,7 @@ class Settings(BaseModel):
     registration_settle_seconds: Annotated[int, Field(ge=0)] = 60
     resolve_after_days: Annotated[float, Field(gt=0)] = 7
     stale_after_hours: Annotated[float, Field(gt=0)] = 26
+    verify_items: Annotated[int, Field(ge=0)] = 0
     pilot: Annotated[tuple[str, ...], BeforeValidator(_names), AfterValidator(_pilot)] = ()
     admin_enabled: Switch = True
 

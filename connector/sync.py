@@ -250,6 +250,7 @@ async def _under_lease(
             trigger=trigger,
             stop_at=stop_at,
             arriving=seen.arriving,
+            verify=max((each.verify for each in requests if each.verify is not None), default=None),
             stack=stack,
         )
         report = await _carry_out(services, standing, seen, requests)

@@ -74,12 +74,14 @@ class Request:
     """What an operator asked for through HTTP or the command line; the blob is deleted once it is carried out.
 
     ``full``: everyone is sent again. ``rebuild``: the ledger, which is lost, is made anew from the export.
+    ``verify``: so many items are read back, whatever VERIFY_ITEMS says.
     """
 
     name: str
     kind: Literal["sync"] = "sync"
     full: bool = False
     rebuild: bool = False
+    verify: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -107,7 +107,8 @@ class Head:
     """What the next tick must know. ``circumstances`` digests settings, mapping and connection of the last run.
 
     ``generation`` 0: there is no ledger yet. ``previous``: the complete export that was applied before ``applied``.
-    ``deletions``: (unix seconds, how many), of the last 24 hours.
+    ``deletions``: (unix seconds, how many), of the last 24 hours. ``verified``: whose item was read back last
+    (`connector.core.readback.turn_of`).
     """
 
     epoch: int = 0
@@ -130,6 +131,7 @@ class Head:
     retry_at: int = 0
     failed_export: tuple[str, str] = ("", "")
     last_run: str = ""
+    verified: str = ""
     format: int = FORMAT
 
     def failed(self, export: ExportMark | None, *, now: int) -> Head:

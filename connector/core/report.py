@@ -16,7 +16,7 @@ _QUOTES_THE_FILE: Final = frozenset({"missing_column", "duplicate_column", "diff
 """Errors whose message repeats the header, or the file's name. In a file without a header, the first person's row
 stands in its place; a name is HR's to choose."""
 
-LISTS: Final = ("unmatched_people", "missing_people", "held_people", "failed_people")
+LISTS: Final = ("unmatched_people", "missing_people", "held_people", "failed_people", "drifted_people")
 """The members of a report that list people."""
 
 MAX_LISTED: Final = 1000
@@ -61,7 +61,8 @@ class Report:
 
     Moments are ISO in UTC. The lists of people (each a key and a reason) and ``rows`` hold personal data: the report
     stays in the HR storage account, and none of it goes into a log. ``quarantine`` is the first of ``quarantines``, of
-    which there is one per file with rejected rows.
+    which there is one per file with rejected rows. ``verified``: how many items were read back, by what was found;
+    ``drifted_people`` are those whose item Graph has otherwise, or not at all.
     """
 
     run: str
@@ -83,6 +84,8 @@ class Report:
     missing_people: tuple[Mapping[str, str], ...] = ()
     held_people: tuple[Mapping[str, str], ...] = ()
     failed_people: tuple[Mapping[str, str], ...] = ()
+    drifted_people: tuple[Mapping[str, Any], ...] = ()
+    verified: Mapping[str, int] | None = None
     rows: tuple[ListedRow, ...] = ()
     quarantine: str | None = None
     quarantines: tuple[str, ...] = ()
@@ -103,6 +106,8 @@ class Report:
         numbers["warnings"] = dict(self.warnings)
         numbers["graph"] = dict(self.graph)
         numbers["guards"] = [guard["name"] for guard in self.guards if guard["tripped"]]
+        if self.verified:
+            numbers["verified"] = dict(self.verified)
         if self.error:
             quotes = self.error["code"] in _QUOTES_THE_FILE
             told = ("code",) if quotes else ("code", "message")

@@ -83,6 +83,7 @@ class _Read:
     missing_people: tuple[Mapping[str, Any], ...]
     held_people: tuple[Mapping[str, Any], ...]
     failed_people: tuple[Mapping[str, Any], ...]
+    drifted_people: tuple[Mapping[str, Any], ...]
     quarantine: str
     quarantines: tuple[str, ...]
     reasons: tuple[str, ...]
@@ -114,6 +115,7 @@ def _read(body: Mapping[str, Any]) -> _Read:
         missing_people=_mappings(body.get("missing_people")),
         held_people=_mappings(body.get("held_people")),
         failed_people=_mappings(body.get("failed_people")),
+        drifted_people=_mappings(body.get("drifted_people")),
         quarantine=_text(body.get("quarantine")),
         quarantines=_texts(body.get("quarantines")),
         reasons=_texts(body.get("reasons")),
@@ -328,6 +330,13 @@ def _lists(report: _Read) -> Iterator[dict[str, Any]]:
             "They are tried again by themselves.",
             report.failed_people,
             counts.failed,
+        ),
+        (
+            "drifted",
+            "People whose entry was not as it was sent",
+            "They are sent again by themselves.",
+            report.drifted_people,
+            len(report.drifted_people),
         ),
         ("missing", "People missing from the export", "They are kept for now.", report.missing_people, counts.grace),
     ):

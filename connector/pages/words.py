@@ -342,6 +342,8 @@ PEOPLE: Final[Mapping[str, str]] = {
     "absent": "is not in the export, or out of scope there",
     "transferred": "the account has another key now",
     "in_doubt": "Microsoft Graph did not answer; it may have taken effect",
+    "changed": "Microsoft 365 had something else than was sent",
+    "vanished": "Microsoft 365 had nothing",
     "transfer_waits": "the account's new item could not be written, so the old one stays",
 }
 """Why somebody is held, missing or failed; another word is Graph's own code."""
@@ -386,6 +388,18 @@ WARNINGS: Final[Mapping[str, tuple[str, str]]] = {
     "manager_loop": (
         "{n} person is their own manager, directly or round a loop. The profile is sent without a manager.",
         "{n} people are their own manager, directly or round a loop. Their profiles are sent without a manager.",
+    ),
+    "item_changed": (
+        "{n} person's entry in Microsoft 365 was not as it had been sent. It is sent again.",
+        "{n} people's entries in Microsoft 365 were not as they had been sent. They are sent again.",
+    ),
+    "item_vanished": (
+        "{n} person's entry in Microsoft 365 had vanished. It is sent again.",
+        "{n} people's entries in Microsoft 365 had vanished. They are sent again.",
+    ),
+    "not_read_back": (
+        "{n} entry could not be read back, since Microsoft Graph did not answer.",
+        "{n} entries could not be read back, since Microsoft Graph did not answer.",
     ),
     "former_item_kept": (
         "{n} person has a new UPN, and the entry under the old one could not be removed yet. It is tried again.",

@@ -62,6 +62,7 @@ _HEADS = st.builds(
     retry_at=_COUNT,
     failed_export=st.tuples(_TEXT, _TEXT),
     last_run=_TEXT,
+    verified=_TEXT,
 )
 
 

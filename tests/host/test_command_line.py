@@ -231,6 +231,22 @@ def test_sync_runs_now_whatever_is_due(app: FunctionApp, world: Contoso, ready: 
     assert (full.code, full.json()["outcome"], full.json()["updated"]) == (DONE, "completed", 23)
 
 
+def test_items_are_read_back_on_request(app: FunctionApp, world: Contoso, ready: dict[str, str]) -> None:
+    """As many as are asked for; what drifted is told, and sent again by the next run."""
+    synced(app, world, ready)
+    items = world.tenant.graph.connections[ready["CONNECTION_ID"]].items
+    items.pop(next(iter(items)))
+
+    told = command(ready, "sync", "--verify", "100", "--json")
+    mended = command(ready, "sync")
+    senseless = command(ready, "sync", "--verify", "0")
+
+    assert (told.code, told.json()["verified"]["same"], told.json()["verified"]["vanished"]) == (DONE, 22, 1)
+    assert "updated" in mended.out
+    assert len(items) == 23
+    assert senseless.code == USAGE
+
+
 def test_a_failed_run_does_not_wait_for_its_turn(world: Contoso, ready: dict[str, str]) -> None:
     """Exit code 1 and the cause; once that is mended, sync goes on at once, however long ticks would wait."""
     drop(world, ready, FIRST_NIGHT)

@@ -458,7 +458,8 @@ def test_there_are_words_for_every_warning_and_for_everybody_without_account():
 
     assert set(matching.unmatched.values()) == set(words.UNMATCHED)
     changed = {"encoding_changed", "delimiter_changed", "skipped_lines_changed"}
-    counted = {"missing_columns", "unreadable_keys", "former_item_kept", "older_export", *changed}
+    read_back = {"item_changed", "item_vanished", "not_read_back"}
+    counted = {"missing_columns", "unreadable_keys", "former_item_kept", "older_export", *read_back, *changed}
     assert {*matching.warnings, *references.warnings} | counted == set(words.WARNINGS)
 
 

@@ -478,7 +478,7 @@ def test_names_only_settings_that_exist():
 
 
 def test_people_are_listed_with_the_reason_in_words():
-    """Whoever is held, missing or failed stands there by key, and why in words; Graph's own codes as they are."""
+    """Whoever is held, missing, failed or drifted stands there by key, and why in words; Graph's own codes as they are."""
     page = page_of(
         held=1,
         held_people=[{"key": "C1", "reason": "left"}],
@@ -486,11 +486,13 @@ def test_people_are_listed_with_the_reason_in_words():
         failed_people=[{"key": "C2", "reason": "in_doubt"}, {"key": "C3", "reason": "BadRequest"}],
         grace=2000,
         missing_people=[{"key": "C4", "reason": "absent"}],
+        drifted_people=[{"key": "C5", "item": "u5", "reason": "vanished", "properties": []}],
     )
 
     assert "C1 has a status word of those who left" in page.text
     assert "C2 Microsoft Graph did not answer; it may have taken effect" in page.text
     assert "C3 BadRequest" in page.text
+    assert "C5 Microsoft 365 had nothing" in page.text
     assert "The first 1 of 2,000 people are listed." in page.text
 
 

@@ -478,7 +478,7 @@ def test_names_only_settings_that_exist():
 
 
 def test_people_are_listed_with_the_reason_in_words():
-    """Whoever is held, missing, failed or drifted stands there by key, and why in words; Graph's own codes as they are."""
+    """Whoever is held, missing, failed or drifted stands there by key, and why in words; Graph's codes as they are."""
     page = page_of(
         held=1,
         held_people=[{"key": "C1", "reason": "left"}],

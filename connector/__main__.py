@@ -233,6 +233,46 @@ def runs(
 
 
 @_command
+def approve(
+    run: Annotated[str, typer.Argument(help="The run that held or refused it.")],
+    plan: Annotated[str, typer.Option(metavar="HASH", help="The plan in its report: exactly that is released.")],
+    by: Annotated[str, typer.Option(metavar="NAME", help="Who approves it.")],
+    as_json: Json = False,
+    _settings: SettingsFile = None,
+    _verbose: Verbose = False,
+) -> None:
+    """Approve held deletions, or an export that was refused. The next tick carries it out."""
+    body = _run(lambda application: application.approve(run, _as_body(plan=plan, by=by)))
+    _show(body, Text(_APPROVED.format(**body)), as_json=as_json)
+
+
+@_command
+def pause(
+    by: Annotated[str, typer.Option(metavar="NAME", help="Who pauses it.")],
+    reason: Annotated[str, typer.Option(metavar="TEXT", help="Why; status shows it.")],
+    as_json: Json = False,
+    _settings: SettingsFile = None,
+    _verbose: Verbose = False,
+) -> None:
+    """Pause syncing: no tick does anything until it is resumed, and a run that is under way stops."""
+    body = _run(lambda application: application.pause(_as_body(by=by, reason=reason)))
+    _show(body, Text("Syncing is paused. `python -m connector resume --by NAME` lets it go on."), as_json=as_json)
+
+
+@_command
+def resume(
+    by: Annotated[str, typer.Option(metavar="NAME", help="Who resumes it.")],
+    reason: Annotated[str, typer.Option(metavar="TEXT", help="Why; status shows it.")] = "",
+    as_json: Json = False,
+    _settings: SettingsFile = None,
+    _verbose: Verbose = False,
+) -> None:
+    """Let syncing go on. The next tick does what is due by then."""
+    body = _run(lambda application: application.resume(_as_body(by=by, reason=reason)))
+    _show(body, Text("Syncing goes on with the next tick, or now: `python -m connector sync`."), as_json=as_json)
+
+
+@_command
 def doctor(as_json: Json = False, _settings: SettingsFile = None, _verbose: Verbose = False) -> None:
     """Check everything around us, and say who can mend what."""
     from connector.doctor import unconfigured
@@ -322,6 +362,10 @@ def _run(use: Callable[[Application], Awaitable[T]], *, progress: Callable[[int,
             return await use(application)
 
     return asyncio.run(work())
+
+
+def _as_body(**words: str) -> bytes:
+    return json.dumps(words).encode()
 
 
 def _code_of(error: errors.ConnectorError) -> int:
@@ -432,9 +476,14 @@ _PIPE_WIDTH: Final = 1000
 _SAYS: Final = {
     "idle": "Nothing is due.",
     "busy": "Another run is at work; this one leaves it alone.",
-    "paused": "Syncing is paused while the connection is torn down.",
+    "paused": "Syncing is paused, by somebody or by a teardown that has begun: see `python -m connector status`.",
     "not_ready": "Setup has not finished: run `python -m connector setup`.",
 }
+
+
+_APPROVED: Final = (
+    "Approved: {plan}. The next tick carries it out, or `python -m connector sync` now. It counts until {expires}."
+)
 
 
 def _print_json(body: object) -> None:
@@ -519,10 +568,11 @@ def _report(report: Mapping[str, Any]) -> Group:
             table.add_row("guard", f"{guard['name']}: found {guard['found']}; allowed: {guard['limit']}")
     for code, count in report.get("warnings", {}).items():
         table.add_row("warning", f"{code}: {count}")
-    if report.get("plan"):
-        table.add_row("plan", report["plan"])
-    if report.get("quarantine"):
-        table.add_row("quarantine", report["quarantine"])
+    approved = report.get("approved")
+    facts = {"plan": report.get("plan"), "approved": approved and "{by}, {when}".format(**approved)}
+    for name, fact in {**facts, "quarantine": report.get("quarantine")}.items():
+        if fact:
+            table.add_row(name, fact)
     graph = report.get("graph", {})
     table.add_row("graph", f"{graph.get('requests', 0)} requests, {graph.get('throttled', 0)} throttled")
     return Group(title, table)
@@ -551,7 +601,16 @@ def _status(body: Mapping[str, Any]) -> Table:
     stale = " (stale)" if body["stale"] else ""
     table.add_row("last export", f"{last['name']}, {last['modified']}{stale}" if last else "none yet")
     if body["held"]:
-        table.add_row("held", f"{body['held']['deletions']} deletions under {body['held']['plan']}")
+        table.add_row("held", "{deletions} deletions under {plan} of run {run}".format(**body["held"]))
+    if body["refused"]:
+        table.add_row("refused", "{export}: {code}, under {plan} of run {run}".format(**body["refused"]))
+    for approval in body["approvals"]:
+        table.add_row("approved", "{plan} by {by}, until {expires}".format(**approval))
+    if body["paused"]:
+        pause = {"by": "somebody", "since": "unknown", "reason": "unknown", **(body["pause"] or {})}
+        by = f" by {pause['by']}" if pause["by"] else ""
+        since = f" since {pause['since']}" if pause["since"] else ""
+        table.add_row("paused", f"{pause['reason']}:{by}{since}" if by or since else pause["reason"])
     waits = f"; not before {body['next_tick']['not_before']}" if body["next_tick"]["not_before"] else ""
     table.add_row("next tick", f"{', '.join(body['next_tick']['work']) or 'nothing due'}{waits}")
     for identity, secret in body["credentials"].items():

@@ -397,4 +397,6 @@ async def _runs(around: Surroundings, memory: Memory) -> Sequence[Check]:
     if isinstance(memory.head, StoreError):
         finding = Finding("unknown", "head.json cannot be read", "nobody can say how the runs went", "see ledger")
         return [ledger, judge.check("sync", findings=[finding])]
-    return [ledger, judge.sync(memory.head, memory.registration, now=around.clock.now().timestamp())]
+    look = await _or_error(around.state.look())
+    paused = not isinstance(look, StoreError) and look.paused
+    return [ledger, judge.sync(memory.head, memory.registration, paused=paused, now=around.clock.now().timestamp())]

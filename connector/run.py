@@ -40,6 +40,7 @@ from connector.core.accounts import (
     match_people,
     resolve_references,
 )
+from connector.core.approval import Pending, Word
 from connector.core.contracts import Content, contract_of
 from connector.core.due import LOOKS_ONLY, passed_over
 from connector.core.head import ExportMark, Held, Refused, RunMark, load_mark, moment
@@ -60,7 +61,7 @@ from connector.core.plan import (
     in_pilot,
     make_plan,
     pilot_waits,
-    plan_digest,
+    release,
     sift,
 )
 from connector.core.population import (
@@ -100,7 +101,7 @@ if TYPE_CHECKING:
     from connector.clock import Clock
     from connector.core.due import Dropped, Work
     from connector.core.guards import Verdict
-    from connector.core.head import Head
+    from connector.core.head import Approval, Head
     from connector.core.ledger import Entry
     from connector.core.mapping import Mapping as ColumnMapping
     from connector.core.readback import ReadBack
@@ -210,6 +211,12 @@ class Standing:
     ingest: Ingest | None = None
     stack: AsyncExitStack = field(default_factory=AsyncExitStack)
 
+    def stop(self, now: float) -> None:
+        """End the slice (monotonic seconds): whatever is being planned is planned, and nothing more is sent then."""
+        if self.ingest is not None and self.ingest.pace.give_up_at == self.stop_at:
+            self.ingest.pace.give_up_at = now
+        self.stop_at = min(self.stop_at, now)
+
 
 @dataclass(frozen=True, slots=True)
 class Input:
@@ -229,6 +236,17 @@ class Input:
 
 
 @dataclass(frozen=True, slots=True)
+class Settles:
+    """What a run makes of approvals, by their hashes: those it has ``judged`` count no more when it has ended.
+
+    ``deletes``: the one that let deletions go, "" for none. Those that fail may be tried again under it.
+    """
+
+    judged: tuple[str, ...] = ()
+    deletes: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Planned:
     """A run with its plan: what its actions are made from, and what they will be folded into."""
 
@@ -239,6 +257,8 @@ class Planned:
     plan: Plan
     known: Mapping[str, Known]
     references: References
+    settles: Settles = field(default_factory=Settles)
+    pending: Pending | None = None
 
 
 class _PlanOutdated(ConnectorError):
@@ -250,11 +270,11 @@ class _CopyMissing(ConnectorError):
 
 
 class _Refusal(Exception):  # carries a verdict up to where the run ends
-    def __init__(self, code: str, message: str, actions: tuple[Delete | Upsert, ...]) -> None:
+    def __init__(self, code: str, message: str, pending: Pending) -> None:
         super().__init__(message)
         self.code = code
         self.message = message
-        self.actions = actions
+        self.pending = pending
         self.report: Report | None = None
 
 
@@ -268,6 +288,7 @@ class Run:
         self._state = services.state
         self._contract = contract_of(services.settings.contract)
         self._reading: ExportMark | None = None
+        self._word = Word("", "")
         self._now = int(services.clock.now().timestamp())
 
     # --- a new run --------------------------------------------------------------------------------------------------
@@ -405,8 +426,10 @@ class Run:
                 work,
                 code=refusal.code,
                 message=refusal.message,
-                actions=refusal.actions,
+                pending=refusal.pending,
             )
+        if planned.pending is not None:
+            await self._state.save_pending(planned.pending)
         planned = replace(planned, report=await self._quarantine(planned.report, planned.chosen, planned.reading))
         return await self._carry_out(work, planned)
 
@@ -435,7 +458,7 @@ class Run:
                     chosen,
                     code=refusal.code,
                     message=refusal.message,
-                    actions=refusal.actions,
+                    pending=refusal.pending,
                 )
                 return Rehearsal(report, unfinished=unfinished)
         plan = planned.plan
@@ -477,14 +500,10 @@ class Run:
         reading = await self._read(chosen, ledger)
         _hold_to_manifest(chosen, reading)
         report = self._with_reading(report, reading)
+        self._word = await self._what_may_pass(chosen.marks)
         verdicts = [self._rejected_verdict(reading)]
         if chosen.fresh is not None:
-            last = self._at.head.applied if chosen.complete else None
-            _hold_to_last(chosen, last, reading)
-            report = _with_changes(report, last, reading)
-            report = _with_older(report, chosen, (*work.candidates, *self._at.arriving))
-            chosen = _as_read(chosen, reading)
-            verdicts += _name_verdict(chosen, last)
+            chosen, report = self._compare(chosen, reading, report, verdicts, work)
         if chosen.complete:
             verdicts.append(guards.everyone(reading.population, ledger))
         try:
@@ -504,9 +523,8 @@ class Run:
             draft = make_plan(reading.population, ledger, matching, {}, {}, rules)
             verdicts.append(guards.rekeyed(draft, ledger))
             self._stop_if_tripped(verdicts, draft)
-            verdicts.append(self._deletion_verdict(draft, ledger))
-            holding = verdicts[-1].tripped
-            gone = frozenset[str]() if holding else _deleted(draft)
+            decide = self._about_deletions(draft, ledger, verdicts)
+            gone = _deleted(decide(draft))
             references = _references(
                 reading.population, ledger, matching.known, gone, sent={person.key for person in wanted}
             )
@@ -520,12 +538,63 @@ class Run:
         except _Refusal as refusal:
             refusal.report = replace(report, guards=tuple(map(asdict, verdicts)))
             raise
-        plan = hold(plan) if holding else plan
-        report = replace(report, guards=tuple(map(asdict, verdicts)))
-        if plan.held:
-            export = chosen.marks[-1].digest
-            report = replace(report, plan=plan_digest(plan.held, export=export, mapping=mapping.digest))
-        return Planned(report, chosen, reading, ledger, plan, matching.known, references)
+        plan = decide(plan)
+        report = replace(self._with_approvals(report), guards=tuple(map(asdict, verdicts)))
+        pending = self._word.pending(actions=plan.held) if plan.held else None
+        report = replace(report, plan=pending.digest if pending else None)
+        settles = Settles(tuple(each.plan for each in self._at.head.approvals), self._word.deletes)
+        chosen = _as_released(chosen, verdicts, mapping)
+        return Planned(report, chosen, reading, ledger, plan, matching.known, references, settles, pending)
+
+    def _compare(
+        self, chosen: Input, reading: Reading, report: Report, verdicts: list[Verdict], work: Work
+    ) -> tuple[Input, Report]:
+        """Hold a new export to the last applied one; return it with how it was read, and the report with the rest."""
+        last = self._at.head.applied if chosen.complete else None
+        _hold_to_last(chosen, last, reading)
+        if last is not None and last.members:
+            verdicts.append(guards.one_of_a_set(len(last.files), alone=bool(chosen.says.files)))
+        verdicts += _name_verdict(chosen, last)
+        report = _with_changes(report, last, reading)
+        report = _with_older(report, chosen, (*work.candidates, *self._at.arriving))
+        return _as_read(chosen, reading), report
+
+    def _about_deletions(self, draft: Plan, ledger: Ledger, verdicts: list[Verdict]) -> Callable[[Plan], Plan]:
+        """Return what becomes of a plan's deletions: they are as they are, held, or released by an approval."""
+        verdict = self._deletion_verdict(draft, ledger)
+        decide = hold if verdict.tripped else _as_planned
+        waiting = self._word.pending(actions=decide(draft).held)
+        if self._word.lets_delete(waiting):
+            verdict, decide = replace(verdict, released=verdict.tripped), release
+        verdicts.append(verdict)
+        return decide
+
+    async def _what_may_pass(self, marks: Sequence[ExportMark]) -> Word:
+        """Return what approvals let this run do with these exports."""
+        mapping, approvals = self._at.mapping.digest, self._at.head.approvals
+        counting = tuple(each for each in approvals if not each.has_expired(self._now))
+        found = {each.plan: await self._state.pending(each.plan) for each in counting}
+        return Word(
+            marks[-1].digest,
+            mapping,
+            frozenset(name for mark in marks if mark.released_under == mapping for name in mark.released),
+            counting,
+            {plan: pending for plan, pending in found.items() if pending is not None},
+        )
+
+    def _with_approvals(self, report: Report, *, about: Collection[str] | None = None) -> Report:
+        """Return the report with who let this run do what it does, and with the approvals that came to nothing.
+
+        ``about`` are the hashes that this run has to do with; None: all.
+        """
+        unused = [
+            each
+            for each in self._at.head.approvals
+            if not each.used and each not in self._word.used and (about is None or each.plan in about)
+        ]
+        expired = sum(each.has_expired(self._now) for each in unused)
+        report = _with_warnings(report, {"approval_expired": expired, "approval_outdated": len(unused) - expired})
+        return replace(report, approved=self._word.used[-1].body()) if self._word.used else report
 
     async def _set_aside(self, reading: Reading, chosen: Input, matching: Matching) -> Reading:
         contested = matching.contested
@@ -542,11 +611,13 @@ class Run:
         )
         return guards.deletions(plan, ledger, self._at.head.deletions, limit, self._now)
 
-    def _stop_if_tripped(self, verdicts: Sequence[Verdict], plan: Plan | None = None) -> None:
-        for verdict in verdicts:
-            if verdict.tripped:
-                message = f"{verdict.name}: found {verdict.found}; allowed: {verdict.limit}"
-                raise _Refusal(verdict.code, message, plan.actions if plan else ())
+    def _stop_if_tripped(self, verdicts: list[Verdict], plan: Plan | None = None) -> None:
+        """Refuse the export for what guards found, unless somebody has approved just that."""
+        refused = self._word.judge(verdicts, plan.actions if plan else ())
+        if refused is not None:
+            verdict, pending = refused
+            message = f"{verdict.name}: found {verdict.found}; allowed: {verdict.limit}"
+            raise _Refusal(verdict.code, message, pending)
 
     def _item_id(self, key: str, upn: str) -> str:
         return self._contract.item_id(self._settings.connection_id, key=key, upn=upn)
@@ -654,6 +725,7 @@ class Run:
             "complete": chosen.complete,
             "fresh": chosen.fresh is not None,
             "today": chosen.today and chosen.today.isoformat(),
+            "settles": asdict(planned.settles),
         }
         await self._state.save_plan(run, plan, facts)
         mark = RunMark(
@@ -797,7 +869,8 @@ class Run:
                 people = reading.population.without(_contested_by(plan))
                 known = _known_by(plan, ledger)
                 references = _references(people, ledger, known, _deleted(plan))
-                planned = Planned(report, chosen, reading, ledger, plan, known, references)
+                settles = _load_settles(facts.get("settles", {}))
+                planned = Planned(report, chosen, reading, ledger, plan, known, references, settles)
                 return await self._apply(planned, before)
             except (_PlanOutdated, _CopyMissing):
                 await self._supersede(mark, report, ledger, plan, await self._state.progress(mark.id, epochs))
@@ -858,6 +931,8 @@ class Run:
                 mark for mark in head.partials if (mark.name, mark.etag) != (chosen.fresh.name, chosen.fresh.etag)
             )
             head = replace(head, partials=(*earlier, chosen.fresh))
+        else:
+            head = replace(head, applied=chosen.marks[0], partials=chosen.marks[1:])
         told = not plan.held or (head.held is not None and head.held.plan == report.plan)
         quiet = told and not plan.actions and set(report.reasons) <= LOOKS_ONLY
         if not quiet:
@@ -871,7 +946,9 @@ class Run:
                 held_items=ledger.held,
                 people=ledger.people,
                 run=None,
-                held=Held(report.plan, len(plan.held), report.run) if plan.held and report.plan else None,
+                refused=tuple(each for each in head.refused if not self._is_of(each, chosen.marks)),
+                held=_held(planned, head.held, quiet=quiet),
+                approvals=_left(head.approvals, planned, progress),
                 pace=self._at.ingest.pace.learned if self._at.ingest else head.pace,
                 deletions=self._deletions(report),
                 due=due_times(
@@ -945,6 +1022,11 @@ class Run:
     def _logged_as(self, item_id: str) -> str:
         return _digest_of_id(item_id) if self._contract.IDS_FOLLOW_ACCOUNTS else item_id
 
+    def _is_of(self, refused: Refused, marks: Iterable[ExportMark]) -> bool:
+        """Tell whether a refusal is of one of these exports, which have been applied by now."""
+        names = {(mark.name, mark.etag) for mark in marks}
+        return (refused.name, refused.etag) in names and refused.circumstances == self._at.circumstances
+
     def _turn(self, planned: Planned) -> int:
         """Return when the first row begins or ceases to count: of a partial export and of what it is laid over."""
         before = self._at.head.due.turn if not planned.chosen.complete else 0
@@ -962,18 +1044,41 @@ class Run:
         code: str,
         message: str,
         file: str = "",
-        actions: Iterable[Upsert | Delete] = (),
+        pending: Pending | None = None,
     ) -> Report:
-        """End a run whose export cannot be used: nothing is done, the ledger stays, and HR hears why."""
-        report = self._refused(report, chosen, code=code, message=message, file=file, actions=actions)
-        await self._publish(report)
+        """End a run whose export cannot be used: nothing is done, the ledger stays, and HR hears why.
+
+        ``pending`` is what an approval would release; None where none can.
+        """
+        if pending is not None:
+            await self._state.save_pending(pending)
+        report = self._refused(report, chosen, code=code, message=message, file=file, pending=pending)
         refused = self._export_of(chosen)
-        refusals = self._at.head.refused
+        refusals, judged = self._at.head.refused, self._at.head.approved
         if refused is not None:
             members = tuple((file.name, file.etag) for file in refused.members)
-            refusal = Refused(refused.name, refused.etag, self._at.circumstances, code, refused.manifest, members)
-            refusals = (*refusals, refusal)[-KEPT_REFUSALS:]
-        head = replace(self._at.head, refused=refusals, last_run=report.run, failures=0, retry_at=0)
+            refusal = Refused(
+                refused.name,
+                refused.etag,
+                self._at.circumstances,
+                code,
+                refused.manifest,
+                members,
+                report.plan or "",
+                pending.guards if pending else (),
+                report.run,
+            )
+            same = [each for each in refusals if _is_again(each, refusal)]
+            if work.kind != "again":
+                judged = judged.intersection(each.plan for each in same)
+            refusals = (*(each for each in refusals if each not in same), refusal)[-KEPT_REFUSALS:]
+        self._word.used.clear()
+        report = self._with_approvals(report, about=judged)
+        await self._publish(report)
+        approvals = tuple(each for each in self._at.head.approvals if each.plan not in judged)
+        head = replace(
+            self._at.head, refused=refusals, approvals=approvals, last_run=report.run, failures=0, retry_at=0
+        )
         if work.kind == "again":
             # Only now has what changed been carried as far as it goes: a bad new file leaves it to the last good one.
             head = replace(
@@ -993,15 +1098,15 @@ class Run:
         code: str,
         message: str,
         file: str = "",
-        actions: Iterable[Upsert | Delete] = (),
+        pending: Pending | None = None,
     ) -> Report:
         refused = self._export_of(chosen)
-        digest = refused.digest if refused else ""
+        pending = pending or Pending(refused.digest if refused else "", self._at.mapping.digest)
         return replace(
             report,
             outcome="refused",
             error={"code": code, "message": message, **({"file": file} if file else {})},
-            plan=plan_digest(actions, export=digest, mapping=self._at.mapping.digest),
+            plan=pending.digest,
             export=report.export or ({**_UNREAD, "name": refused.name, "etag": refused.etag} if refused else None),
             finished=self._finish_time(),
             graph=self._graph_numbers(report),
@@ -1039,7 +1144,7 @@ class Run:
         outcome: Outcome = "refused" if error.code == LEDGER_MISSING else "failed"
         if outcome == "refused":
             digest = str((report.export or {}).get("sha256", ""))
-            report = replace(report, plan=plan_digest((), export=digest, mapping=self._at.mapping.digest))
+            report = replace(report, plan=Pending(digest, self._at.mapping.digest).digest)
         report = self._finished(report, outcome, None, None)
         await self._publish(report)
         await self._commit(replace(self._failed_head(), last_run=report.run))
@@ -1381,17 +1486,10 @@ def _hold_to_manifest(chosen: Input, reading: Reading) -> None:
 def _hold_to_last(chosen: Input, last: ExportMark | None, reading: Reading) -> None:
     """Refuse an export that cannot be the whole population, as the last applied one was.
 
-    The last one consisted of several files, and this one does not say that it is all there is; or the end of a last
-    line is missing that was there the last time, so it was cut off. A manifest vouches for either.
+    The end of a last line is missing that was there the last time, so it was cut off. A manifest vouches for it.
     """
     if last is None or chosen.fresh is None:
         return
-    if last.members and not chosen.says.files:
-        raise ExportError(
-            f"the last population was made of {len(last.files)} files, and this is one: upload a manifest beside it"
-            " that lists them all under files. If this file is everybody from now on, let the manifest list it alone",
-            code="different_export",
-        )
     for mark, before, file in zip(chosen.fresh.files, last.files, reading.files, strict=False):
         if before.final_newline and not file.facts["final_newline"] and not mark.vouched:
             raise ExportError(
@@ -1453,6 +1551,50 @@ def _as_read(chosen: Input, reading: Reading) -> Input:
     )
     mark = replace(lead, members=tuple(members))
     return replace(chosen, marks=(*chosen.marks[:-1], mark), fresh=mark)
+
+
+def _as_planned(plan: Plan) -> Plan:
+    return plan
+
+
+def _load_settles(raw: Mapping[str, Any]) -> Settles:
+    return Settles(tuple(raw.get("judged", ())), raw.get("deletes", ""))
+
+
+def _as_released(chosen: Input, verdicts: Iterable[Verdict], mapping: ColumnMapping) -> Input:
+    """Return the input whose newest mark tells which guards were released for it: it will be gone through again."""
+    released = tuple(verdict.name for verdict in verdicts if verdict.code and verdict.released)
+    if not released:
+        return chosen
+    mark = replace(chosen.marks[-1], released=released, released_under=mapping.digest)
+    return replace(chosen, marks=(*chosen.marks[:-1], mark), fresh=chosen.fresh and mark)
+
+
+def _is_again(earlier: Refused, refused: Refused) -> bool:
+    """Tell whether the same version of an export was refused before, under the same settings and mapping."""
+    return replace(earlier, plan="", guards=(), run="", code="") == replace(
+        refused, plan="", guards=(), run="", code=""
+    )
+
+
+def _held(planned: Planned, before: Held | None, *, quiet: bool) -> Held | None:
+    """Return what waits after a run. An export of some people only tells nothing of those who waited before."""
+    report, held = planned.report, planned.plan.held
+    if planned.chosen.fresh is not None and not planned.chosen.complete and before is not None:
+        return replace(before, outdated=True)
+    if not held or not report.plan:
+        return None
+    # A run that nobody hears of leaves it to the one whose report tells of them.
+    return Held(report.plan, len(held), before.run if quiet and before else report.run)
+
+
+def _left(approvals: Iterable[Approval], planned: Planned, progress: Progress) -> tuple[Approval, ...]:
+    """Return the approvals that still count after a run: those it has not judged, and the one it could not finish."""
+    settles, actions = planned.settles, planned.plan.actions
+    failed = any(outcome and isinstance(actions[index], Delete) for index, outcome in progress.outcomes.items())
+    later = (each for each in approvals if each.plan not in settles.judged)
+    unfinished = (replace(each, used=True) for each in approvals if failed and each.plan == settles.deletes)
+    return (*later, *unfinished)
 
 
 def _packing(name: str) -> str:

@@ -5,8 +5,9 @@ Without work a tick makes at most four blob requests and opens neither vault nor
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final, Literal
 
@@ -22,7 +23,7 @@ from connector.run import LEDGER_MISSING, Run, Services, Standing
 from connector.storage.state import NoLease
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import AsyncIterator, Sequence
 
     from connector.core.head import Head
     from connector.core.mapping import Mapping
@@ -36,6 +37,9 @@ __all__ = ["Rehearsed", "Seen", "Services", "Tick", "look_around", "rehearse", "
 
 SAMPLES: Final = 10
 """People that a dry run names of each kind of action, unless told otherwise."""
+
+WATCH_SECONDS: Final = 15
+"""How often a run looks whether somebody has paused syncing: as often as it renews its lease."""
 
 _DECISIVE = (
     "leaver_grace_exports",
@@ -104,6 +108,8 @@ async def tick(services: Services, *, trigger: str, request: Request | None = No
 
 async def _tick(services: Services, trigger: str, request: Request | None, *, stop_at: float) -> Tick:
     look = await services.state.look()
+    if look.paused:
+        return await _paused(services, trigger)
     if not look.connection:
         emit("sync.tick", trigger=trigger, waiting_for="setup")
         return Tick("not_ready")
@@ -134,6 +140,8 @@ async def rehearse(services: Services, *, full: bool = False, limit: int = SAMPL
     """
     look = await services.state.look()
     head, etag = await services.state.head()
+    waiting = await services.state.requests() if look.requests else []
+    head = head.adopt(each.approval for each in waiting if each.approval)
     registration = await services.state.registration()
     if registration is not None and registration.leaving:
         return Rehearsed("paused")
@@ -141,7 +149,6 @@ async def rehearse(services: Services, *, full: bool = False, limit: int = SAMPL
         return Rehearsed("not_ready")
     _refuse_other_connection(services.settings, registration)
     seen = await look_around(services, head)
-    waiting = await services.state.requests() if look.requests else []
     work = work_due(
         replace(head, run=None),
         unmet_exports(head, seen.settled, circumstances=seen.circumstances),
@@ -167,6 +174,14 @@ async def rehearse(services: Services, *, full: bool = False, limit: int = SAMPL
             stack=stack,
         )
         return Rehearsed("planned", await Run(services, standing).rehearse(work, limit=limit))
+
+
+async def _paused(services: Services, trigger: str) -> Tick:
+    """Do nothing but say so; that a pause has been forgotten shows in how old everything is."""
+    emit("sync.paused", trigger=trigger, waiting_for="resume")
+    head, _ = await services.state.head()
+    _tell_if_stale(services, head)
+    return Tick("paused")
 
 
 async def look_around(services: Services, head: Head) -> Seen:
@@ -233,11 +248,14 @@ async def _under_lease(
         emit("sync.tick", trigger=trigger, waiting_for="setup")
         return Tick("not_ready")
     _refuse_other_connection(services.settings, registration)
-    requests = [*(await services.state.requests() if look.requests else ()), *([request] if request else ())]
-    head = replace(head, epoch=head.epoch + 1)
+    left = await services.state.requests() if look.requests else []
+    requests = [*left, *([request] if request else ())]
+    head = replace(head, epoch=head.epoch + 1).adopt(each.approval for each in left if each.approval)
     if any(each.rebuild for each in requests):
         head = await _begin_anew(services, head, registration)
     etag = await services.state.commit(head, etag=etag, lease=lease)
+    # From here on the head knows them. They must be gone before they are used, or they would be given once more.
+    await services.state.forget_requests(each for each in left if each.approval)
     async with AsyncExitStack() as stack:
         standing = Standing(
             head=head,
@@ -253,9 +271,10 @@ async def _under_lease(
             verify=max((each.verify for each in requests if each.verify is not None), default=None),
             stack=stack,
         )
-        report = await _carry_out(services, standing, seen, requests)
+        async with _stopped_by_a_pause(services, standing):
+            report = await _carry_out(services, standing, seen, requests)
         if report is None or _answers(report, standing.head):
-            await services.state.forget_requests(each for each in requests if each is not request)
+            await services.state.forget_requests(each for each in left if not each.approval)
         if report is None and standing.head.connection_etag != look.connection:
             # Setup wrote connection.json anew without changing whose it is: remember that we have seen it.
             known = replace(standing.head, connection_etag=look.connection, incarnation=registration.incarnation)
@@ -265,6 +284,39 @@ async def _under_lease(
         emit("sync.tick", trigger=trigger, work=None, **_waits(seen.waiting))
         return Tick("idle")
     return Tick("ran", report)
+
+
+@asynccontextmanager
+async def _stopped_by_a_pause(services: Services, standing: Standing) -> AsyncIterator[None]:
+    """Let the run inside stop before long once somebody pauses syncing, or begins a teardown.
+
+    Whoever pauses has seen something go wrong, and a slice may last 45 minutes: its end is too late. So no further
+    write is begun, what is under way is finished and journalled, and the run goes on when syncing is resumed.
+    """
+    watching = asyncio.create_task(_watch(services, standing))
+    try:
+        yield
+    finally:
+        watching.cancel()
+        with suppress(asyncio.CancelledError):
+            await watching
+
+
+async def _watch(services: Services, standing: Standing) -> None:
+    while True:
+        await services.clock.sleep(WATCH_SECONDS)
+        with suppress(StoreError):  # storage that is away for a moment says nothing about pauses
+            if await _is_stopped(services, standing):
+                standing.stop(services.clock.monotonic())
+                return
+
+
+async def _is_stopped(services: Services, standing: Standing) -> bool:
+    look = await services.state.look()
+    if look.paused or look.connection == standing.connection_etag:
+        return look.paused
+    registration = await services.state.registration()
+    return registration is None or registration.leaving
 
 
 async def _carry_out(services: Services, standing: Standing, seen: Seen, requests: Sequence[Request]) -> Report | None:

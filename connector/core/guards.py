@@ -23,13 +23,19 @@ DAY: Final = 24 * 3600
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """One guard's finding. ``code`` is the error code of a refused run."""
+    """One guard's finding. ``code`` is the error code of a refused run; ``released``: somebody approved the finding."""
 
     name: str
     limit: str
     found: str
     tripped: bool
     code: str = ""
+    released: bool = False
+
+    @property
+    def refuses(self) -> bool:
+        """Tell whether the whole export is refused for it."""
+        return bool(self.code) and self.tripped and not self.released
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +123,18 @@ def _stays(population: Population, key: str) -> bool:
     if person is None or person.outside:
         return not population.complete
     return not person.leaver
+
+
+def one_of_a_set(before: int, *, alone: bool) -> Verdict:
+    """Refuse one complete file after a population of several (``before``), unless it is said to be ``alone``."""
+    return Verdict(
+        "different_export",
+        "a population of several files again, or a manifest beside this one that lists it alone",
+        f"the last population was made of {before} files, and this is one: upload a manifest beside it that lists them"
+        " all under files. If this file is everybody from now on, let the manifest list it alone",
+        before > 1 and not alone,
+        "different_export",
+    )
 
 
 def rekeyed(plan: Plan, ledger: Ledger) -> Verdict:

@@ -5,14 +5,20 @@ from __future__ import annotations
 import hashlib
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 
 from connector.core.ledger import DueTimes
 from connector.errors import StoreError
 
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
 FORMAT: Final = 1
+
+APPROVAL_SECONDS: Final = 72 * 3600
+"""How long an approval counts, from when it was given."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +30,7 @@ class ExportMark:
     earlier release read.
     ``manifest`` is the ETag of what it was held to, ``members`` are the other files of a set, in the order in which
     they are read; ``modified`` is then that of the newest.
+    ``released`` are the guards that would refuse it had nobody approved it, under the mapping of that digest.
     """
 
     name: str
@@ -40,6 +47,8 @@ class ExportMark:
     vouched: bool = False
     manifest: str = ""
     members: tuple[ExportMark, ...] = ()
+    released: tuple[str, ...] = ()
+    released_under: str = ""
 
     @property
     def files(self) -> tuple[ExportMark, ...]:
@@ -66,6 +75,7 @@ class Refused:
     """An export that was refused, under these settings and this mapping. It is not tried again until they change.
 
     ``members``: name and ETag of a set's other files. ``manifest``: ETag of the manifest it had.
+    ``plan`` is the hash an approval must name, ``guards`` are those it would release: none where no approval helps.
     """
 
     name: str
@@ -74,6 +84,9 @@ class Refused:
     code: str
     manifest: str = ""
     members: tuple[tuple[str, str], ...] = ()
+    plan: str = ""
+    guards: tuple[str, ...] = ()
+    run: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,11 +108,41 @@ class RunMark:
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """Deletions that wait for a human, under the hash an approval must name."""
+    """Deletions that wait for a human, under the hash an approval must name.
+
+    ``outdated``: an export that speaks of some people only was applied since; what waits by now is still to be planned.
+    """
 
     plan: str
     deletions: int
     run: str
+    outdated: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Approval:
+    """Somebody's word that what waits under ``plan`` may happen: ``by`` whom, and when (unix seconds).
+
+    ``used``: it has been carried out but for some items that failed; those may still go.
+    """
+
+    plan: str
+    by: str
+    at: int
+    used: bool = False
+
+    def has_expired(self, now: float) -> bool:
+        """Tell whether it does not count any more."""
+        return now - self.at > APPROVAL_SECONDS
+
+    def body(self) -> dict[str, str]:
+        """Return what a report says of it."""
+        return {"by": self.by, "when": moment(self.at), "plan": self.plan}
+
+    @property
+    def expires(self) -> str:
+        """Until when it counts, as an ISO moment in UTC."""
+        return moment(self.at + APPROVAL_SECONDS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +166,7 @@ class Head:
     refused: tuple[Refused, ...] = ()
     run: RunMark | None = None
     held: Held | None = None
+    approvals: tuple[Approval, ...] = ()
     pace: dict[str, Any] = field(default_factory=dict)
     deletions: tuple[tuple[int, int], ...] = ()
     due: DueTimes = field(default_factory=DueTimes)
@@ -139,6 +183,16 @@ class Head:
         wait = min(14 * 60 * 2**self.failures, 24 * 3600)
         mark = (export.name, export.version) if export else ("", "")
         return replace(self, failures=self.failures + 1, retry_at=now + wait, failed_export=mark)
+
+    def adopt(self, approvals: Iterable[Approval]) -> Head:
+        """Return the head that knows these approvals too; one that is given again counts from then on."""
+        known = {each.plan: each for each in (*self.approvals, *approvals)}
+        return replace(self, approvals=tuple(known.values()))
+
+    @property
+    def approved(self) -> frozenset[str]:
+        """The hashes whose approval has not been carried out yet."""
+        return frozenset(each.plan for each in self.approvals if not each.used)
 
     def is_stale(self, now: float, *, hours: float) -> bool:
         """Tell whether the last applied complete export is older than that."""
@@ -170,6 +224,7 @@ def load_head(data: bytes) -> Head:
                 "refused": tuple(map(_refused, raw["refused"])),
                 "run": run and RunMark(**{**run, "epochs": tuple(run["epochs"]), "export": _mark(run["export"])}),
                 "held": raw["held"] and Held(**raw["held"]),
+                "approvals": tuple(Approval(**each) for each in raw.get("approvals", ())),
                 "deletions": tuple((moment, count) for moment, count in raw["deletions"]),
                 "failed_export": tuple(raw["failed_export"]),
                 "due": DueTimes(**raw["due"]),
@@ -180,8 +235,9 @@ def load_head(data: bytes) -> Head:
 
 
 def load_mark(raw: dict[str, Any]) -> ExportMark:
-    """Read what ``dataclasses.asdict`` made of a mark; an earlier release's has no members."""
-    return ExportMark(**{**raw, "members": tuple(map(load_mark, raw.get("members", ())))})
+    """Read what ``dataclasses.asdict`` made of a mark; an earlier release's has fewer members."""
+    members = tuple(map(load_mark, raw.get("members", ())))
+    return ExportMark(**{**raw, "members": members, "released": tuple(raw.get("released", ()))})
 
 
 def _mark(raw: dict[str, Any] | None) -> ExportMark | None:
@@ -190,7 +246,7 @@ def _mark(raw: dict[str, Any] | None) -> ExportMark | None:
 
 def _refused(raw: dict[str, Any]) -> Refused:
     members = tuple((name, etag) for name, etag in raw.get("members", ()))
-    return Refused(**{**raw, "members": members})
+    return Refused(**{**raw, "members": members, "guards": tuple(raw.get("guards", ()))})
 
 
 def moment(timestamp: float) -> str:

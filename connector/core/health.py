@@ -835,9 +835,18 @@ def _is_of(whose: Ledger, known: Registration | None) -> bool:
     return known is not None and whose.incarnation == known.incarnation
 
 
-def sync(head: Head, known: Registration | None, *, now: float) -> Check:
-    """Judge what holds up the runs: a teardown, failures, an unfinished run, deletions that wait."""
+def sync(head: Head, known: Registration | None, *, paused: bool, now: float) -> Check:
+    """Judge what holds up the runs: a pause, a teardown, failures, an unfinished run, deletions that wait."""
     findings = []
+    if paused:
+        findings.append(
+            Finding(
+                "warning",
+                "somebody has paused syncing",
+                "nothing is sent or deleted meanwhile, whatever HR exports",
+                "GET /status tells who and why; python -m connector resume, or POST /resume, lets it go on",
+            )
+        )
     if known is not None and known.leaving:
         findings.append(
             Finding(
@@ -874,7 +883,8 @@ def sync(head: Head, known: Registration | None, *, now: float) -> Check:
                 "warning",
                 f"{head.held.deletions} deletions are held",
                 "these people keep HR's data in their profiles until somebody decides",
-                "look at the report of the run that held them (docs/operations.md, held deletions)",
+                f"look at the report of the run {head.held.run}: it tells whom, and how to approve it"
+                " (docs/operations.md, held deletions)",
             )
         )
     return check("sync", () if findings else ["nothing is paused, held or overdue"], findings)

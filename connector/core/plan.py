@@ -512,7 +512,7 @@ def _missing(
     if entry.user_id in taken:
         tally.deletes.append(_deletion(entry, "transferred", rules, stays=stays))
     elif population.unreadable:
-        _without_proof(tally, before, entry, rules)
+        _without_proof(tally, before, entry, rules, stays=stays)
     else:
         _absent(tally, before, entry, population, rules, stays=stays)
 
@@ -583,10 +583,10 @@ def _absent(
         tally.change(before, _rested(after, rules))
 
 
-def _without_proof(tally: _Tally, before: Entry | None, entry: Entry, rules: Rules) -> None:
+def _without_proof(tally: _Tally, before: Entry | None, entry: Entry, rules: Rules, *, stays: bool) -> None:
     """An unreadable row may be this person's: nobody is deleted for being absent, nor a step nearer to it."""
     if entry.absent > rules.grace:
-        tally.unproven.append(Delete(entry, "absent"))
+        tally.unproven.append(_deletion(entry, "absent", rules, stays=stays))
     elif entry.absent:
         tally.missing.append(entry.key)
     tally.change(before, _rested(entry, rules))
@@ -620,18 +620,9 @@ def hold(plan: Plan) -> Plan:
     )
 
 
-def plan_digest(actions: Iterable[Action], *, export: str, mapping: str) -> str:
-    """Return the hash an approval names: of what would be done, by which export, under which mapping.
-
-    The same inputs always give the same hash, whenever they are planned (design §3.16).
-    """
-    lines = sorted(
-        f"{action.entry.item_id} delete {action.reason}"
-        if isinstance(action, Delete)
-        else f"{action.after.item_id} upsert {'create' if action.created else 'update'}"
-        for action in actions
-    )
-    return "sha256:" + hashlib.sha256("\n".join([export, mapping, *lines]).encode()).hexdigest()
+def release(plan: Plan) -> Plan:
+    """Return the plan with everything that would be held among its actions: somebody has approved it."""
+    return replace(plan, actions=(*plan.actions, *plan.held), held=())
 
 
 # --- what became of it ----------------------------------------------------------------------------------------------

@@ -63,6 +63,8 @@ class Report:
     stays in the HR storage account, and none of it goes into a log. ``quarantine`` is the first of ``quarantines``, of
     which there is one per file with rejected rows. ``verified``: how many items were read back, by what was found;
     ``drifted_people`` are those whose item Graph has otherwise, or not at all.
+    which there is one per file with rejected rows. ``approved``: who released what had been held or refused (``by``),
+    when, and under which hash (``plan``).
     """
 
     run: str
@@ -77,6 +79,7 @@ class Report:
     warnings: Mapping[str, int] = field(default_factory=dict)
     guards: tuple[Mapping[str, Any], ...] = ()
     plan: str | None = None
+    approved: Mapping[str, str] | None = None
     graph: Mapping[str, Any] = field(default_factory=lambda: {"requests": 0, "throttled": 0, "seconds": 0.0})
     slices: int = 1
     error: Mapping[str, str] | None = None
@@ -108,6 +111,8 @@ class Report:
         numbers["guards"] = [guard["name"] for guard in self.guards if guard["tripped"]]
         if self.verified:
             numbers["verified"] = dict(self.verified)
+        if self.approved:
+            numbers["approved"] = self.approved["plan"]
         if self.error:
             quotes = self.error["code"] in _QUOTES_THE_FILE
             told = ("code",) if quotes else ("code", "message")

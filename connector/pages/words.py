@@ -405,6 +405,14 @@ WARNINGS: Final[Mapping[str, tuple[str, str]]] = {
         "{n} person has a new UPN, and the entry under the old one could not be removed yet. It is tried again.",
         "{n} people have a new UPN, and the entries under the old ones could not be removed yet. It is tried again.",
     ),
+    "approval_outdated": (
+        "An approval came to nothing: what it was given for has changed since.",
+        "{n} approvals came to nothing: what they were given for has changed since.",
+    ),
+    "approval_expired": (
+        "An approval came to nothing: it was more than 72 hours old when its turn came.",
+        "{n} approvals came to nothing: they were more than 72 hours old when their turn came.",
+    ),
 }
 """For one, and for several."""
 
@@ -413,12 +421,14 @@ GUARDS: Final[Mapping[str, str]] = {
     "same_name": "An export of the same name",
     "everyone": "Not everybody at once",
     "match_rate": "People with an account",
+    "different_export": "The same files as before",
     "rekeyed": "Accounts under another key",
     "deletions": "Removals",
 }
 
 PASSED: Final = "passed"
 STOPPED: Final = "refuses the export"
+RELEASED: Final = "approved"
 VERDICTS: Final[Mapping[str, str]] = {"deletions": "holds the removals"}
 """What a guard does when it trips, where that is not to refuse the export as a whole."""
 
@@ -440,6 +450,8 @@ KINDS: Final[Mapping[str, str]] = {
 
 REASONS: Final[Mapping[str, str]] = {
     "new export": "a new export",
+    "approval": "somebody approved what waited",
+    "held deletions to plan anew": "removals that wait, and an export that changed some of them",
     "unfinished run": "an unfinished run",
     "request": "somebody asked for it",
     "settings or mapping changed": "changed settings or mapping",

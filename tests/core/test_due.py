@@ -23,7 +23,7 @@ from connector.core.due import (
     without_manifest,
     work_due,
 )
-from connector.core.head import ExportMark, Head, Refused, RunMark
+from connector.core.head import Approval, ExportMark, Head, Held, Refused, RunMark
 from connector.core.ledger import DueTimes
 from connector.core.manifest import Listed, Manifest
 from tests.core.people import DAY, NOW
@@ -191,6 +191,44 @@ def test_a_request_goes_through_the_last_export_again(full):
 
     assert work is not None
     assert (work.kind, work.full, work.candidates) == ("again", full, ())
+
+
+def test_an_approval_goes_through_the_last_export_again_until_it_is_used():
+    """Whether it was just given or is known already; one that was carried out is no work any more."""
+    approval = Approval("sha256:1", "Ada", NOW)
+    given, known = Request("r1", kind="approve", approval=approval), replace(APPLIED, approvals=(approval,))
+    used = replace(APPLIED, approvals=(replace(approval, used=True),))
+
+    works = [due(APPLIED, requests=(given,)), due(known)]
+
+    assert [work and (work.kind, work.reasons) for work in works] == [("again", ("approval",))] * 2
+    assert due(used) is None
+
+
+def test_an_approved_export_is_unmet_again():
+    """What was refused under the hash that somebody approved is taken up, and nothing else that was refused."""
+    refused = tuple(
+        Refused(each.name, each.etag, "as always", "match_rate", plan=f"sha256:{each.name}")
+        for each in (TUESDAY, WEDNESDAY)
+    )
+    head = replace(APPLIED, refused=refused, approvals=(Approval("sha256:people-2.csv", "Ada", NOW),))
+
+    found = unmet(head, TUESDAY, WEDNESDAY)
+
+    assert found == [TUESDAY]
+    work = due(head, *found)
+    assert work is not None
+    assert (work.kind, work.reasons) == ("export", ("approval",))
+
+
+def test_held_deletions_that_an_export_has_changed_are_planned_anew():
+    """Otherwise nobody would know what to approve."""
+    head = replace(APPLIED, held=Held("sha256:1", 7, "r", outdated=True))
+
+    work = due(head)
+
+    assert work is not None
+    assert (work.kind, work.reasons) == ("again", ("held deletions to plan anew",))
 
 
 def test_a_request_before_any_export_finds_nothing_to_go_through():

@@ -975,6 +975,17 @@ async def test_held_deletions_are_told():
     assert "50 deletions are held" in check(answer, "sync")["detail"]
 
 
+async def test_a_pause_is_told():
+    """Somebody may have forgotten it."""
+    world = await in_use()
+    await world.state.pause({"by": "Ada Okafor", "reason": "audit"})
+
+    answer = await look(world)
+
+    assert statuses(answer) == {"sync": "warning"}
+    assert "somebody has paused syncing" in check(answer, "sync")["detail"]
+
+
 async def test_failing_runs_are_told():
     """With when the next try is due; an export that waits for it points there."""
     world = await in_use()

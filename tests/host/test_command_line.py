@@ -37,8 +37,15 @@ if TYPE_CHECKING:
 pytestmark = [pytest.mark.host, pytest.mark.azurite]
 
 DONE, FAILED, USAGE, HELD, NOT_READY, INTERRUPTED = 0, 1, 2, 3, 4, 130
-COMMANDS = ["setup", "register", "teardown", "sync", "status", "runs", "doctor"]
+COMMANDS = ["setup", "register", "teardown", "sync", "status", "runs", "approve", "pause", "resume", "doctor"]
 GROUPS = ["mapping"]
+REQUIRED = {
+    "teardown": ("--confirm", "x"),
+    "approve": ("20261123T020004Z-1a2b", "--plan", "sha256:0", "--by", "Ada Okafor"),
+    "pause": ("--by", "Ada Okafor", "--reason", "audit"),
+    "resume": ("--by", "Ada Okafor"),
+}
+"""What some commands cannot do without."""
 
 
 @pytest.fixture
@@ -280,6 +287,45 @@ def test_held_deletions_have_an_exit_code_of_their_own(app: FunctionApp, world: 
     assert "1 deletions under sha256:" in command(ready, "status").out
 
 
+def test_held_deletions_are_approved_at_the_command_line(
+    app: FunctionApp, world: Contoso, ready: dict[str, str]
+) -> None:
+    """The command of the report's page, then a sync, which names who approved it; a hash that waits no more fails."""
+    synced(app, world, ready)
+    drop(world, ready, SECOND_NIGHT)
+    strict = {**ready, "MIN_DELETE_ALLOWANCE": "0", "MAX_DELETE_PERCENT": "0"}
+    held = command(strict, "sync", "--json").json()
+    words = ("approve", held["run"], "--plan", held["plan"], "--by", "Ada Okafor")
+
+    approved = command(strict, *words)
+    report = command(strict, "sync", "--json")
+    again = command(strict, *words, "--json")
+
+    assert held["outcome"] == "held"
+    assert approved.code == DONE
+    assert "connector sync" in approved.out
+    assert (report.code, report.json()["outcome"]) == (DONE, "completed")
+    assert report.json()["approved"]["by"] == "Ada Okafor"
+    assert (again.code, again.json()["error"]["code"]) == (FAILED, "conflict")
+
+
+def test_a_pause_holds_until_it_is_resumed(world: Contoso, ready: dict[str, str]) -> None:
+    """Sync does nothing and says so (exit code 4), status shows by whom and why."""
+    drop(world, ready, FIRST_NIGHT)
+
+    paused = command(ready, "pause", "--by", "Ada Okafor", "--reason", "HR moves")
+    nothing = command(ready, "sync")
+    status = command(ready, "status")
+    resumed = command(ready, "resume", "--by", "Ben Achebe", "--json")
+    report = command(ready, "sync", "--json")
+
+    assert (paused.code, nothing.code, resumed.code) == (DONE, NOT_READY, DONE)
+    assert "paused" in nothing.out
+    assert "HR moves: by Ada Okafor since" in status.out
+    assert resumed.json()["paused"] is False
+    assert report.json()["outcome"] == "completed"
+
+
 def test_a_refused_export_is_a_failure(world: Contoso, ready: dict[str, str]) -> None:
     """Exit code 1, and the file's mistake in a sentence; a name in brackets is shown as it is."""
     drop(world, ready, b"Name,Town\nSomebody,Somewhere\n", "people[1] :x:.csv")
@@ -480,9 +526,8 @@ def test_doctor_looks_on_when_the_mapping_is_wrong(ready: dict[str, str]) -> Non
 def test_every_problem_of_the_settings_is_told(unset: dict[str, str], name: str) -> None:
     """On standard error, one line each, exit code 2; nothing on standard output."""
     wrong = {**unset, "TENANT_ID": "", "SLICE_SECONDS": "3600", "CONTRACT": "walkthrough"}
-    options = ["--confirm", "x"] if name == "teardown" else []
 
-    told = command(wrong, name, *options)
+    told = command(wrong, name, *REQUIRED.get(name, ()))
 
     assert (told.code, told.out) == (USAGE, "")
     assert {line.split(":")[0] for line in told.err.splitlines()} == {"TENANT_ID", "SLICE_SECONDS", "CONTRACT"}

@@ -116,6 +116,41 @@ async def test_a_manifest_that_lists_it_alone_vouches_for_another_name():
     assert later["outcome"] == "unchanged"
 
 
+async def approve(world: World, report: Report) -> None:
+    """Let the operator release what a run refused."""
+    body = json.dumps({"plan": report["plan"], "by": "ada@contoso.com"}).encode()
+    await world.application().approve(report["run"], body)
+
+
+async def test_an_operator_may_let_another_name_pass():
+    """Where HR cannot say so by a manifest: what was refused is carried out, and has its new name from then on."""
+    world = await a_staffed_world()
+    refused = await world.night([ADA, BEN], name="staff-1.csv")
+
+    await approve(world, refused)
+    report = await world.tick() or {}
+    later = await world.night([ADA, BEN], name="staff-2.csv")
+
+    assert (report["outcome"], report["deleted"]) == ("completed", 1)
+    assert later["outcome"] == "unchanged"
+
+
+async def test_one_word_is_enough_for_one_file_of_another_name_after_a_set():
+    """That the population is in one file now, and that it has another name, is one and the same difference."""
+    world = await a_world(LEAVER_GRACE_EXPORTS=0)
+    world.follow(STAFF)
+    await world.drop("employees.csv", [ADA, BEN])
+    await world.drop("contractors.csv", [CYD])
+    await world.promise("employees.csv", files=["contractors.csv"])
+    await world.settle()
+    refused = await world.night([ADA, BEN], name="staff-1.csv")
+
+    await approve(world, refused)
+    reports = await world.settle()
+
+    assert [(report["outcome"], report["deleted"]) for report in reports] == [("completed", 1)]
+
+
 # --- manifests --------------------------------------------------------------------------------------------------------
 
 

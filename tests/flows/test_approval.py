@@ -255,6 +255,39 @@ async def test_an_approval_outlives_a_night_without_storage():
     assert world.holds(*keys_of(STAFF[6:]))
 
 
+async def test_an_approved_run_of_many_slices_is_one_run():
+    """What was approved takes as many slices as it needs; each report says by whom, and status that it is not done."""
+    world, held = await held_world(SLICE_SECONDS=2, MAX_CONCURRENCY=1)
+    await approve(world, held)
+    world.graph.latency = 1
+
+    first = await world.tick() or {}
+    meanwhile = (await world.application().status())["approvals"]
+    later = await world.settle()
+
+    assert first["outcome"] == "partial"
+    assert {report["run"] for report in later} == {first["run"]}
+    assert [report["approved"]["by"] for report in (first, *later)] == [ADA] * (len(later) + 1)
+    assert [each["plan"] for each in meanwhile] == [held["plan"]]
+    assert (later[-1]["outcome"], later[-1]["deleted"]) == ("completed", 6)
+    assert (await world.application().status())["approvals"] == []
+
+
+async def test_a_dry_run_tells_what_an_approval_will_let_go():
+    """Nothing is used up by looking."""
+    world, held = await held_world()
+    before = (await world.application().rehearse()).rehearsal
+    await approve(world, held)
+
+    after = (await world.application().rehearse()).rehearsal
+    report = await world.tick() or {}
+
+    assert before is not None
+    assert after is not None
+    assert (before.report.outcome, after.report.outcome, after.report.counts.deleted) == ("held", "completed", 6)
+    assert (report["outcome"], report["deleted"]) == ("completed", 6)
+
+
 # --- refused exports --------------------------------------------------------------------------------------------------
 
 

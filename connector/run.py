@@ -46,7 +46,7 @@ from connector.core.due import LOOKS_ONLY, passed_over
 from connector.core.head import ExportMark, Held, Refused, RunMark, load_mark, moment
 from connector.core.ledger import Ledger, due_times
 from connector.core.manifest import Manifest
-from connector.core.mapping import Person
+from connector.core.mapping import Fill, Person
 from connector.core.plan import (
     IN_DOUBT,
     Delete,
@@ -517,7 +517,8 @@ class Run:
                 self._stop_if_tripped(verdicts)
             report = _with_matching(report, matching, wanted)
             matched = sum(person.key in matching.known for person in wanted)
-            verdicts.append(guards.match_rate(len(wanted), matched, min_percent=self._settings.min_match_percent))
+            rate = guards.match_rate(len(wanted), matched, min_percent=self._settings.min_match_percent)
+            verdicts += [rate, *self._change_verdicts(chosen, reading, ledger)]
             self._stop_if_tripped(verdicts)
             # Who is deleted does not depend on what is rendered, but the reverse: they are nobody's manager any more.
             draft = make_plan(reading.population, ledger, matching, {}, {}, rules)
@@ -535,6 +536,8 @@ class Run:
                 lambda: self._digests(chosen, reading.population, sources, matching.known, references, rules.ids),
             )
             plan = make_plan(reading.population, ledger, matching, sources, rendered, rules)
+            verdicts.append(self._mapping_verdict(plan, ledger))
+            self._stop_if_tripped(verdicts, plan)
         except _Refusal as refusal:
             refusal.report = replace(report, guards=tuple(map(asdict, verdicts)))
             raise
@@ -604,6 +607,24 @@ class Run:
         return guards.rejected_rows(
             reading.rows, len(reading.rejections), max_percent=self._settings.max_reject_percent
         )
+
+    def _change_verdicts(self, chosen: Input, reading: Reading, ledger: Ledger) -> Iterator[Verdict]:
+        """Yield what is said of how an export differs from what was taken before; the most telling comes first."""
+        if chosen.complete and chosen.fresh is not None:
+            applied = self._at.head.applied
+            yield guards.emptied(applied.fill if applied else Fill(), reading.fill)
+        found = guards.changes(reading.population, ledger, self._at.mapping.columns)
+        yield guards.changed_field(found, max_percent=self._settings.max_change_percent)
+        yield guards.changed_cells(found, max_percent=self._settings.max_change_percent)
+
+    def _mapping_verdict(self, plan: Plan, ledger: Ledger) -> Verdict:
+        before = self._at.head.mapping
+        changed = before not in {"", self._at.mapping.digest}
+        return guards.rewritten(plan, ledger, changed=changed, max_percent=self._settings.max_change_percent)
+
+    def _mapping_after(self, chosen: Input) -> str:
+        """Return the mapping under which everybody will have been judged; a partial export is about a few only."""
+        return self._at.mapping.digest if chosen.complete else self._at.head.mapping
 
     def _deletion_verdict(self, plan: Plan, ledger: Ledger) -> Verdict:
         limit = guards.DeletionLimit(
@@ -736,7 +757,9 @@ class Run:
             incarnation=self._at.registration.incarnation,
             full=work.full,
         )
-        await self._commit(replace(self._at.head, run=mark, incarnation=self._at.registration.incarnation))
+        # The guards let the mapping pass. A run that ends early leaves a rest, which is no change of the mapping's.
+        mapping, incarnation = self._mapping_after(chosen), self._at.registration.incarnation
+        await self._commit(replace(self._at.head, run=mark, incarnation=incarnation, mapping=mapping))
         return await self._apply(planned, Progress())
 
     async def _apply(self, planned: Planned, before: Progress) -> Report:
@@ -932,7 +955,9 @@ class Run:
             )
             head = replace(head, partials=(*earlier, chosen.fresh))
         else:
-            head = replace(head, applied=chosen.marks[0], partials=chosen.marks[1:])
+            # Gone through again, perhaps under a mapping that reads other columns.
+            applied = replace(chosen.marks[0], fill=guards.to_remember(planned.reading.fill))
+            head = replace(head, applied=applied, partials=chosen.marks[1:])
         told = not plan.held or (head.held is not None and head.held.plan == report.plan)
         quiet = told and not plan.actions and set(report.reasons) <= LOOKS_ONLY
         if not quiet:
@@ -946,7 +971,7 @@ class Run:
                 held_items=ledger.held,
                 people=ledger.people,
                 run=None,
-                refused=tuple(each for each in head.refused if not self._is_of(each, chosen.marks)),
+                refused=tuple(each for each in head.refused if not _is_of(each, chosen.marks)),
                 held=_held(planned, head.held, quiet=quiet),
                 approvals=_left(head.approvals, planned, progress),
                 pace=self._at.ingest.pace.learned if self._at.ingest else head.pace,
@@ -958,6 +983,7 @@ class Run:
                     turn=self._turn(planned),
                 ),
                 circumstances=self._at.circumstances,
+                mapping=self._mapping_after(chosen),
                 failures=0,
                 retry_at=0,
                 failed_export=("", ""),
@@ -1021,11 +1047,6 @@ class Run:
 
     def _logged_as(self, item_id: str) -> str:
         return _digest_of_id(item_id) if self._contract.IDS_FOLLOW_ACCOUNTS else item_id
-
-    def _is_of(self, refused: Refused, marks: Iterable[ExportMark]) -> bool:
-        """Tell whether a refusal is of one of these exports, which have been applied by now."""
-        names = {(mark.name, mark.etag) for mark in marks}
-        return (refused.name, refused.etag) in names and refused.circumstances == self._at.circumstances
 
     def _turn(self, planned: Planned) -> int:
         """Return when the first row begins or ceases to count: of a partial export and of what it is laid over."""
@@ -1549,8 +1570,13 @@ def _as_read(chosen: Input, reading: Reading) -> Input:
         replace(mark, **{name: file.facts[name] for name in names})
         for mark, file in zip(chosen.marks[-1].files, reading.files, strict=True)
     )
-    mark = replace(lead, members=tuple(members))
+    mark = replace(lead, members=tuple(members), fill=guards.to_remember(reading.fill))
     return replace(chosen, marks=(*chosen.marks[:-1], mark), fresh=mark)
+
+
+def _is_of(refused: Refused, marks: Iterable[ExportMark]) -> bool:
+    """Tell whether a refusal is of one of these exports, which have been applied by now, if under other settings."""
+    return (refused.name, refused.etag) in {(mark.name, mark.etag) for mark in marks}
 
 
 def _as_planned(plan: Plan) -> Plan:

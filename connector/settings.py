@@ -39,7 +39,6 @@ _FUNCTION_TIMEOUT = 55 * 60
 """host.json's functionTimeout, in seconds; a test holds the two together."""
 
 _NOT_IN_THIS_RELEASE: Mapping[str, tuple[str, str]] = {
-    "MAX_CHANGE_PERCENT": ("", "the guard on the share of changed people"),
     "REQUIRE_ENTRA_AUTH": ("false", "App Service authentication"),
 }
 """Settings of the interface that this release does not carry out, with the one value that asks for nothing.
@@ -145,6 +144,7 @@ class Settings(BaseModel):
     max_delete_percent: Annotated[float, Field(ge=0, le=100)] = 5
     max_delete_count: Annotated[int, Field(ge=0)] = 500
     min_delete_allowance: Annotated[int, Field(ge=0)] = 3
+    max_change_percent: Annotated[float, Field(ge=0, le=100)] = 50
     max_reject_percent: Annotated[float, Field(ge=0, le=100)] = 20
     min_match_percent: Annotated[float, Field(ge=0, le=100)] = 50
     max_concurrency: Annotated[int, Field(ge=1, le=25)] = 16

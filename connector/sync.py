@@ -43,6 +43,7 @@ WATCH_SECONDS: Final = 15
 
 _DECISIVE = (
     "leaver_grace_exports",
+    "max_change_percent",
     "max_delete_count",
     "max_delete_percent",
     "max_reject_percent",

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 import orjson
 
 from connector.core.ledger import DueTimes
+from connector.core.mapping import Fill
 from connector.errors import StoreError
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ class ExportMark:
     ``rows`` are those its manifest promises, 0 for none. ``vouched``: a manifest names its digest, so it is whole.
     ``encoding``, ``delimiter``, ``skipped`` and ``final_newline`` tell how it was read; "" and None of one that an
     earlier release read.
+    ``fill`` tells how filled its mapped columns are, of which those that are next to empty are left out.
     ``manifest`` is the ETag of what it was held to, ``members`` are the other files of a set, in the order in which
     they are read; ``modified`` is then that of the newest.
     ``released`` are the guards that would refuse it had nobody approved it, under the mapping of that digest.
@@ -49,6 +51,7 @@ class ExportMark:
     members: tuple[ExportMark, ...] = ()
     released: tuple[str, ...] = ()
     released_under: str = ""
+    fill: Fill = field(default_factory=Fill)
 
     @property
     def files(self) -> tuple[ExportMark, ...]:
@@ -150,6 +153,7 @@ class Head:
     """What the next tick must know. ``circumstances`` digests settings, mapping and connection of the last run.
 
     ``generation`` 0: there is no ledger yet. ``previous``: the complete export that was applied before ``applied``.
+    ``mapping`` digests the one under which everybody in the last complete export was judged; "" is not known.
     ``deletions``: (unix seconds, how many), of the last 24 hours. ``verified``: whose item was read back last
     (`connector.core.readback.turn_of`).
     """
@@ -171,6 +175,7 @@ class Head:
     deletions: tuple[tuple[int, int], ...] = ()
     due: DueTimes = field(default_factory=DueTimes)
     circumstances: str = ""
+    mapping: str = ""
     failures: int = 0
     retry_at: int = 0
     failed_export: tuple[str, str] = ("", "")
@@ -236,8 +241,8 @@ def load_head(data: bytes) -> Head:
 
 def load_mark(raw: dict[str, Any]) -> ExportMark:
     """Read what ``dataclasses.asdict`` made of a mark; an earlier release's has fewer members."""
-    members = tuple(map(load_mark, raw.get("members", ())))
-    return ExportMark(**{**raw, "members": members, "released": tuple(raw.get("released", ()))})
+    members, fill = tuple(map(load_mark, raw.get("members", ()))), Fill(**raw.get("fill", {}))
+    return ExportMark(**{**raw, "members": members, "released": tuple(raw.get("released", ())), "fill": fill})
 
 
 def _mark(raw: dict[str, Any] | None) -> ExportMark | None:

@@ -336,7 +336,7 @@ def _outside(
         after = entry
     else:
         return
-    _stays(tally, entry, replace(after, absent=0), taken, rules, known=known is not None)
+    _stays(tally, entry, replace(after, absent=0, fields=person.fields), taken, rules, known=known is not None)
 
 
 def _stays(
@@ -421,6 +421,7 @@ def _without_account(person: Person, entry: Entry | None, matching: Matching, ru
         resolved=matching.resolved.get(person.key, rules.now),
         references=person.references,
         code=why,
+        fields=person.fields or before.fields,
     )
 
 
@@ -450,6 +451,7 @@ def _changed(
         resolved=matching.resolved[person.key],
         sent=entry.sent if entry else 0,
         asked=asked_beside(known.upn, person),
+        fields=person.fields,
     )
     if entry and entry.held and entry.state == "sent" and entry.item == item and not moved and not rules.full:
         tally.unchanged += 1
@@ -465,9 +467,10 @@ def _unchanged(tally: _Tally, person: Person, entry: Entry | None, matching: Mat
     asked = asked_beside(known.upn, person)
     if entry is None:
         return
-    if entry.absent or (entry.resolved, entry.upn, entry.asked) != (resolved, known.upn, asked):
+    told = (entry.resolved, entry.upn, entry.asked, entry.fields)
+    if entry.absent or told != (resolved, known.upn, asked, person.fields):
         after = replace(entry, upn=known.upn, user_id=known.id, asked=asked, absent=0, resolved=resolved)
-        tally.change(entry, after)
+        tally.change(entry, replace(after, fields=person.fields))
 
 
 def _not_there(tally: _Tally, population: Population, ledger: Ledger, taken: Collection[str], rules: Rules) -> None:

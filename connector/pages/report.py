@@ -213,7 +213,8 @@ def _outcome_steps(report: _Read) -> Iterator[tuple[words.Who, str]]:
                 yield "HR", "Then drop the mended export. The same file is not tried again unless settings change."
             if _may_be_approved(report):
                 yield "Operator", "If HR says that the export is right, approve it as below. Then this file is taken."
-            moved = [name for guard in sorted(report.tripped) for name in words.GUARD_SETTINGS.get(guard, ())]
+            tripped = sorted(report.tripped)
+            moved = dict.fromkeys(name for guard in tripped for name in words.GUARD_SETTINGS.get(guard, ()))
             if moved:
                 yield (
                     "Operator",

@@ -139,6 +139,33 @@ FAULTS: Final[Mapping[str, Fault]] = {
         "Check the column with the user principal names. Were people or domains renamed?",
         "Entra knows fewer of the accounts than `MIN_MATCH_PERCENT`.",
     ),
+    "column_emptied": Fault(
+        "a column has gone blank",
+        "HR",
+        "Look at the columns that the message names: are they there, are they filled? Export again. If they are meant"
+        " to be blank from now on, talk to the operator first.",
+        "A column that was filled for a fifth of the people has lost more than half of its cells since the last"
+        " complete export.",
+    ),
+    "field_changed": Fault(
+        "a column says something else of too many people",
+        "HR",
+        "Look whether the column stands where it belongs and has the form it had: one that was shifted, or sorted"
+        " without the others, gives people each other's values. If so many have really changed, talk to the operator.",
+        "The cells of one column have changed for more than `MAX_CHANGE_PERCENT` of the people.",
+    ),
+    "cells_changed": Fault(
+        "it says something else of too many people",
+        "HR",
+        "Compare it with the last export. If so many people have really changed, talk to the operator.",
+        "More than `MAX_CHANGE_PERCENT` of the people have a cell that changed.",
+    ),
+    "mapping_change": Fault(
+        "the mapping was changed, for too many people",
+        "Operator",
+        "Look at what the mapping makes of a few people now. If it is meant, let it pass.",
+        "The changed mapping makes another item of more than `MAX_CHANGE_PERCENT` of those that Graph holds.",
+    ),
     # --- the connector and what is around it ---
     "configuration": Fault("settings or mapping are wrong", "Operator", "Mend every setting that the message names."),
     "not_ready": Fault(
@@ -420,10 +447,14 @@ GUARDS: Final[Mapping[str, str]] = {
     "rejected": "Rejected rows",
     "same_name": "An export of the same name",
     "everyone": "Not everybody at once",
+    "emptied": "Columns that have gone blank",
+    "field": "Changes in one column",
+    "cells": "People with a change",
     "match_rate": "People with an account",
     "different_export": "The same files as before",
     "rekeyed": "Accounts under another key",
     "deletions": "Removals",
+    "mapping": "Items that another mapping makes",
 }
 
 PASSED: Final = "passed"
@@ -434,7 +465,10 @@ VERDICTS: Final[Mapping[str, str]] = {"deletions": "holds the removals"}
 
 GUARD_SETTINGS: Final[Mapping[str, tuple[str, ...]]] = {
     "rejected": ("MAX_REJECT_PERCENT",),
+    "field": ("MAX_CHANGE_PERCENT",),
+    "cells": ("MAX_CHANGE_PERCENT",),
     "match_rate": ("MIN_MATCH_PERCENT",),
+    "mapping": ("MAX_CHANGE_PERCENT",),
     "deletions": ("MAX_DELETE_PERCENT", "MAX_DELETE_COUNT", "MIN_DELETE_ALLOWANCE"),
 }
 """The settings that move a guard's limit."""

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from connector.core.head import Approval, ExportMark, Head, Held, Refused, RunMark, dump_head, load_head, moment
 from connector.core.ledger import DueTimes
+from connector.core.mapping import Fill
 from connector.errors import StoreError
 from tests.core.people import DAY, NOW
 
@@ -30,6 +31,7 @@ _MARKS = st.builds(
     members=st.lists(_FILES, max_size=2).map(tuple),
     released=st.lists(_TEXT, max_size=2).map(tuple),
     released_under=_TEXT,
+    fill=st.builds(Fill, _COUNT, st.dictionaries(_TEXT, _COUNT, max_size=2)),
 )
 _RUNS = st.builds(
     RunMark,
@@ -68,6 +70,7 @@ _HEADS = st.builds(
     deletions=st.lists(st.tuples(_COUNT, _COUNT), max_size=2).map(tuple),
     due=st.builds(DueTimes, _COUNT, _COUNT, _COUNT, _COUNT),
     circumstances=_TEXT,
+    mapping=_TEXT,
     failures=_COUNT,
     retry_at=_COUNT,
     failed_export=st.tuples(_TEXT, _TEXT),
@@ -142,7 +145,7 @@ def test_a_head_of_an_earlier_release_does_not_tell_how_its_export_was_read():
     mark = load_head(_with(applied=known)).applied
 
     assert mark == ExportMark("people.csv", "0x1", 5.0)
-    assert (mark.encoding, mark.skipped, mark.final_newline) == ("", None, None)
+    assert (mark.encoding, mark.skipped, mark.final_newline, mark.fill) == ("", None, None, Fill())
 
 
 def test_a_failed_run_is_tried_less_and_less_often():

@@ -65,7 +65,8 @@ async def after_a_night(**settings: object) -> World:
 
 
 async def the_first_night(world: World, rows: list[Row] = STAFF) -> World:
-    """Set up, unless that is done, and let the first export be applied."""
+    """Set up, unless that is done, and let the first export be applied. Everybody may change in the nights to come."""
+    world.decide(MAX_CHANGE_PERCENT=100)
     await world.setup()
     report = await world.night(rows)
     assert (report["outcome"], report["created"]) == ("completed", len(rows))

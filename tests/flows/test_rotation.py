@@ -89,7 +89,8 @@ def _host_of(world: World) -> dict[str, str]:
 
 
 async def after_a_night(world: World, **settings: object) -> World:
-    """Set up, let the first export be applied, and change some settings."""
+    """Set up, let the first export be applied, and change some settings. Everybody may change in the nights to come."""
+    world.decide(MAX_CHANGE_PERCENT=100)
     await world.setup()
     report = await world.night(STAFF)
     assert report["outcome"] == "completed"

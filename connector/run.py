@@ -114,6 +114,9 @@ if TYPE_CHECKING:
 LOOKUP_SECONDS: Final = 1800
 """How long looking up accounts may wait for Graph: within host.json's functionTimeout, whatever SLICE_SECONDS is."""
 
+WRITING_SECONDS: Final = 10
+"""So long every invocation may write, however late it begins: a run whose reading fills its slices would never end."""
+
 KEPT_REFUSALS: Final = 20
 
 LEDGER_MISSING: Final = "ledger_missing"
@@ -765,7 +768,9 @@ class Run:
     async def _apply(self, planned: Planned, before: Progress) -> Report:
         ingest = await self._graph()
         # Only writing is cut off by the slice: a plan that was never finished would be begun anew for ever.
-        ingest.pace.give_up_at = self._at.stop_at
+        least = self._services.clock.monotonic() + min(WRITING_SECONDS, self._settings.slice_seconds)
+        stop_at = max(self._at.stop_at, least)
+        ingest.pace.give_up_at = stop_at
         applied = await apply(
             planned.plan,
             lambda indices: self._requests(planned, indices),
@@ -773,7 +778,7 @@ class Run:
             journal=self._state.journal(planned.report.run, self._at.head.epoch),
             before=before,
             concurrency=self._settings.max_concurrency,
-            stopping=lambda: self._services.clock.monotonic() >= self._at.stop_at,
+            stopping=lambda: self._services.clock.monotonic() >= stop_at,
             progress=self._services.progress,
             logged_as=self._logged_as,
         )

@@ -196,7 +196,8 @@ class Services:
 class Standing:
     """Where an invocation stands: the head it may write, and under which lease.
 
-    ``verify``: how many items somebody wants to be read back; None where nobody said so.
+    ``verify``: how many items somebody wants to be read back; None where nobody said so. ``stopped``: the slice was
+    ended before its time.
     """
 
     head: Head
@@ -212,6 +213,7 @@ class Standing:
     verify: int | None = None
     newest: ExportMark | None = None
     ingest: Ingest | None = None
+    stopped: bool = False
     stack: AsyncExitStack = field(default_factory=AsyncExitStack)
 
     def stop(self, now: float) -> None:
@@ -219,6 +221,7 @@ class Standing:
         if self.ingest is not None and self.ingest.pace.give_up_at == self.stop_at:
             self.ingest.pace.give_up_at = now
         self.stop_at = min(self.stop_at, now)
+        self.stopped = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -769,8 +772,9 @@ class Run:
         ingest = await self._graph()
         # Only writing is cut off by the slice: a plan that was never finished would be begun anew for ever.
         least = self._services.clock.monotonic() + min(WRITING_SECONDS, self._settings.slice_seconds)
-        stop_at = max(self._at.stop_at, least)
-        ingest.pace.give_up_at = stop_at
+        if not self._at.stopped:
+            self._at.stop_at = max(self._at.stop_at, least)
+        ingest.pace.give_up_at = self._at.stop_at
         applied = await apply(
             planned.plan,
             lambda indices: self._requests(planned, indices),
@@ -778,7 +782,7 @@ class Run:
             journal=self._state.journal(planned.report.run, self._at.head.epoch),
             before=before,
             concurrency=self._settings.max_concurrency,
-            stopping=lambda: self._services.clock.monotonic() >= stop_at,
+            stopping=lambda: self._services.clock.monotonic() >= self._at.stop_at,
             progress=self._services.progress,
             logged_as=self._logged_as,
         )

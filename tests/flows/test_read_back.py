@@ -103,8 +103,8 @@ async def test_all_take_their_turn():
 async def test_a_resumed_run_reads_back_what_all_its_slices_sent():
     """What is compared is made from our own copy, as on the day of the plan."""
     world = await a_world(VERIFY_ITEMS=9, SLICE_SECONDS=2, MAX_CONCURRENCY=1)
-    world.follow(people(6))
-    await world.drop("people.csv", people(6))
+    world.follow(people(9))
+    await world.drop("people.csv", people(9))
     world.graph.latency = 0.4
     first = await world.tick() or {}
     world.graph.latency = 0
@@ -112,7 +112,7 @@ async def test_a_resumed_run_reads_back_what_all_its_slices_sent():
     (last,) = await world.settle()
 
     assert (first["outcome"], first["verified"]) == ("partial", None)
-    assert by_finding(last) == {"asked": 6, "same": 6}
+    assert by_finding(last) == {"asked": 9, "same": 9}
 
 
 async def test_of_people_in_grace_only_the_item_is_looked_for():

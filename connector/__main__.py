@@ -254,7 +254,10 @@ def pause(
     _settings: SettingsFile = None,
     _verbose: Verbose = False,
 ) -> None:
-    """Pause syncing: no tick does anything until it is resumed, and a run that is under way stops."""
+    """Let no tick do anything until syncing is resumed.
+
+    A run that is under way stops.
+    """
     body = _run(lambda application: application.pause(_as_body(by=by, reason=reason)))
     _show(body, Text("Syncing is paused. `python -m connector resume --by NAME` lets it go on."), as_json=as_json)
 

@@ -5,7 +5,7 @@
 PY := .venv/bin/python
 CONTRACT ?= labels
 
-.PHONY: help demo serve test check fmt beliefs reference lock clean venv
+.PHONY: help demo serve test exhaustive check fmt beliefs reference lock clean venv
 
 help:
 	@echo 'make demo    some nights on a local tenant; reports are left in .demo/'
@@ -15,6 +15,8 @@ help:
 	@echo '             your own; several files, or a folder, are one population. Settings go along:'
 	@echo '             MAX_REJECT_PERCENT=90. All of them: .venv/bin/python -m tests.tenant serve --help)'
 	@echo 'make test    the whole test suite'
+	@echo 'make exhaustive  the tests that otherwise try a part: every death with every export,'
+	@echo '             every cut, 20,000 people; ten minutes or so'
 	@echo 'make check   what CI runs: format, lint, types, layers, tests with coverage'
 	@echo 'make beliefs write docs/graph.md: what we believe about Microsoft Graph, from its tests'
 	@echo 'make reference  write the tables of docs/mapping.md and mapping.schema.json, from the models'
@@ -33,6 +35,10 @@ serve: venv
 
 test: venv
 	@$(PY) -m pytest -rs $(ARGS)
+
+exhaustive: venv
+	@EXHAUSTIVE=1 $(PY) -m pytest -rs tests/flows/test_crashes.py tests/flows/test_truncated.py \
+		tests/flows/test_large.py $(ARGS)
 
 check: venv
 	@tools/check.sh

@@ -82,6 +82,20 @@ def sync(req: func.HttpRequest) -> func.HttpResponse:
     return _answer(lambda application: application.ask_for_sync(body), lambda asked: _json(asked, status=202))
 
 
+@app.route("pause", methods=["POST"])
+def pause(req: func.HttpRequest) -> func.HttpResponse:
+    """Let ticks do nothing until syncing is resumed."""
+    body = req.get_body()
+    return _answer(lambda application: application.pause(body), _json)
+
+
+@app.route("resume", methods=["POST"])
+def resume(req: func.HttpRequest) -> func.HttpResponse:
+    """Let ticks work again."""
+    body = req.get_body()
+    return _answer(lambda application: application.resume(body), _json)
+
+
 @app.route("status", methods=["GET"])
 def status(req: func.HttpRequest) -> func.HttpResponse:  # noqa: ARG001
     """Show where the sync stands."""
@@ -100,6 +114,13 @@ def run_report(req: func.HttpRequest) -> func.HttpResponse:
     """Show one run's report."""
     run = req.route_params.get("run", "")
     return _answer(lambda application: application.run_report(run), _json)
+
+
+@app.route("runs/{run}/approve", methods=["POST"])
+def approve(req: func.HttpRequest) -> func.HttpResponse:
+    """Let the next tick do what a run held or refused."""
+    run, body = req.route_params.get("run", ""), req.get_body()
+    return _answer(lambda application: application.approve(run, body), lambda approved: _json(approved, status=202))
 
 
 @app.route("health", methods=["GET"])

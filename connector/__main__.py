@@ -182,18 +182,28 @@ def sync(
     full: Annotated[bool, typer.Option("--full", help="Send everyone again.")] = False,
     rebuild: Annotated[bool, typer.Option("--rebuild", help="With --full: begin a lost ledger anew.")] = False,
     one_slice: Annotated[bool, typer.Option("--slice", help="Do one slice, do not go on until the run ends.")] = False,
+    verify: Annotated[int | None, typer.Option(min=1, metavar="N", help="Read N items back after the run.")] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Tell what a run would do. Writes nothing at all.")
+    ] = False,
+    limit: Annotated[int, typer.Option(min=0, max=1000, help="With --dry-run: people to name of each kind.")] = 10,
     _settings: SettingsFile = None,
     _verbose: Verbose = False,
 ) -> None:
     """Apply the next export: send who changed, delete who left. Runs now, and until the run ends."""
     if rebuild and not full:
         _fail("bad_request", "--rebuild: goes with --full, since everyone is sent again", USAGE)
-    request = Request("cli", full=full, rebuild=rebuild)
+    if dry_run:
+        if rebuild or one_slice or verify:
+            _fail("bad_request", "--dry-run: goes with --full and --limit only, since nothing is done", USAGE)
+        raise typer.Exit(_rehearse(full=full, limit=limit, as_json=as_json))
+    request = Request("cli", full=full, rebuild=rebuild, verify=verify)
+    # Once it has begun, the request has become a run, which the next slice finds; but for what is to come after it.
+    rest = Request("cli", full=full, verify=verify) if verify else None
     with _progress(quiet=as_json or _is_verbose()) as progress:
         tick = _run(lambda application: application.tick(trigger="cli", request=request), progress=progress)
         while not one_slice and tick.report is not None and tick.report.outcome == "partial":
-            # The request has become a run by now, which the next slice finds.
-            tick = _run(lambda application: application.tick(trigger="cli"), progress=progress)
+            tick = _run(lambda application: application.tick(trigger="cli", request=rest), progress=progress)
     _show(tick.report.body() if tick.report else {"state": tick.state}, _told(tick), as_json=as_json)
     raise typer.Exit(_exit_code(tick))
 
@@ -220,6 +230,49 @@ def runs(
         return
     body = _run(lambda application: application.runs(str(limit)))
     _show(body, _runs(body["runs"]), as_json=as_json)
+
+
+@_command
+def approve(
+    run: Annotated[str, typer.Argument(help="The run that held or refused it.")],
+    plan: Annotated[str, typer.Option(metavar="HASH", help="The plan in its report: exactly that is released.")],
+    by: Annotated[str, typer.Option(metavar="NAME", help="Who approves it.")],
+    as_json: Json = False,
+    _settings: SettingsFile = None,
+    _verbose: Verbose = False,
+) -> None:
+    """Approve held deletions, or an export that was refused. The next tick carries it out."""
+    body = _run(lambda application: application.approve(run, _as_body(plan=plan, by=by)))
+    _show(body, Text(_APPROVED.format(**body)), as_json=as_json)
+
+
+@_command
+def pause(
+    by: Annotated[str, typer.Option(metavar="NAME", help="Who pauses it.")],
+    reason: Annotated[str, typer.Option(metavar="TEXT", help="Why; status shows it.")],
+    as_json: Json = False,
+    _settings: SettingsFile = None,
+    _verbose: Verbose = False,
+) -> None:
+    """Let no tick do anything until syncing is resumed.
+
+    A run that is under way stops.
+    """
+    body = _run(lambda application: application.pause(_as_body(by=by, reason=reason)))
+    _show(body, Text("Syncing is paused. `python -m connector resume --by NAME` lets it go on."), as_json=as_json)
+
+
+@_command
+def resume(
+    by: Annotated[str, typer.Option(metavar="NAME", help="Who resumes it.")],
+    reason: Annotated[str, typer.Option(metavar="TEXT", help="Why; status shows it.")] = "",
+    as_json: Json = False,
+    _settings: SettingsFile = None,
+    _verbose: Verbose = False,
+) -> None:
+    """Let syncing go on. The next tick does what is due by then."""
+    body = _run(lambda application: application.resume(_as_body(by=by, reason=reason)))
+    _show(body, Text("Syncing goes on with the next tick, or now: `python -m connector sync`."), as_json=as_json)
 
 
 @_command
@@ -314,6 +367,10 @@ def _run(use: Callable[[Application], Awaitable[T]], *, progress: Callable[[int,
     return asyncio.run(work())
 
 
+def _as_body(**words: str) -> bytes:
+    return json.dumps(words).encode()
+
+
 def _code_of(error: errors.ConnectorError) -> int:
     match error:
         case errors.ConfigurationError() | errors.BadRequest():
@@ -360,7 +417,23 @@ def _until_done(use: Callable[[Application], Awaitable[SetupView]], done: str, *
 def _exit_code(tick: Tick) -> int:
     if tick.report is None:
         return {"idle": DONE, "busy": NOT_READY, "paused": NOT_READY, "not_ready": NOT_READY, "ran": DONE}[tick.state]
-    return {"held": HELD, "partial": NOT_READY, "refused": FAILED, "failed": FAILED}.get(tick.report.outcome, DONE)
+    return _OUTCOME_CODES.get(tick.report.outcome, DONE)
+
+
+_OUTCOME_CODES: Final = {"held": HELD, "partial": NOT_READY, "refused": FAILED, "failed": FAILED}
+
+
+def _rehearse(*, full: bool, limit: int, as_json: bool) -> int:
+    console = Console(stderr=True)
+    looking = console.status("Reading and comparing") if console.is_terminal and not as_json else None
+    with looking or contextlib.nullcontext():
+        rehearsed = _run(lambda application: application.rehearse(full=full, limit=limit))
+    if rehearsed.rehearsal is None:
+        _show({"state": rehearsed.state}, Text(_SAYS[rehearsed.state]), as_json=as_json)
+        return DONE if rehearsed.state == "idle" else NOT_READY
+    body = rehearsed.rehearsal.body()
+    _show(body, _rehearsal(body), as_json=as_json)
+    return _OUTCOME_CODES.get(body["outcome"], DONE)
 
 
 @contextlib.contextmanager
@@ -406,9 +479,14 @@ _PIPE_WIDTH: Final = 1000
 _SAYS: Final = {
     "idle": "Nothing is due.",
     "busy": "Another run is at work; this one leaves it alone.",
-    "paused": "Syncing is paused while the connection is torn down.",
+    "paused": "Syncing is paused, by somebody or by a teardown that has begun: see `python -m connector status`.",
     "not_ready": "Setup has not finished: run `python -m connector setup`.",
 }
+
+
+_APPROVED: Final = (
+    "Approved: {plan}. The next tick carries it out, or `python -m connector sync` now. It counts until {expires}."
+)
 
 
 def _print_json(body: object) -> None:
@@ -456,8 +534,30 @@ def _table() -> Table:
     return Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), show_header=False)
 
 
+def _rehearsal(body: Mapping[str, Any]) -> Group:
+    """Lay out a dry run: what would come of it, every guard, how long it would take, and the first people."""
+    table = _table()
+    for guard in body["guards"]:
+        mark, style = _MARKS["failed" if guard["tripped"] else "ok"]
+        found = f"found {guard['found']}; allowed: {guard['limit']}"
+        table.add_row(Text(f"{mark} {guard['name']}", style=style), found)
+    parts: list[RenderableType] = [_report(body), Text("Guards", style="bold"), table]
+    if body["expected"] is not None:
+        pace = body["expected"]
+        source = "learned" if pace["learned"] else "usual"
+        took = f"{pace['writes']:,} writes, about {pace['seconds']:,} s at {pace['per_second']:g} per second ({source})"
+        parts.append(Text("Expected  ", style="bold").append(took, style="default"))
+    if body["samples"]:
+        people = _table()
+        for sample in body["samples"]:
+            people.add_row(sample["action"], sample["key"], sample["reason"])
+        parts += [Text("People", style="bold"), people]
+    return Group(*parts)
+
+
 def _report(report: Mapping[str, Any]) -> Group:
-    title = Text(f"Run {report['run']}: ", style="bold").append(report["outcome"], style=_OUTCOMES[report["outcome"]])
+    named = f"Run {report['run']}" if "run" in report else "Dry run, which has written nothing"
+    title = Text(f"{named}: ", style="bold").append(report["outcome"], style=_OUTCOMES[report["outcome"]])
     table = _table()
     if report.get("error"):
         table.add_row("error", f"{report['error']['code']}: {report['error']['message']}")
@@ -471,10 +571,11 @@ def _report(report: Mapping[str, Any]) -> Group:
             table.add_row("guard", f"{guard['name']}: found {guard['found']}; allowed: {guard['limit']}")
     for code, count in report.get("warnings", {}).items():
         table.add_row("warning", f"{code}: {count}")
-    if report.get("plan"):
-        table.add_row("plan", report["plan"])
-    if report.get("quarantine"):
-        table.add_row("quarantine", report["quarantine"])
+    approved = report.get("approved")
+    facts = {"plan": report.get("plan"), "approved": approved and "{by}, {when}".format(**approved)}
+    for name, fact in {**facts, "quarantine": report.get("quarantine")}.items():
+        if fact:
+            table.add_row(name, fact)
     graph = report.get("graph", {})
     table.add_row("graph", f"{graph.get('requests', 0)} requests, {graph.get('throttled', 0)} throttled")
     return Group(title, table)
@@ -503,7 +604,16 @@ def _status(body: Mapping[str, Any]) -> Table:
     stale = " (stale)" if body["stale"] else ""
     table.add_row("last export", f"{last['name']}, {last['modified']}{stale}" if last else "none yet")
     if body["held"]:
-        table.add_row("held", f"{body['held']['deletions']} deletions under {body['held']['plan']}")
+        table.add_row("held", "{deletions} deletions under {plan} of run {run}".format(**body["held"]))
+    if body["refused"]:
+        table.add_row("refused", "{export}: {code}, under {plan} of run {run}".format(**body["refused"]))
+    for approval in body["approvals"]:
+        table.add_row("approved", "{plan} by {by}, until {expires}".format(**approval))
+    if body["paused"]:
+        pause = {"by": "somebody", "since": "unknown", "reason": "unknown", **(body["pause"] or {})}
+        by = f" by {pause['by']}" if pause["by"] else ""
+        since = f" since {pause['since']}" if pause["since"] else ""
+        table.add_row("paused", f"{pause['reason']}:{by}{since}" if by or since else pause["reason"])
     waits = f"; not before {body['next_tick']['not_before']}" if body["next_tick"]["not_before"] else ""
     table.add_row("next tick", f"{', '.join(body['next_tick']['work']) or 'nothing due'}{waits}")
     for identity, secret in body["credentials"].items():

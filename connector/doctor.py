@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 
 from connector.core import health as judge
-from connector.core.due import DONE, MANIFEST, settled_exports, unmet_exports
+from connector.core.due import DONE, MANIFEST, unmet_exports
 from connector.core.health import Access, Exports, Finding, Memory, Probe, Seen
 from connector.core.sighting import noted, recalled, sighting
 from connector.errors import ConnectorError, CredentialError, GraphError, InternalError, StoreError, StoreUnavailable
@@ -373,10 +373,6 @@ async def _export(around: Surroundings, memory: Memory) -> Sequence[Check]:
     if isinstance(there, StoreError):
         what = f"the container {settings.exports_container} cannot be read"
         return [judge.check("export", findings=[Finding("unknown", what, why, "see containers")])]
-    settled = settled_exports(
-        there.blobs, storage_now=there.now, settle_seconds=settings.export_settle_seconds, takes=settings.takes
-    )
-    taken = settled_exports(there.blobs, storage_now=there.now, settle_seconds=float("-inf"), takes=settings.takes)
     since = head.applied.modified if head.applied else 0.0
     exports = Exports(
         container=settings.exports_container,
@@ -384,7 +380,7 @@ async def _export(around: Surroundings, memory: Memory) -> Sequence[Check]:
         settled=there.settled,
         unmet=unmet_exports(head, there.settled, circumstances=around.circumstances),
         waiting=there.waiting,
-        uploading=[each for each in taken if each not in settled],
+        uploading=there.arriving,
         untaken=sum(each.modified > since and not _is_ours(each.name, settings) for each in there.blobs),
         circumstances=around.circumstances,
     )
@@ -401,4 +397,6 @@ async def _runs(around: Surroundings, memory: Memory) -> Sequence[Check]:
     if isinstance(memory.head, StoreError):
         finding = Finding("unknown", "head.json cannot be read", "nobody can say how the runs went", "see ledger")
         return [ledger, judge.check("sync", findings=[finding])]
-    return [ledger, judge.sync(memory.head, memory.registration, now=around.clock.now().timestamp())]
+    look = await _or_error(around.state.look())
+    paused = not isinstance(look, StoreError) and look.paused
+    return [ledger, judge.sync(memory.head, memory.registration, paused=paused, now=around.clock.now().timestamp())]

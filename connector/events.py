@@ -22,6 +22,7 @@ EventName = Literal[
     "sync.stale",
     "sync.paused",
     "item.failed",
+    "item.drifted",
     "graph.throttled",
     "credential.expiring",
     "setup.step",
@@ -30,7 +31,7 @@ EventName = Literal[
 LOGGER: Final = "connector"
 
 _WARNINGS = frozenset(
-    {"sync.held", "sync.stale", "sync.paused", "item.failed", "graph.throttled", "credential.expiring"}
+    {"sync.held", "sync.stale", "sync.paused", "item.failed", "item.drifted", "graph.throttled", "credential.expiring"}
 )
 _ERRORS = frozenset({"sync.failed", "sync.refused"})
 

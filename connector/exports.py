@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from connector.core.due import MANIFEST, Dropped, manifests_to_read, settled_exports, unmet_exports, with_sets
+from connector.core.due import (
+    MANIFEST,
+    Dropped,
+    manifests_to_read,
+    settled_exports,
+    unmet_exports,
+    with_sets,
+    without_manifest,
+)
 from connector.core.manifest import read_manifest
 
 if TYPE_CHECKING:
@@ -22,12 +31,14 @@ if TYPE_CHECKING:
 class There:
     """What lies in the exports container. ``now``: the storage's own clock, unix seconds.
 
-    ``blobs`` are all files, ``settled`` the exports that are wholly uploaded, ``waiting`` sets that are not whole yet.
+    ``blobs`` are all files, ``settled`` the exports that are wholly uploaded, ``arriving`` those that may not be,
+    ``waiting`` sets that are not whole yet, and exports that lack the manifest they must have.
     """
 
     now: float
     blobs: Sequence[Dropped]
     settled: Sequence[Dropped]
+    arriving: Sequence[Dropped]
     waiting: Sequence[Waiting]
 
 
@@ -45,11 +56,19 @@ async def exports_there(exports: Container, settings: Settings, head: Head, *, c
     settled = settled_exports(
         blobs, storage_now=now, settle_seconds=settings.export_settle_seconds, takes=settings.takes
     )
+    names = {export.name for export in settled}
+    everything = settled_exports(blobs, storage_now=now, settle_seconds=-math.inf, takes=settings.takes)
     waiting: list[Waiting] = []
-    if unmet := unmet_exports(head, settled, circumstances=circumstances):
+    unmet = unmet_exports(head, settled, circumstances=circumstances)
+    if settings.require_manifest:
+        unmet = [export for export in unmet if export.manifest]
+    if unmet:
         manifests = [await _manifest(exports, settings, blob) for blob in manifests_to_read(head, blobs, unmet)]
         settled, waiting = with_sets(blobs, settled, [each for each in manifests if each])
-    return There(now, blobs, settled, waiting)
+    if settings.require_manifest:
+        settled, lacking = without_manifest(head, settled, circumstances=circumstances)
+        waiting += lacking
+    return There(now, blobs, settled, [each for each in everything if each.name not in names], waiting)
 
 
 async def _manifest(exports: Container, settings: Settings, listed: Dropped) -> tuple[Dropped, Manifest] | None:

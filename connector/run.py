@@ -40,12 +40,13 @@ from connector.core.accounts import (
     match_people,
     resolve_references,
 )
+from connector.core.approval import Pending, Word
 from connector.core.contracts import Content, contract_of
-from connector.core.due import LOOKS_ONLY
+from connector.core.due import LOOKS_ONLY, passed_over
 from connector.core.head import ExportMark, Held, Refused, RunMark, load_mark, moment
 from connector.core.ledger import Ledger, due_times
 from connector.core.manifest import Manifest
-from connector.core.mapping import Person
+from connector.core.mapping import Fill, Person
 from connector.core.plan import (
     IN_DOUBT,
     Delete,
@@ -60,7 +61,7 @@ from connector.core.plan import (
     in_pilot,
     make_plan,
     pilot_waits,
-    plan_digest,
+    release,
     sift,
 )
 from connector.core.population import (
@@ -73,7 +74,10 @@ from connector.core.population import (
     set_aside,
 )
 from connector.core.quarantine import quarantine_file, quarantine_name
+from connector.core.readback import DRIFT, counts, drifted, is_emptied, turn_of, turns
+from connector.core.rehearsal import Rehearsal, expected, samples
 from connector.core.report import MAX_LISTED, Counts, ListedRow, Report, dump_report, load_report
+from connector.core.retention import old_reports
 from connector.core.setup import schema_contained
 from connector.errors import (
     ConnectorError,
@@ -87,6 +91,7 @@ from connector.errors import (
 )
 from connector.events import emit
 from connector.offload import offload
+from connector.verify import read_back
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Mapping, Sequence
@@ -96,17 +101,21 @@ if TYPE_CHECKING:
     from connector.clock import Clock
     from connector.core.due import Dropped, Work
     from connector.core.guards import Verdict
-    from connector.core.head import Head
+    from connector.core.head import Approval, Head
     from connector.core.ledger import Entry
     from connector.core.mapping import Mapping as ColumnMapping
+    from connector.core.readback import ReadBack
     from connector.core.report import Outcome
     from connector.core.setup import Registration
     from connector.settings import Settings
     from connector.storage.blobs import Container
-    from connector.storage.state import Lease, State
+    from connector.storage.state import Lease, NoLease, State
 
 LOOKUP_SECONDS: Final = 1800
 """How long looking up accounts may wait for Graph: within host.json's functionTimeout, whatever SLICE_SECONDS is."""
+
+WRITING_SECONDS: Final = 10
+"""So long every invocation may write, however late it begins: a run whose reading fills its slices would never end."""
 
 KEPT_REFUSALS: Final = 20
 
@@ -185,20 +194,34 @@ class Services:
 
 @dataclass(slots=True)
 class Standing:
-    """Where an invocation stands: the head it may write, and under which lease."""
+    """Where an invocation stands: the head it may write, and under which lease.
+
+    ``verify``: how many items somebody wants to be read back; None where nobody said so. ``stopped``: the slice was
+    ended before its time.
+    """
 
     head: Head
     etag: str
-    lease: Lease
+    lease: Lease | NoLease
     registration: Registration
     connection_etag: str
     circumstances: str
     mapping: ColumnMapping
     trigger: str
     stop_at: float
+    arriving: Sequence[Dropped] = ()
+    verify: int | None = None
     newest: ExportMark | None = None
     ingest: Ingest | None = None
+    stopped: bool = False
     stack: AsyncExitStack = field(default_factory=AsyncExitStack)
+
+    def stop(self, now: float) -> None:
+        """End the slice (monotonic seconds): whatever is being planned is planned, and nothing more is sent then."""
+        if self.ingest is not None and self.ingest.pace.give_up_at == self.stop_at:
+            self.ingest.pace.give_up_at = now
+        self.stop_at = min(self.stop_at, now)
+        self.stopped = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,16 +242,29 @@ class Input:
 
 
 @dataclass(frozen=True, slots=True)
+class Settles:
+    """What a run makes of approvals, by their hashes: those it has ``judged`` count no more when it has ended.
+
+    ``deletes``: the one that let deletions go, "" for none. Those that fail may be tried again under it.
+    """
+
+    judged: tuple[str, ...] = ()
+    deletes: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Planned:
     """A run with its plan: what its actions are made from, and what they will be folded into."""
 
     report: Report
     chosen: Input
+    reading: Reading
     ledger: Ledger
     plan: Plan
     known: Mapping[str, Known]
     references: References
-    turn: int | None = None
+    settles: Settles = field(default_factory=Settles)
+    pending: Pending | None = None
 
 
 class _PlanOutdated(ConnectorError):
@@ -240,11 +276,12 @@ class _CopyMissing(ConnectorError):
 
 
 class _Refusal(Exception):  # carries a verdict up to where the run ends
-    def __init__(self, code: str, message: str, actions: tuple[Delete | Upsert, ...]) -> None:
+    def __init__(self, code: str, message: str, pending: Pending) -> None:
         super().__init__(message)
         self.code = code
         self.message = message
-        self.actions = actions
+        self.pending = pending
+        self.report: Report | None = None
 
 
 class Run:
@@ -257,6 +294,7 @@ class Run:
         self._state = services.state
         self._contract = contract_of(services.settings.contract)
         self._reading: ExportMark | None = None
+        self._word = Word("", "")
         self._now = int(services.clock.now().timestamp())
 
     # --- a new run --------------------------------------------------------------------------------------------------
@@ -385,19 +423,93 @@ class Run:
     # --- deciding ---------------------------------------------------------------------------------------------------
 
     async def _plan_and_apply(self, work: Work, chosen: Input, report: Report) -> Report:
+        try:
+            planned = await self._plan(work, chosen, report)
+        except _Refusal as refusal:
+            return await self._refuse(
+                refusal.report or report,
+                chosen,
+                work,
+                code=refusal.code,
+                message=refusal.message,
+                pending=refusal.pending,
+            )
+        if planned.pending is not None:
+            await self._state.save_pending(planned.pending)
+        planned = replace(planned, report=await self._quarantine(planned.report, planned.chosen, planned.reading))
+        return await self._carry_out(work, planned)
+
+    async def rehearse(self, work: Work, *, limit: int) -> Rehearsal:
+        """Plan ``work`` and tell what would be done. Writes nothing: neither blobs nor to Graph.
+
+        An unfinished run counts as far as its journal says. ``limit``: how many people to name of each kind.
+
+        Raises:
+            ConnectorError: nothing can be planned: our state, the credentials, Entra.
+        """
+        report = self._report("", work)
+        ledger, unfinished = await self._ledger_so_far()
+        with TemporaryDirectory(prefix="people-connector-") as folder:
+            chosen: Input | None = None
+            try:
+                chosen = await self._input(work, Path(folder))
+                report = replace(report, export=_export_facts(chosen))
+                planned = await self._plan(work, chosen, report, ledger)
+            except ExportError as error:
+                report = self._refused(report, chosen, code=error.code, message=error.message, file=error.file)
+                return Rehearsal(report, unfinished=unfinished)
+            except _Refusal as refusal:
+                report = self._refused(
+                    refusal.report or report,
+                    chosen,
+                    code=refusal.code,
+                    message=refusal.message,
+                    pending=refusal.pending,
+                )
+                return Rehearsal(report, unfinished=unfinished)
+        plan = planned.plan
+        done = Progress(outcomes=dict.fromkeys(range(len(plan.actions)), ""))
+        return Rehearsal(
+            self._finished(planned.report, _outcome(plan), plan, done),
+            samples(plan, ledger, limit=limit),
+            expected(
+                plan,
+                self._at.head.pace,
+                ceiling=self._settings.max_items_per_second,
+                slice_seconds=self._settings.slice_seconds,
+            ),
+            unfinished,
+        )
+
+    async def _ledger_so_far(self) -> tuple[Ledger, str]:
+        """Return what Graph holds by all that is known now, and the name of the unfinished run that is in it."""
+        ledger, mark = await self._ledger(), self._at.head.run
+        if mark is None or mark.incarnation != self._at.registration.incarnation:
+            return ledger, ""
+        plan, _ = await self._state.plan(mark.id)
+        progress = await self._state.progress(mark.id, mark.epochs)
+        return fold(ledger, plan, progress, now=self._now, whole=False), mark.id
+
+    async def _plan(self, work: Work, chosen: Input, report: Report, ledger: Ledger | None = None) -> Planned:
+        """Read an input and decide what is to be done; nothing is written anywhere.
+
+        ``ledger``: what Graph holds, where the stored one does not say it all.
+
+        Raises:
+            ExportError: the files cannot be used.
+            _Refusal: a guard on the whole export tripped.
+        """
         mapping = self._at.mapping
         if not schema_contained(self._contract.schema(mapping), self._at.registration.schema):
             raise NotReady("the mapping has properties that the registered schema lacks; run setup, which adds them")
-        ledger = await self._ledger()
+        ledger = ledger or await self._ledger()
         reading = await self._read(chosen, ledger)
         _hold_to_manifest(chosen, reading)
         report = self._with_reading(report, reading)
-        if chosen.fresh is not None:
-            last = self._at.head.applied if chosen.complete else None
-            _hold_to_last(chosen, last, reading)
-            report = _with_changes(report, last, reading)
-            chosen = _as_read(chosen, reading)
+        self._word = await self._what_may_pass(chosen.marks)
         verdicts = [self._rejected_verdict(reading)]
+        if chosen.fresh is not None:
+            chosen, report = self._compare(chosen, reading, report, verdicts, work)
         if chosen.complete:
             verdicts.append(guards.everyone(reading.population, ledger))
         try:
@@ -411,15 +523,15 @@ class Run:
                 self._stop_if_tripped(verdicts)
             report = _with_matching(report, matching, wanted)
             matched = sum(person.key in matching.known for person in wanted)
-            verdicts.append(guards.match_rate(len(wanted), matched, min_percent=self._settings.min_match_percent))
+            rate = guards.match_rate(len(wanted), matched, min_percent=self._settings.min_match_percent)
+            verdicts += [rate, *self._change_verdicts(chosen, reading, ledger)]
             self._stop_if_tripped(verdicts)
             # Who is deleted does not depend on what is rendered, but the reverse: they are nobody's manager any more.
             draft = make_plan(reading.population, ledger, matching, {}, {}, rules)
             verdicts.append(guards.rekeyed(draft, ledger))
             self._stop_if_tripped(verdicts, draft)
-            verdicts.append(self._deletion_verdict(draft, ledger))
-            holding = verdicts[-1].tripped
-            gone = frozenset[str]() if holding else _deleted(draft)
+            decide = self._about_deletions(draft, ledger, verdicts)
+            gone = _deleted(decide(draft))
             references = _references(
                 reading.population, ledger, matching.known, gone, sent={person.key for person in wanted}
             )
@@ -430,19 +542,68 @@ class Run:
                 lambda: self._digests(chosen, reading.population, sources, matching.known, references, rules.ids),
             )
             plan = make_plan(reading.population, ledger, matching, sources, rendered, rules)
+            verdicts.append(self._mapping_verdict(plan, ledger))
+            self._stop_if_tripped(verdicts, plan)
         except _Refusal as refusal:
-            report = replace(report, guards=tuple(map(asdict, verdicts)))
-            return await self._refuse(
-                report, chosen, work, code=refusal.code, message=refusal.message, actions=refusal.actions
-            )
-        plan = hold(plan) if holding else plan
-        report = replace(report, guards=tuple(map(asdict, verdicts)))
-        if plan.held:
-            export = chosen.marks[-1].digest
-            report = replace(report, plan=plan_digest(plan.held, export=export, mapping=mapping.digest))
-        report = await self._quarantine(report, chosen, reading)
-        planned = Planned(report, chosen, ledger, plan, matching.known, references, reading.turn)
-        return await self._carry_out(work, planned)
+            refusal.report = replace(report, guards=tuple(map(asdict, verdicts)))
+            raise
+        plan = decide(plan)
+        report = replace(self._with_approvals(report), guards=tuple(map(asdict, verdicts)))
+        pending = self._word.pending(actions=plan.held) if plan.held else None
+        report = replace(report, plan=pending.digest if pending else None)
+        settles = Settles(tuple(each.plan for each in self._at.head.approvals), self._word.deletes)
+        chosen = _as_released(chosen, verdicts, mapping)
+        return Planned(report, chosen, reading, ledger, plan, matching.known, references, settles, pending)
+
+    def _compare(
+        self, chosen: Input, reading: Reading, report: Report, verdicts: list[Verdict], work: Work
+    ) -> tuple[Input, Report]:
+        """Hold a new export to the last applied one; return it with how it was read, and the report with the rest."""
+        last = self._at.head.applied if chosen.complete else None
+        _hold_to_last(chosen, last, reading)
+        if last is not None and last.members:
+            verdicts.append(guards.one_of_a_set(len(last.files), alone=bool(chosen.says.files)))
+        verdicts += _name_verdict(chosen, last)
+        report = _with_changes(report, last, reading)
+        report = _with_older(report, chosen, (*work.candidates, *self._at.arriving))
+        return _as_read(chosen, reading), report
+
+    def _about_deletions(self, draft: Plan, ledger: Ledger, verdicts: list[Verdict]) -> Callable[[Plan], Plan]:
+        """Return what becomes of a plan's deletions: they are as they are, held, or released by an approval."""
+        verdict = self._deletion_verdict(draft, ledger)
+        decide = hold if verdict.tripped else _as_planned
+        waiting = self._word.pending(actions=decide(draft).held)
+        if self._word.lets_delete(waiting):
+            verdict, decide = replace(verdict, released=verdict.tripped), release
+        verdicts.append(verdict)
+        return decide
+
+    async def _what_may_pass(self, marks: Sequence[ExportMark]) -> Word:
+        """Return what approvals let this run do with these exports."""
+        mapping, approvals = self._at.mapping.digest, self._at.head.approvals
+        counting = tuple(each for each in approvals if not each.has_expired(self._now))
+        found = {each.plan: await self._state.pending(each.plan) for each in counting}
+        return Word(
+            marks[-1].digest,
+            mapping,
+            frozenset(name for mark in marks if mark.released_under == mapping for name in mark.released),
+            counting,
+            {plan: pending for plan, pending in found.items() if pending is not None},
+        )
+
+    def _with_approvals(self, report: Report, *, about: Collection[str] | None = None) -> Report:
+        """Return the report with who let this run do what it does, and with the approvals that came to nothing.
+
+        ``about`` are the hashes that this run has to do with; None: all.
+        """
+        unused = [
+            each
+            for each in self._at.head.approvals
+            if not each.used and each not in self._word.used and (about is None or each.plan in about)
+        ]
+        expired = sum(each.has_expired(self._now) for each in unused)
+        report = _with_warnings(report, {"approval_expired": expired, "approval_outdated": len(unused) - expired})
+        return replace(report, approved=self._word.used[-1].body()) if self._word.used else report
 
     async def _set_aside(self, reading: Reading, chosen: Input, matching: Matching) -> Reading:
         contested = matching.contested
@@ -453,17 +614,37 @@ class Run:
             reading.rows, len(reading.rejections), max_percent=self._settings.max_reject_percent
         )
 
+    def _change_verdicts(self, chosen: Input, reading: Reading, ledger: Ledger) -> Iterator[Verdict]:
+        """Yield what is said of how an export differs from what was taken before; the most telling comes first."""
+        if chosen.complete and chosen.fresh is not None:
+            applied = self._at.head.applied
+            yield guards.emptied(applied.fill if applied else Fill(), reading.fill)
+        found = guards.changes(reading.population, ledger, self._at.mapping.columns)
+        yield guards.changed_field(found, max_percent=self._settings.max_change_percent)
+        yield guards.changed_cells(found, max_percent=self._settings.max_change_percent)
+
+    def _mapping_verdict(self, plan: Plan, ledger: Ledger) -> Verdict:
+        before = self._at.head.mapping
+        changed = before not in {"", self._at.mapping.digest}
+        return guards.rewritten(plan, ledger, changed=changed, max_percent=self._settings.max_change_percent)
+
+    def _mapping_after(self, chosen: Input) -> str:
+        """Return the mapping under which everybody will have been judged; a partial export is about a few only."""
+        return self._at.mapping.digest if chosen.complete else self._at.head.mapping
+
     def _deletion_verdict(self, plan: Plan, ledger: Ledger) -> Verdict:
         limit = guards.DeletionLimit(
             self._settings.max_delete_percent, self._settings.max_delete_count, self._settings.min_delete_allowance
         )
         return guards.deletions(plan, ledger, self._at.head.deletions, limit, self._now)
 
-    def _stop_if_tripped(self, verdicts: Sequence[Verdict], plan: Plan | None = None) -> None:
-        for verdict in verdicts:
-            if verdict.tripped:
-                message = f"{verdict.name}: found {verdict.found}; allowed: {verdict.limit}"
-                raise _Refusal(verdict.code, message, plan.actions if plan else ())
+    def _stop_if_tripped(self, verdicts: list[Verdict], plan: Plan | None = None) -> None:
+        """Refuse the export for what guards found, unless somebody has approved just that."""
+        refused = self._word.judge(verdicts, plan.actions if plan else ())
+        if refused is not None:
+            verdict, pending = refused
+            message = f"{verdict.name}: found {verdict.found}; allowed: {verdict.limit}"
+            raise _Refusal(verdict.code, message, pending)
 
     def _item_id(self, key: str, upn: str) -> str:
         return self._contract.item_id(self._settings.connection_id, key=key, upn=upn)
@@ -571,6 +752,7 @@ class Run:
             "complete": chosen.complete,
             "fresh": chosen.fresh is not None,
             "today": chosen.today and chosen.today.isoformat(),
+            "settles": asdict(planned.settles),
         }
         await self._state.save_plan(run, plan, facts)
         mark = RunMark(
@@ -581,12 +763,17 @@ class Run:
             incarnation=self._at.registration.incarnation,
             full=work.full,
         )
-        await self._commit(replace(self._at.head, run=mark, incarnation=self._at.registration.incarnation))
+        # The guards let the mapping pass. A run that ends early leaves a rest, which is no change of the mapping's.
+        mapping, incarnation = self._mapping_after(chosen), self._at.registration.incarnation
+        await self._commit(replace(self._at.head, run=mark, incarnation=incarnation, mapping=mapping))
         return await self._apply(planned, Progress())
 
     async def _apply(self, planned: Planned, before: Progress) -> Report:
         ingest = await self._graph()
         # Only writing is cut off by the slice: a plan that was never finished would be begun anew for ever.
+        least = self._services.clock.monotonic() + min(WRITING_SECONDS, self._settings.slice_seconds)
+        if not self._at.stopped:
+            self._at.stop_at = max(self._at.stop_at, least)
         ingest.pace.give_up_at = self._at.stop_at
         applied = await apply(
             planned.plan,
@@ -597,7 +784,7 @@ class Run:
             concurrency=self._settings.max_concurrency,
             stopping=lambda: self._services.clock.monotonic() >= self._at.stop_at,
             progress=self._services.progress,
-            logged_as=_digest_of_id if self._contract.IDS_FOLLOW_ACCOUNTS else str,
+            logged_as=self._logged_as,
         )
         if isinstance(applied.stopped, LeaseLost):
             raise applied.stopped
@@ -714,7 +901,8 @@ class Run:
                 people = reading.population.without(_contested_by(plan))
                 known = _known_by(plan, ledger)
                 references = _references(people, ledger, known, _deleted(plan))
-                planned = Planned(report, chosen, ledger, plan, known, references, reading.turn)
+                settles = _load_settles(facts.get("settles", {}))
+                planned = Planned(report, chosen, reading, ledger, plan, known, references, settles)
                 return await self._apply(planned, before)
             except (_PlanOutdated, _CopyMissing):
                 await self._supersede(mark, report, ledger, plan, await self._state.progress(mark.id, epochs))
@@ -757,20 +945,28 @@ class Run:
     async def _settle(self, planned: Planned, progress: Progress) -> Report:
         """Fold what was done into the ledger and make the head tell it."""
         chosen, plan, ledger = planned.chosen, planned.plan, planned.ledger
-        outcome: Outcome = "held" if plan.held else "completed" if plan.actions else "unchanged"
-        report = self._finished(planned.report, outcome, plan, progress)
         if plan.actions or plan.changes or plan.forgotten or not self._at.head.generation:
             ledger = fold(ledger, plan, progress, now=self._now, whole=True)
+        report, found = await self._read_back(planned, ledger)
+        report = self._finished(report, _outcome(plan), plan, progress)
+        ledger = drifted(ledger, found, now=self._now)
+        if ledger is not planned.ledger:
             ledger = await self._state.save_ledger(ledger)
         head = self._at.head
+        if found:
+            head = replace(head, verified=turn_of(found[-1].entry))
         if chosen.fresh is not None and chosen.complete:
-            head = replace(head, applied=chosen.fresh, partials=())
+            head = replace(head, applied=chosen.fresh, previous=head.applied, partials=())
         elif chosen.fresh is not None:
             # One whose manifest came anew is laid over the others once more, not twice.
             earlier = (
                 mark for mark in head.partials if (mark.name, mark.etag) != (chosen.fresh.name, chosen.fresh.etag)
             )
             head = replace(head, partials=(*earlier, chosen.fresh))
+        else:
+            # Gone through again, perhaps under a mapping that reads other columns.
+            applied = replace(chosen.marks[0], fill=guards.to_remember(planned.reading.fill))
+            head = replace(head, applied=applied, partials=chosen.marks[1:])
         told = not plan.held or (head.held is not None and head.held.plan == report.plan)
         quiet = told and not plan.actions and set(report.reasons) <= LOOKS_ONLY
         if not quiet:
@@ -784,7 +980,9 @@ class Run:
                 held_items=ledger.held,
                 people=ledger.people,
                 run=None,
-                held=Held(report.plan, len(plan.held), report.run) if plan.held and report.plan else None,
+                refused=tuple(each for each in head.refused if not _is_of(each, chosen.marks)),
+                held=_held(planned, head.held, quiet=quiet),
+                approvals=_left(head.approvals, planned, progress),
                 pace=self._at.ingest.pace.learned if self._at.ingest else head.pace,
                 deletions=self._deletions(report),
                 due=due_times(
@@ -794,6 +992,7 @@ class Run:
                     turn=self._turn(planned),
                 ),
                 circumstances=self._at.circumstances,
+                mapping=self._mapping_after(chosen),
                 failures=0,
                 retry_at=0,
                 failed_export=("", ""),
@@ -805,12 +1004,65 @@ class Run:
             return report
         return await self._end(report)
 
+    async def _read_back(self, planned: Planned, ledger: Ledger) -> tuple[Report, Sequence[ReadBack]]:
+        """Ask Graph for some of the items that it should have by now; return the report with what was found.
+
+        A run that only tries again what drifted does not look further: what Graph keeps otherwise than it was sent, for
+        whatever reason, would be sent for ever.
+        """
+        report, wanted = planned.report, self._at.verify
+        if wanted is None:
+            wanted = 0 if set(report.reasons) <= LOOKS_ONLY else self._settings.verify_items
+        entries = turns(ledger, self._at.head.verified, wanted)
+        if not entries:
+            return report, ()
+        ingest = await self._graph()
+        ingest.pace.give_up_at = self._at.stop_at
+        contract, mapping = self._contract, self._at.mapping
+        found = await read_back(
+            entries,
+            await offload(planned.chosen.size, lambda: self._sent(planned, entries)),
+            items=ingest.items,
+            schema=[part["name"] for part in contract.schema(mapping)["properties"]],
+            concurrency=self._settings.max_concurrency,
+        )
+        for each in found:
+            if each.finding in DRIFT:
+                emit(
+                    "item.drifted",
+                    item=self._logged_as(each.entry.item_id),
+                    found=each.finding,
+                    properties=each.properties,
+                )
+        if is_emptied(found, before=self._now):
+            await self._state.ask(f"{report.run}-emptied", full=True, by="sync")
+        numbers = counts(found, wanted=len(entries))
+        drift = [
+            {"key": each.entry.key, "item": each.entry.item_id, "reason": each.finding, "properties": each.properties}
+            for each in found
+            if each.finding in DRIFT
+        ]
+        told = {"item_changed": "changed", "item_vanished": "vanished", "not_read_back": "unread"}
+        report = _with_warnings(report, {code: numbers[finding] for code, finding in told.items()})
+        return replace(report, verified=numbers, drifted_people=tuple(drift[:MAX_LISTED])), found
+
+    def _sent(self, planned: Planned, entries: Iterable[Entry]) -> dict[str, bytes]:
+        """Return what Graph took of these people, by key: of those whose row still makes the body that was sent."""
+        population, known, references = planned.reading.population, planned.known, planned.references
+        here = {entry.key: entry for entry in entries if entry.key in population.people and entry.key in known}
+        wanted = {_place(population, key): (key, each.item_id) for key, each in here.items() if key in references.of}
+        bodies = self._bodies(planned.chosen, wanted, known, references)
+        return {key: body for key, body in bodies if _item_digest(body) == here[key].item}
+
+    def _logged_as(self, item_id: str) -> str:
+        return _digest_of_id(item_id) if self._contract.IDS_FOLLOW_ACCOUNTS else item_id
+
     def _turn(self, planned: Planned) -> int:
         """Return when the first row begins or ceases to count: of a partial export and of what it is laid over."""
         before = self._at.head.due.turn if not planned.chosen.complete else 0
-        if planned.turn is None:
+        if planned.reading.turn is None:
             return before
-        turn = midnight_in(self._at.mapping.file.timezone, planned.turn)
+        turn = midnight_in(self._at.mapping.file.timezone, planned.reading.turn)
         return min(before, turn) if before else turn
 
     async def _refuse(
@@ -822,27 +1074,41 @@ class Run:
         code: str,
         message: str,
         file: str = "",
-        actions: Iterable[Upsert | Delete] = (),
+        pending: Pending | None = None,
     ) -> Report:
-        """End a run whose export cannot be used: nothing is done, the ledger stays, and HR hears why."""
-        refused = (chosen.fresh if chosen else self._reading) or self._at.head.applied
-        digest = refused.digest if refused else ""
-        report = replace(
-            report,
-            outcome="refused",
-            error={"code": code, "message": message, **({"file": file} if file else {})},
-            plan=plan_digest(actions, export=digest, mapping=self._at.mapping.digest),
-            export=report.export or ({**_UNREAD, "name": refused.name, "etag": refused.etag} if refused else None),
-            finished=self._finish_time(),
-            graph=self._graph_numbers(report),
-        )
-        await self._publish(report)
-        refusals = self._at.head.refused
+        """End a run whose export cannot be used: nothing is done, the ledger stays, and HR hears why.
+
+        ``pending`` is what an approval would release; None where none can.
+        """
+        if pending is not None:
+            await self._state.save_pending(pending)
+        report = self._refused(report, chosen, code=code, message=message, file=file, pending=pending)
+        refused = self._export_of(chosen)
+        refusals, judged = self._at.head.refused, self._at.head.approved
         if refused is not None:
             members = tuple((file.name, file.etag) for file in refused.members)
-            refusal = Refused(refused.name, refused.etag, self._at.circumstances, code, refused.manifest, members)
-            refusals = (*refusals, refusal)[-KEPT_REFUSALS:]
-        head = replace(self._at.head, refused=refusals, last_run=report.run, failures=0, retry_at=0)
+            refusal = Refused(
+                refused.name,
+                refused.etag,
+                self._at.circumstances,
+                code,
+                refused.manifest,
+                members,
+                report.plan or "",
+                pending.guards if pending else (),
+                report.run,
+            )
+            same = [each for each in refusals if _is_again(each, refusal)]
+            if work.kind != "again":
+                judged = judged.intersection(each.plan for each in same)
+            refusals = (*(each for each in refusals if each not in same), refusal)[-KEPT_REFUSALS:]
+        self._word.used.clear()
+        report = self._with_approvals(report, about=judged)
+        await self._publish(report)
+        approvals = tuple(each for each in self._at.head.approvals if each.plan not in judged)
+        head = replace(
+            self._at.head, refused=refusals, approvals=approvals, last_run=report.run, failures=0, retry_at=0
+        )
         if work.kind == "again":
             # Only now has what changed been carried as far as it goes: a bad new file leaves it to the last good one.
             head = replace(
@@ -853,6 +1119,32 @@ class Run:
             )
         await self._commit(head)
         return await self._end(report)
+
+    def _refused(
+        self,
+        report: Report,
+        chosen: Input | None,
+        *,
+        code: str,
+        message: str,
+        file: str = "",
+        pending: Pending | None = None,
+    ) -> Report:
+        refused = self._export_of(chosen)
+        pending = pending or Pending(refused.digest if refused else "", self._at.mapping.digest)
+        return replace(
+            report,
+            outcome="refused",
+            error={"code": code, "message": message, **({"file": file} if file else {})},
+            plan=pending.digest,
+            export=report.export or ({**_UNREAD, "name": refused.name, "etag": refused.etag} if refused else None),
+            finished=self._finish_time(),
+            graph=self._graph_numbers(report),
+        )
+
+    def _export_of(self, chosen: Input | None) -> ExportMark | None:
+        """Return the export that a refusal is about."""
+        return (chosen.fresh if chosen else self._reading) or self._at.head.applied
 
     async def _stop(self, planned: Planned, progress: Progress, error: ConnectorError) -> Report:
         """End a run that Graph does not let go on: what was done is folded, and a later tick tries again."""
@@ -882,7 +1174,7 @@ class Run:
         outcome: Outcome = "refused" if error.code == LEDGER_MISSING else "failed"
         if outcome == "refused":
             digest = str((report.export or {}).get("sha256", ""))
-            report = replace(report, plan=plan_digest((), export=digest, mapping=self._at.mapping.digest))
+            report = replace(report, plan=Pending(digest, self._at.mapping.digest).digest)
         report = self._finished(report, outcome, None, None)
         await self._publish(report)
         await self._commit(replace(self._failed_head(), last_run=report.run))
@@ -950,7 +1242,15 @@ class Run:
         name = f"{report.connection}/{report.run}.html"
         with suppress(StoreError):
             await self._services.reports.write(name, page, content_type="text/html; charset=utf-8")
+            await self._forget_old_reports()
         return report
+
+    async def _forget_old_reports(self) -> None:
+        """Delete the reports of runs long past."""
+        reports = self._services.reports
+        listing = await reports.list(f"{self._settings.connection_id}/")
+        for name in old_reports((info.name for info in listing.blobs), self._at.head):
+            await reports.delete(name)
 
     async def _keep_copies(self, chosen: Input, run: str) -> Input:
         """Keep our own copy of a new export, so that what it says can be read again whatever HR does with the file."""
@@ -1014,6 +1314,11 @@ class Run:
 def _digest_of_id(item_id: str) -> str:
     """Return what the log calls an item whose id is made of somebody's UPN (interface §10)."""
     return hashlib.sha256(item_id.encode()).hexdigest()[:40]
+
+
+def _outcome(plan: Plan) -> Outcome:
+    """Return the outcome of a run that has carried out its plan."""
+    return "held" if plan.held else "completed" if plan.actions else "unchanged"
 
 
 def _counted(counts: Counts, plan: Plan, progress: Progress) -> Counts:
@@ -1211,17 +1516,10 @@ def _hold_to_manifest(chosen: Input, reading: Reading) -> None:
 def _hold_to_last(chosen: Input, last: ExportMark | None, reading: Reading) -> None:
     """Refuse an export that cannot be the whole population, as the last applied one was.
 
-    The last one consisted of several files, and this one does not say that it is all there is; or the end of a last
-    line is missing that was there the last time, so it was cut off. A manifest vouches for either.
+    The end of a last line is missing that was there the last time, so it was cut off. A manifest vouches for it.
     """
     if last is None or chosen.fresh is None:
         return
-    if last.members and not chosen.says.files:
-        raise ExportError(
-            f"the last population was made of {len(last.files)} files, and this is one: upload a manifest beside it"
-            " that lists them all under files. If this file is everybody from now on, let the manifest list it alone",
-            code="different_export",
-        )
     for mark, before, file in zip(chosen.fresh.files, last.files, reading.files, strict=False):
         if before.final_newline and not file.facts["final_newline"] and not mark.vouched:
             raise ExportError(
@@ -1230,6 +1528,12 @@ def _hold_to_last(chosen: Input, last: ExportMark | None, reading: Reading) -> N
                 code="truncated",
                 file=file.name if chosen.fresh.members else "",
             )
+
+
+def _name_verdict(chosen: Input, last: ExportMark | None) -> Iterator[Verdict]:
+    if last is not None:
+        names = [file.name for file in chosen.files]
+        yield guards.same_name(names, [file.name for file in last.files], vouched=len(chosen.says.files) == 1)
 
 
 def _with_changes(report: Report, last: ExportMark | None, reading: Reading) -> Report:
@@ -1245,6 +1549,15 @@ def _with_changes(report: Report, last: ExportMark | None, reading: Reading) -> 
         files = [{**file, "changes": changes} for file, changes in zip(export["files"], changed, strict=True)]
         report = replace(report, export={**export, "files": files})
     return _with_warnings(report, warnings)
+
+
+def _with_older(report: Report, chosen: Input, others: Iterable[Dropped]) -> Report:
+    """Return the report with a warning for the exports that are passed over, since a newer one is complete."""
+    older = passed_over(chosen.fresh, others) if chosen.fresh and chosen.complete else []
+    if not older:
+        return report
+    report = replace(report, export={**(report.export or {}), "passed_over": older[:MAX_LISTED]})
+    return _with_warnings(report, {"older_export": len(older)})
 
 
 def _changes(before: ExportMark, file: FileRead) -> list[str]:
@@ -1266,8 +1579,57 @@ def _as_read(chosen: Input, reading: Reading) -> Input:
         replace(mark, **{name: file.facts[name] for name in names})
         for mark, file in zip(chosen.marks[-1].files, reading.files, strict=True)
     )
-    mark = replace(lead, members=tuple(members))
+    mark = replace(lead, members=tuple(members), fill=guards.to_remember(reading.fill))
     return replace(chosen, marks=(*chosen.marks[:-1], mark), fresh=mark)
+
+
+def _is_of(refused: Refused, marks: Iterable[ExportMark]) -> bool:
+    """Tell whether a refusal is of one of these exports, which have been applied by now, if under other settings."""
+    return (refused.name, refused.etag) in {(mark.name, mark.etag) for mark in marks}
+
+
+def _as_planned(plan: Plan) -> Plan:
+    return plan
+
+
+def _load_settles(raw: Mapping[str, Any]) -> Settles:
+    return Settles(tuple(raw.get("judged", ())), raw.get("deletes", ""))
+
+
+def _as_released(chosen: Input, verdicts: Iterable[Verdict], mapping: ColumnMapping) -> Input:
+    """Return the input whose newest mark tells which guards were released for it: it will be gone through again."""
+    released = tuple(verdict.name for verdict in verdicts if verdict.code and verdict.released)
+    if not released:
+        return chosen
+    mark = replace(chosen.marks[-1], released=released, released_under=mapping.digest)
+    return replace(chosen, marks=(*chosen.marks[:-1], mark), fresh=chosen.fresh and mark)
+
+
+def _is_again(earlier: Refused, refused: Refused) -> bool:
+    """Tell whether the same version of an export was refused before, under the same settings and mapping."""
+    return replace(earlier, plan="", guards=(), run="", code="") == replace(
+        refused, plan="", guards=(), run="", code=""
+    )
+
+
+def _held(planned: Planned, before: Held | None, *, quiet: bool) -> Held | None:
+    """Return what waits after a run. An export of some people only tells nothing of those who waited before."""
+    report, held = planned.report, planned.plan.held
+    if planned.chosen.fresh is not None and not planned.chosen.complete and before is not None:
+        return replace(before, outdated=True)
+    if not held or not report.plan:
+        return None
+    # A run that nobody hears of leaves it to the one whose report tells of them.
+    return Held(report.plan, len(held), before.run if quiet and before else report.run)
+
+
+def _left(approvals: Iterable[Approval], planned: Planned, progress: Progress) -> tuple[Approval, ...]:
+    """Return the approvals that still count after a run: those it has not judged, and the one it could not finish."""
+    settles, actions = planned.settles, planned.plan.actions
+    failed = any(outcome and isinstance(actions[index], Delete) for index, outcome in progress.outcomes.items())
+    later = (each for each in approvals if each.plan not in settles.judged)
+    unfinished = (replace(each, used=True) for each in approvals if failed and each.plan == settles.deletes)
+    return (*later, *unfinished)
 
 
 def _packing(name: str) -> str:

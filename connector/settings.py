@@ -39,9 +39,6 @@ _FUNCTION_TIMEOUT = 55 * 60
 """host.json's functionTimeout, in seconds; a test holds the two together."""
 
 _NOT_IN_THIS_RELEASE: Mapping[str, tuple[str, str]] = {
-    "REQUIRE_MANIFEST": ("false", "exports with manifests only"),
-    "MAX_CHANGE_PERCENT": ("", "the guard on the share of changed people"),
-    "VERIFY_ITEMS": ("0", "reading items back after a run"),
     "REQUIRE_ENTRA_AUTH": ("false", "App Service authentication"),
 }
 """Settings of the interface that this release does not carry out, with the one value that asks for nothing.
@@ -142,10 +139,12 @@ class Settings(BaseModel):
         "*.zip",
     )
     export_settle_seconds: Annotated[int, Field(ge=0)] = 300
+    require_manifest: Switch = False
     leaver_grace_exports: Annotated[int, Field(ge=0, le=100)] = 1
     max_delete_percent: Annotated[float, Field(ge=0, le=100)] = 5
     max_delete_count: Annotated[int, Field(ge=0)] = 500
     min_delete_allowance: Annotated[int, Field(ge=0)] = 3
+    max_change_percent: Annotated[float, Field(ge=0, le=100)] = 50
     max_reject_percent: Annotated[float, Field(ge=0, le=100)] = 20
     min_match_percent: Annotated[float, Field(ge=0, le=100)] = 50
     max_concurrency: Annotated[int, Field(ge=1, le=25)] = 16
@@ -153,6 +152,7 @@ class Settings(BaseModel):
     registration_settle_seconds: Annotated[int, Field(ge=0)] = 60
     resolve_after_days: Annotated[float, Field(gt=0)] = 7
     stale_after_hours: Annotated[float, Field(gt=0)] = 26
+    verify_items: Annotated[int, Field(ge=0)] = 0
     pilot: Annotated[tuple[str, ...], BeforeValidator(_names), AfterValidator(_pilot)] = ()
     admin_enabled: Switch = True
 
@@ -278,6 +278,7 @@ _FORMS = {
     "graph_credential_mode": "'secret' (this release does not carry out 'certificate' and 'federated' yet)",
     "contract": "'labels' or 'preview'",
     "admin_enabled": "true or false",
+    "require_manifest": "true or false",
 }  # fmt: skip
 
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from connector.clock import Clock
-    from connector.core.due import Dropped, Waiting
+    from connector.core.due import Dropped, Request, Waiting
     from connector.core.head import ExportMark, Head
     from connector.core.setup import Registration
     from connector.graph.client import Identity
@@ -70,13 +70,16 @@ async def status(
     ``unmet``: exports that wait for the next tick; ``newest``: the last one wholly uploaded, whatever became of it;
     ``waiting``: sets of files that are not whole yet.
     """
-    head, _ = await state.head()
+    requests = await state.requests()
+    head = with_approvals((await state.head())[0], requests)
     registration = await state.registration()
     now = clock.now()
+    paused = await state.paused()
+    leaving = registration is not None and registration.leaving
     work = work_due(
         head,
         unmet,
-        await state.requests(),
+        requests,
         now=int(now.timestamp()),
         circumstances=circumstances,
         incarnation=registration.incarnation if registration else head.incarnation,
@@ -88,7 +91,11 @@ async def status(
         "last_seen": _export(newest.mark()) if newest else None,
         "waiting": [asdict(each) for each in waiting],
         "held": {"plan": head.held.plan, "deletions": head.held.deletions, "run": head.held.run} if head.held else None,
-        "paused": bool(registration and registration.leaving),
+        "refused": _refused(head),
+        "approvals": [{**each.body(), "expires": each.expires} for each in head.approvals if not each.used],
+        "paused": leaving or paused is not None,
+        "pause": {"by": "", "reason": "a teardown has begun", "since": None} if leaving and paused is None else paused,
+        "resumed": await state.resumed(),
         "stale": head.is_stale(now.timestamp(), hours=settings.stale_after_hours),
         "next_tick": {
             "schedule": schedule,
@@ -98,6 +105,11 @@ async def status(
         "credentials": {identity: await _secret(secrets, identity, settings) for identity in _IDENTITIES},
         "runs": (await runs(reports, settings.connection_id, limit=10))["runs"],
     }
+
+
+def with_approvals(head: Head, requests: Sequence[Request]) -> Head:
+    """Return the head as the next tick will have it: with the approvals that wait among the requests."""
+    return head.adopt(request.approval for request in requests if request.approval)
 
 
 _IDENTITIES: Final[tuple[Identity, ...]] = ("admin", "ingest")
@@ -124,6 +136,20 @@ def _connection(settings: Settings, registration: Registration | None, now: date
         "incarnation": registration.incarnation,
         "ready_since": registration.ready_since,
         "settled": registration.settled,
+    }
+
+
+def _refused(head: Head) -> dict[str, Any] | None:
+    """Return the export that was refused last and waits for an approval or a mended one; None when there is none."""
+    refused = head.refused[-1] if head.refused else None
+    if refused is None or not refused.guards:
+        return None
+    return {
+        "plan": refused.plan,
+        "export": refused.name,
+        "code": refused.code,
+        "guards": list(refused.guards),
+        "run": refused.run,
     }
 
 

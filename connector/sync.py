@@ -5,10 +5,11 @@ Without work a tick makes at most four blob requests and opens neither vault nor
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
 import orjson
 
@@ -19,21 +20,30 @@ from connector.errors import Busy, ConnectorError, NotReady, StoreError, StoreUn
 from connector.events import emit
 from connector.exports import exports_there
 from connector.run import LEDGER_MISSING, Run, Services, Standing
+from connector.storage.state import NoLease
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import AsyncIterator, Sequence
 
     from connector.core.head import Head
     from connector.core.mapping import Mapping
+    from connector.core.rehearsal import Rehearsal
     from connector.core.report import Report
     from connector.core.setup import Registration
     from connector.settings import Settings
     from connector.storage.state import Lease, Look
 
-__all__ = ["Seen", "Services", "Tick", "look_around", "tick"]
+__all__ = ["Rehearsed", "Seen", "Services", "Tick", "look_around", "rehearse", "tick"]
+
+SAMPLES: Final = 10
+"""People that a dry run names of each kind of action, unless told otherwise."""
+
+WATCH_SECONDS: Final = 15
+"""How often a run looks whether somebody has paused syncing: as often as it renews its lease."""
 
 _DECISIVE = (
     "leaver_grace_exports",
+    "max_change_percent",
     "max_delete_count",
     "max_delete_percent",
     "max_reject_percent",
@@ -53,16 +63,25 @@ class Tick:
 
 
 @dataclass(frozen=True, slots=True)
+class Rehearsed:
+    """What a dry run came to: a rehearsal, or why there is none."""
+
+    state: Literal["planned", "idle", "paused", "not_ready"]
+    rehearsal: Rehearsal | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Seen:
     """What a tick looks at: the exports that are wholly uploaded, the mapping, and a digest of what else decides.
 
-    ``waiting`` are sets of files that are not whole yet.
+    ``waiting`` are sets of files that are not whole yet, ``arriving`` exports that may not be.
     """
 
     settled: Sequence[Dropped]
     mapping: Mapping
     circumstances: str
     waiting: Sequence[Waiting] = ()
+    arriving: Sequence[Dropped] = ()
 
 
 async def tick(services: Services, *, trigger: str, request: Request | None = None) -> Tick:
@@ -90,6 +109,8 @@ async def tick(services: Services, *, trigger: str, request: Request | None = No
 
 async def _tick(services: Services, trigger: str, request: Request | None, *, stop_at: float) -> Tick:
     look = await services.state.look()
+    if look.paused:
+        return await _paused(services, trigger)
     if not look.connection:
         emit("sync.tick", trigger=trigger, waiting_for="setup")
         return Tick("not_ready")
@@ -107,6 +128,63 @@ async def _tick(services: Services, trigger: str, request: Request | None, *, st
         return Tick("busy")
 
 
+async def rehearse(services: Services, *, full: bool = False, limit: int = SAMPLES) -> Rehearsed:
+    """Tell what a run would do now, whatever is due, and write nothing: no lease, no head, no report, no quarantine.
+
+    Reads exports, mapping and our state, looks accounts up, and takes a run that is under way for unfinished.
+    ``full``: as if everyone were to be sent again. ``limit``: how many people to name of each kind of action.
+
+    Raises:
+        ConfigurationError: the mapping is wrong.
+        NotReady: state and settings are not of one connection.
+        ConnectorError: something that a plan needs cannot be read or asked.
+    """
+    look = await services.state.look()
+    head, etag = await services.state.head()
+    waiting = await services.state.requests() if look.requests else []
+    head = head.adopt(each.approval for each in waiting if each.approval)
+    registration = await services.state.registration()
+    if registration is not None and registration.leaving:
+        return Rehearsed("paused")
+    if registration is None or not registration.ready(services.clock.now()):
+        return Rehearsed("not_ready")
+    _refuse_other_connection(services.settings, registration)
+    seen = await look_around(services, head)
+    work = work_due(
+        replace(head, run=None),
+        unmet_exports(head, seen.settled, circumstances=seen.circumstances),
+        [*waiting, Request("dry-run", full=full or bool(head.run and head.run.full))],
+        now=int(services.clock.now().timestamp()),
+        circumstances=seen.circumstances,
+        incarnation=registration.incarnation,
+    )
+    if work is None:
+        return Rehearsed("idle")
+    async with AsyncExitStack() as stack:
+        standing = Standing(
+            head=head,
+            etag=etag,
+            lease=NoLease(),
+            registration=registration,
+            connection_etag=look.connection,
+            circumstances=seen.circumstances,
+            mapping=seen.mapping,
+            trigger="dry-run",
+            stop_at=services.clock.monotonic() + services.settings.slice_seconds,
+            arriving=seen.arriving,
+            stack=stack,
+        )
+        return Rehearsed("planned", await Run(services, standing).rehearse(work, limit=limit))
+
+
+async def _paused(services: Services, trigger: str) -> Tick:
+    """Do nothing but say so; that a pause has been forgotten shows in how old everything is."""
+    emit("sync.paused", trigger=trigger, waiting_for="resume")
+    head, _ = await services.state.head()
+    _tell_if_stale(services, head)
+    return Tick("paused")
+
+
 async def look_around(services: Services, head: Head) -> Seen:
     """Read what decides whether there is work, besides our own state: exports and mapping.
 
@@ -115,7 +193,7 @@ async def look_around(services: Services, head: Head) -> Seen:
     mapping = await services.mapping()
     decisive = circumstances(services.settings, mapping)
     there = await exports_there(services.exports, services.settings, head, circumstances=decisive)
-    return Seen(there.settled, mapping, decisive, there.waiting)
+    return Seen(there.settled, mapping, decisive, there.waiting, there.arriving)
 
 
 def _waits(waiting: Sequence[Waiting]) -> dict[str, object]:
@@ -126,7 +204,8 @@ def _waits(waiting: Sequence[Waiting]) -> dict[str, object]:
         reason: sum(len(getattr(each, reason)) for each in waiting)
         for reason in ("missing", "uploading", "newer", "elsewhere")
     }
-    return {"waiting_for": "files of a set", "sets": len(waiting), **files}
+    what = "manifests" if all(each.wants_manifest for each in waiting) else "files of a set"
+    return {"waiting_for": what, "sets": len(waiting), **files}
 
 
 def circumstances(settings: Settings, mapping: Mapping) -> str:
@@ -170,11 +249,14 @@ async def _under_lease(
         emit("sync.tick", trigger=trigger, waiting_for="setup")
         return Tick("not_ready")
     _refuse_other_connection(services.settings, registration)
-    requests = [*(await services.state.requests() if look.requests else ()), *([request] if request else ())]
-    head = replace(head, epoch=head.epoch + 1)
+    left = await services.state.requests() if look.requests else []
+    requests = [*left, *([request] if request else ())]
+    head = replace(head, epoch=head.epoch + 1).adopt(each.approval for each in left if each.approval)
     if any(each.rebuild for each in requests):
         head = await _begin_anew(services, head, registration)
     etag = await services.state.commit(head, etag=etag, lease=lease)
+    # From here on the head knows them. They must be gone before they are used, or they would be given once more.
+    await services.state.forget_requests(each for each in left if each.approval)
     async with AsyncExitStack() as stack:
         standing = Standing(
             head=head,
@@ -186,11 +268,14 @@ async def _under_lease(
             mapping=seen.mapping,
             trigger=trigger,
             stop_at=stop_at,
+            arriving=seen.arriving,
+            verify=max((each.verify for each in requests if each.verify is not None), default=None),
             stack=stack,
         )
-        report = await _carry_out(services, standing, seen, requests)
+        async with _stopped_by_a_pause(services, standing):
+            report = await _carry_out(services, standing, seen, requests)
         if report is None or _answers(report, standing.head):
-            await services.state.forget_requests(each for each in requests if each is not request)
+            await services.state.forget_requests(each for each in left if not each.approval)
         if report is None and standing.head.connection_etag != look.connection:
             # Setup wrote connection.json anew without changing whose it is: remember that we have seen it.
             known = replace(standing.head, connection_etag=look.connection, incarnation=registration.incarnation)
@@ -200,6 +285,39 @@ async def _under_lease(
         emit("sync.tick", trigger=trigger, work=None, **_waits(seen.waiting))
         return Tick("idle")
     return Tick("ran", report)
+
+
+@asynccontextmanager
+async def _stopped_by_a_pause(services: Services, standing: Standing) -> AsyncIterator[None]:
+    """Let the run inside stop before long once somebody pauses syncing, or begins a teardown.
+
+    Whoever pauses has seen something go wrong, and a slice may last 45 minutes: its end is too late. So no further
+    write is begun, what is under way is finished and journalled, and the run goes on when syncing is resumed.
+    """
+    watching = asyncio.create_task(_watch(services, standing))
+    try:
+        yield
+    finally:
+        watching.cancel()
+        with suppress(asyncio.CancelledError):
+            await watching
+
+
+async def _watch(services: Services, standing: Standing) -> None:
+    while True:
+        await services.clock.sleep(WATCH_SECONDS)
+        with suppress(StoreError):  # storage that is away for a moment says nothing about pauses
+            if await _is_stopped(services, standing):
+                standing.stop(services.clock.monotonic())
+                return
+
+
+async def _is_stopped(services: Services, standing: Standing) -> bool:
+    look = await services.state.look()
+    if look.paused or look.connection == standing.connection_etag:
+        return look.paused
+    registration = await services.state.registration()
+    return registration is None or registration.leaving
 
 
 async def _carry_out(services: Services, standing: Standing, seen: Seen, requests: Sequence[Request]) -> Report | None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Protocol
 from uuid import uuid4
 
-from connector import status, sync
+from connector import decide, status, sync
 from connector.core.contracts import contract_of
 from connector.core.due import unmet_exports
 from connector.core.mapping import load_mapping
@@ -99,6 +99,10 @@ class Application:
         """Do one slice of whatever is due. Raises as `connector.sync.tick`."""
         return await sync.tick(self._services, trigger=trigger, request=request)
 
+    async def rehearse(self, *, full: bool = False, limit: int = sync.SAMPLES) -> sync.Rehearsed:
+        """Tell what a run would do, and write nothing. Raises as `connector.sync.rehearse`."""
+        return await sync.rehearse(self._services, full=full, limit=limit)
+
     async def ask_for_sync(self, body: bytes = b"") -> dict[str, Any]:
         """Make the next tick run, even without a new export.
 
@@ -108,13 +112,49 @@ class Application:
             BadRequest: it is something else.
         """
         full = status.wants_everyone(body)
-        name = f"{self._edges.clock.now():%Y%m%dT%H%M%S}-{uuid4().hex[:8]}"
+        name = self._request_name()
         await self._state.ask(name, full=full)
         return {"request": name, "full": full}
+
+    def _request_name(self) -> str:
+        return f"{self._edges.clock.now():%Y%m%dT%H%M%S}-{uuid4().hex[:8]}"
+
+    async def approve(self, run: str, body: bytes) -> dict[str, Any]:
+        """Let the next tick do what a run held or refused, if that still waits under the hash that the body names.
+
+        Raises:
+            BadRequest: ``body`` is not ``{"plan": hash, "by": name}``.
+            NotFound: there is no such run.
+            Conflict: that hash does not wait, or no approval can help.
+        """
+        wish = decide.read_approval(body)
+        report = await self.run_report(run)
+        head, _ = await self._state.head()
+        seen = await sync.look_around(self._services, head)
+        return await decide.approve(
+            self._state,
+            wish,
+            report=report,
+            settled=seen.settled,
+            circumstances=seen.circumstances,
+            name=f"{self._request_name()}-approval",
+            now=int(self._edges.clock.now().timestamp()),
+        )
+
+    async def pause(self, body: bytes) -> dict[str, Any]:
+        """Let ticks do nothing until `resume`; BadRequest unless ``body`` says by whom and for what reason."""
+        note = decide.read_note(body, required=("by", "reason"))
+        return await decide.pause(self._state, note, now=self._edges.clock.now().timestamp())
+
+    async def resume(self, body: bytes) -> dict[str, Any]:
+        """Let ticks work again; BadRequest unless ``body`` says by whom."""
+        note = decide.read_note(body, required=("by",))
+        return await decide.resume(self._state, note, now=self._edges.clock.now().timestamp())
 
     async def status(self) -> dict[str, Any]:
         """Return the body of ``GET /status``."""
         head, _ = await self._state.head()
+        head = status.with_approvals(head, await self._state.requests())
         seen = await sync.look_around(self._services, head)
         return await status.status(
             settings=self._settings,

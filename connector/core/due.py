@@ -10,7 +10,7 @@ from connector.core.head import ExportMark
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
-    from connector.core.head import Head, Refused
+    from connector.core.head import Approval, Head, Refused
     from connector.core.manifest import Listed, Manifest
 
 DONE: Final = ".done"
@@ -21,6 +21,9 @@ UNMATCHED_PEOPLE: Final = "unmatched people"
 KNOWN_ACCOUNTS: Final = "known accounts"
 FAILED_RUN: Final = "failed run"
 TURNED_DATE: Final = "a date that turns"
+NEW_EXPORT: Final = "new export"
+APPROVAL: Final = "approval"
+HELD_ANEW: Final = "held deletions to plan anew"
 
 LOOKS_ONLY: Final = frozenset({FAILED_ITEMS, UNMATCHED_PEOPLE, KNOWN_ACCOUNTS, FAILED_RUN})
 """Reasons for which nobody waits for an answer: such a run makes a report only if it sent something."""
@@ -51,6 +54,8 @@ class Dropped:
 class Waiting:
     """A set of files that is not whole yet: the export whose manifest lists it, and the names of the files to come.
 
+    With REQUIRE_MANIFEST also an export whose manifest is what is missing.
+
     ``missing`` are not there, ``uploading`` may not be whole, ``newer`` changed after the manifest, ``elsewhere``
     belong to a newer manifest's set.
     """
@@ -61,18 +66,27 @@ class Waiting:
     newer: tuple[str, ...] = ()
     elsewhere: tuple[str, ...] = ()
 
+    @property
+    def wants_manifest(self) -> bool:
+        """Tell whether it waits for nothing but its own manifest."""
+        return self.missing == (self.name + MANIFEST,)
+
 
 @dataclass(frozen=True, slots=True)
 class Request:
     """What an operator asked for through HTTP or the command line; the blob is deleted once it is carried out.
 
     ``full``: everyone is sent again. ``rebuild``: the ledger, which is lost, is made anew from the export.
+    ``verify``: so many items are read back, whatever VERIFY_ITEMS says.
+    ``approval``: what waits under its hash may happen; the head remembers that from the first tick that sees it.
     """
 
     name: str
-    kind: Literal["sync"] = "sync"
+    kind: Literal["sync", "approve"] = "sync"
     full: bool = False
     rebuild: bool = False
+    verify: int | None = None
+    approval: Approval | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,6 +172,25 @@ def with_sets(
     return sorted(exports, key=_order), waiting
 
 
+def without_manifest(
+    head: Head, exports: Sequence[Dropped], *, circumstances: str
+) -> tuple[list[Dropped], list[Waiting]]:
+    """Return the exports beside which a manifest stands, and which of the others wait for one (REQUIRE_MANIFEST)."""
+    lacking = [export for export in exports if not export.manifest]
+    waiting = unmet_exports(head, lacking, circumstances=circumstances)
+    return (
+        [export for export in exports if export.manifest],
+        [Waiting(export.name, missing=(export.name + MANIFEST,)) for export in waiting],
+    )
+
+
+def passed_over(export: ExportMark, others: Iterable[Dropped]) -> list[str]:
+    """Return the names of the exports that are older than a complete one which is taken: they never will be."""
+    names = {file.name for file in export.files}
+    older = (other for other in others if _order(other) < (export.modified, export.name))
+    return [other.name for other in older if other.name not in names]
+
+
 def _waits(
     manifest: Dropped,
     name: str,
@@ -194,10 +227,11 @@ def unmet_exports(head: Head, settled: Iterable[Dropped], *, circumstances: str)
     """Return the settled exports that were neither applied nor refused, nor are older than the last applied one.
 
     A file is the same as long as its ETag is, a set as long as those of its files and its manifest are. A refused one
-    is taken up again when its manifest or ``circumstances`` (settings and mapping) have changed.
+    is taken up again when its manifest or ``circumstances`` (settings and mapping) have changed, or somebody has
+    approved it.
     """
     applied = [mark for mark in (head.applied, *head.partials) if mark]
-    refused = [mark for mark in head.refused if mark.circumstances == circumstances]
+    refused = [mark for mark in head.refused if mark.circumstances == circumstances and mark.plan not in head.approved]
     members = {(file.name, file.etag) for mark in applied for file in mark.members}
     members |= {member for mark in refused for member in mark.members}
     newest = (head.applied.modified, head.applied.name) if head.applied else (0.0, "")
@@ -255,11 +289,19 @@ def work_due(
     if head.run is not None:
         return None if waiting else Work("resume", ("unfinished run", *changed), tuple(unmet), full)
     if unmet and not (waiting and head.failures and _same_as_failed(head, unmet)):
-        return Work("export", ("new export", *changed), tuple(unmet), full)
-    if head.applied is None or waiting or (_cannot_be_repeated(head, circumstances) and not asked):
+        return Work("export", (_why(head, unmet[-1]), *changed), tuple(unmet), full)
+    approved = (APPROVAL,) if head.approved or any(request.approval for request in requests) else ()
+    barred = _cannot_be_repeated(head, circumstances) and not (asked or approved)
+    if head.applied is None or waiting or barred:
         return None
-    reasons = (*_wishes(requests), *changed, *_overdue(head, now))
+    anew = (HELD_ANEW,) if head.held is not None and head.held.outdated else ()
+    reasons = (*_wishes(requests), *approved, *changed, *anew, *_overdue(head, now))
     return Work("again", reasons, (), full) if reasons else None
+
+
+def _why(head: Head, newest: Dropped) -> str:
+    refused = (mark for mark in head.refused if mark.plan in head.approved)
+    return APPROVAL if any(_is_refused(newest, mark) for mark in refused) else NEW_EXPORT
 
 
 def _cannot_be_repeated(head: Head, circumstances: str) -> bool:
@@ -272,7 +314,7 @@ def _cannot_be_repeated(head: Head, circumstances: str) -> bool:
 
 
 def _wishes(requests: Sequence[Request]) -> tuple[str, ...]:
-    wishes = ("request",) if requests else ()
+    wishes = ("request",) if any(request.kind == "sync" for request in requests) else ()
     return (*wishes, "ledger begun anew") if any(request.rebuild for request in requests) else wishes
 
 

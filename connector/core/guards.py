@@ -5,11 +5,16 @@ A guard on the whole export refuses the run: nothing is done. The guard on delet
 
 from __future__ import annotations
 
+import re
+from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from connector.core.mapping import Fill, changed_fields
+from connector.core.plan import Upsert
+
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Collection, Iterable, Mapping, Sequence
 
     from connector.core.ledger import Ledger
     from connector.core.plan import Plan, Population
@@ -19,16 +24,31 @@ JUDGED_FROM: Final = 20
 
 DAY: Final = 24 * 3600
 
+FILLED_FROM: Final = 20
+"""Percent of the people who have a cell in a column, from which on it counts as filled (interface §10)."""
+
+MAX_COLUMNS: Final = 1000
+"""Columns whose fill rate is remembered from one export to the next: the head is read at every tick."""
+
+MAX_NAMED: Final = 10
+"""Columns that a finding names."""
+
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """One guard's finding. ``code`` is the error code of a refused run."""
+    """One guard's finding. ``code`` is the error code of a refused run; ``released``: somebody approved the finding."""
 
     name: str
     limit: str
     found: str
     tripped: bool
     code: str = ""
+    released: bool = False
+
+    @property
+    def refuses(self) -> bool:
+        """Tell whether the whole export is refused for it."""
+        return bool(self.code) and self.tripped and not self.released
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +89,160 @@ def match_rate(in_scope: int, matched: int, *, min_percent: float) -> Verdict:
     )
 
 
+def same_name(names: Collection[str], last: Collection[str], *, vouched: bool) -> Verdict:
+    """Refuse a complete export whose name, digits aside, is another one than that of the last applied (design §3.14).
+
+    Dates and numbers in a name change every night; the rest is what HR calls this export. Of a set, files may join or
+    leave, so its names may be more or fewer than before, but not others. ``vouched``: its manifest lists it alone.
+    """
+    now, before = frozenset(map(_unnumbered, names)), frozenset(map(_unnumbered, last))
+    return Verdict(
+        "same_name",
+        f"a name like that of the last applied export, digits aside: {', '.join(sorted(last))}",
+        ", ".join(sorted(names)),
+        not (vouched or now <= before or before <= now),
+        "different_export",
+    )
+
+
+_PACKING: Final = re.compile(r"(\.csv)?(\.gz|\.zip)?$")
+_NUMBERS: Final = re.compile(r"[\W\d_]+")
+
+
+def _unnumbered(name: str) -> str:
+    """Return what of a name stays the same from night to night: its letters and folders.
+
+    How a date is written, what stands around a number and how the file is packed are no part of it.
+    """
+    parts = (_NUMBERS.sub("", part) for part in _PACKING.sub("", name.casefold()).split("/"))
+    return "/".join(filter(None, parts))
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """How much an export says otherwise than the rows that were taken last, of the people both have.
+
+    ``judged`` are the people whose cells can be compared, ``people`` those of them with any cell that changed, and
+    ``columns`` how many of them have another cell in which mapped column. ``of``: what to call those judged.
+    """
+
+    judged: int
+    people: int
+    columns: Mapping[str, int]
+    of: str = "the people in this export and in the last"
+
+
+def changes(population: Population, ledger: Ledger, columns: Sequence[str]) -> Changes:
+    """Compare the cells of everybody who stays with those that were taken last; ``columns`` are the mapping's.
+
+    Whoever joins or leaves is no change, nor is anybody of whom no cells are known: of another connection, taken by
+    an earlier release, or when the mapping read other columns. A partial export names hardly anybody but those who
+    have changed, so there it is a share of everybody whose cells are known.
+    """
+    judged = people = 0
+    found: Counter[int] = Counter()
+    for person in population.people.values():
+        entry = ledger.entries.get(person.key)
+        if entry is None or person.leaver or person.outside:
+            continue
+        if entry.fields == person.fields:
+            judged += bool(entry.fields)
+            continue
+        places = changed_fields(entry.fields, person.fields)
+        if places is not None:
+            judged += 1
+            people += 1
+            found.update(places)
+    named = {columns[place]: count for place, count in found.most_common()}
+    if population.complete:
+        return Changes(judged, people, named)
+    known = sum(bool(entry.fields) for entry in ledger.entries.values())
+    return Changes(known, people, named, of="the people known so far")
+
+
+def changed_cells(found: Changes, *, max_percent: float) -> Verdict:
+    """Refuse an export in which too many people have any other cell: it is another file, or one of another day."""
+    return Verdict(
+        "cells",
+        f"{max_percent:g} % of {found.of} have a cell that changed, from {JUDGED_FROM} people up",
+        _share(found.people, found.judged),
+        _too_many(found.people, found.judged, max_percent),
+        "cells_changed",
+    )
+
+
+def changed_field(found: Changes, *, max_percent: float) -> Verdict:
+    """Refuse an export in which one column is another for too many people: it has been shifted, or swapped."""
+    tripping = [column for column, count in found.columns.items() if _too_many(count, found.judged, max_percent)]
+    told = tripping or [*found.columns][:1]
+    return Verdict(
+        "field",
+        f"{max_percent:g} % of {found.of} have another cell in one column, from {JUDGED_FROM} people up",
+        _named([f"{column}: {_share(found.columns[column], found.judged)}" for column in told], "no column changed"),
+        bool(tripping),
+        "field_changed",
+    )
+
+
+def _too_many(count: int, of: int, max_percent: float) -> bool:
+    # Rounded, since 0.57 % of 10,000 comes out as 56.999…
+    return of >= JUDGED_FROM and count > round(of * max_percent / 100, 6)
+
+
+def _share(count: int, of: int) -> str:
+    return f"{count} of {of} people ({100 * count / of if of else 0:.1f} %)"
+
+
+def _named(found: Sequence[str], nothing: str) -> str:
+    more = f"; and {len(found) - MAX_NAMED} more" if len(found) > MAX_NAMED else ""
+    return "; ".join(found[:MAX_NAMED]) + more or nothing
+
+
+def to_remember(fill: Fill) -> Fill:
+    """Return what the next export is held to: columns that are filled enough for a collapse to mean something."""
+    filled = {column: count for column, count in fill.filled.items() if count * 100 >= fill.people * FILLED_FROM}
+    return Fill(fill.people, dict([*filled.items()][:MAX_COLUMNS]) if fill.people else {})
+
+
+def emptied(before: Fill, now: Fill) -> Verdict:
+    """Refuse a complete export in which a column has gone blank that the last applied one had filled.
+
+    ``before`` is what `to_remember` kept of that one. A column that the mapping did not read then is not judged.
+    """
+    judged = min(before.people, now.people) >= JUDGED_FROM
+    collapsed = [
+        f"{column}: {100 * count / before.people:.1f} % before, {100 * now.filled[column] / now.people:.1f} % now"
+        for column, count in (before.filled.items() if judged else ())
+        if column in now.filled and 2 * now.filled[column] * before.people < count * now.people
+    ]
+    return Verdict(
+        "emptied",
+        f"no column, filled for {FILLED_FROM} % of the people in the last export, may lose more than half of that, from"
+        f" {JUDGED_FROM} people up",
+        _named(collapsed, "no column"),
+        bool(collapsed),
+        "column_emptied",
+    )
+
+
+def rewritten(plan: Plan, ledger: Ledger, *, changed: bool, max_percent: float) -> Verdict:
+    """Refuse a mapping that makes other items for too many people than the one before.
+
+    ``changed``: the mapping is not the one of the last export that was carried out. Whose item is new, or is merely
+    sent again, is not counted; nor is a day on which rows begin to count, which changes cells, and no mapping.
+    """
+    known = {entry.key: entry.item for entry in ledger.entries.values() if entry.held and not entry.is_former}
+    upserts = (action.after for action in plan.actions if isinstance(action, Upsert)) if changed else ()
+    count = sum(bool(known.get(after.key)) and known[after.key] != after.item for after in upserts)
+    return Verdict(
+        "mapping",
+        f"{max_percent:g} % of the items may be other ones because the mapping changed, from {JUDGED_FROM} items up",
+        f"{count} of {len(known)} items" if changed else "the mapping is the same",
+        _too_many(count, len(known), max_percent),
+        "mapping_change",
+    )
+
+
 def everyone(population: Population, ledger: Ledger) -> Verdict:
     """Refuse an export that would remove everybody Graph holds, be it at once or after the grace."""
     held = [entry for entry in ledger.entries.values() if entry.held and not entry.is_former]
@@ -87,6 +261,18 @@ def _stays(population: Population, key: str) -> bool:
     if person is None or person.outside:
         return not population.complete
     return not person.leaver
+
+
+def one_of_a_set(before: int, *, alone: bool) -> Verdict:
+    """Refuse one complete file after a population of several (``before``), unless it is said to be ``alone``."""
+    return Verdict(
+        "different_export",
+        "a population of several files again, or a manifest beside this one that lists it alone",
+        f"the last population was made of {before} files, and this is one: upload a manifest beside it that lists them"
+        " all under files. If this file is everybody from now on, let the manifest list it alone",
+        before > 1 and not alone,
+        "different_export",
+    )
 
 
 def rekeyed(plan: Plan, ledger: Ledger) -> Verdict:

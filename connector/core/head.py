@@ -5,14 +5,21 @@ from __future__ import annotations
 import hashlib
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 
 from connector.core.ledger import DueTimes
+from connector.core.mapping import Fill
 from connector.errors import StoreError
 
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
 FORMAT: Final = 1
+
+APPROVAL_SECONDS: Final = 72 * 3600
+"""How long an approval counts, from when it was given."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,8 +29,10 @@ class ExportMark:
     ``rows`` are those its manifest promises, 0 for none. ``vouched``: a manifest names its digest, so it is whole.
     ``encoding``, ``delimiter``, ``skipped`` and ``final_newline`` tell how it was read; "" and None of one that an
     earlier release read.
+    ``fill`` tells how filled its mapped columns are, of which those that are next to empty are left out.
     ``manifest`` is the ETag of what it was held to, ``members`` are the other files of a set, in the order in which
     they are read; ``modified`` is then that of the newest.
+    ``released`` are the guards that would refuse it had nobody approved it, under the mapping of that digest.
     """
 
     name: str
@@ -40,6 +49,9 @@ class ExportMark:
     vouched: bool = False
     manifest: str = ""
     members: tuple[ExportMark, ...] = ()
+    released: tuple[str, ...] = ()
+    released_under: str = ""
+    fill: Fill = field(default_factory=Fill)
 
     @property
     def files(self) -> tuple[ExportMark, ...]:
@@ -66,6 +78,7 @@ class Refused:
     """An export that was refused, under these settings and this mapping. It is not tried again until they change.
 
     ``members``: name and ETag of a set's other files. ``manifest``: ETag of the manifest it had.
+    ``plan`` is the hash an approval must name, ``guards`` are those it would release: none where no approval helps.
     """
 
     name: str
@@ -74,6 +87,9 @@ class Refused:
     code: str
     manifest: str = ""
     members: tuple[tuple[str, str], ...] = ()
+    plan: str = ""
+    guards: tuple[str, ...] = ()
+    run: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,18 +111,51 @@ class RunMark:
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """Deletions that wait for a human, under the hash an approval must name."""
+    """Deletions that wait for a human, under the hash an approval must name.
+
+    ``outdated``: an export that speaks of some people only was applied since; what waits by now is still to be planned.
+    """
 
     plan: str
     deletions: int
     run: str
+    outdated: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Approval:
+    """Somebody's word that what waits under ``plan`` may happen: ``by`` whom, and when (unix seconds).
+
+    ``used``: it has been carried out but for some items that failed; those may still go.
+    """
+
+    plan: str
+    by: str
+    at: int
+    used: bool = False
+
+    def has_expired(self, now: float) -> bool:
+        """Tell whether it does not count any more."""
+        return now - self.at > APPROVAL_SECONDS
+
+    def body(self) -> dict[str, str]:
+        """Return what a report says of it."""
+        return {"by": self.by, "when": moment(self.at), "plan": self.plan}
+
+    @property
+    def expires(self) -> str:
+        """Until when it counts, as an ISO moment in UTC."""
+        return moment(self.at + APPROVAL_SECONDS)
 
 
 @dataclass(frozen=True, slots=True)
 class Head:
     """What the next tick must know. ``circumstances`` digests settings, mapping and connection of the last run.
 
-    ``generation`` 0: there is no ledger yet. ``deletions``: (unix seconds, how many), of the last 24 hours.
+    ``generation`` 0: there is no ledger yet. ``previous``: the complete export that was applied before ``applied``.
+    ``mapping`` digests the one under which everybody in the last complete export was judged; "" is not known.
+    ``deletions``: (unix seconds, how many), of the last 24 hours. ``verified``: whose item was read back last
+    (`connector.core.readback.turn_of`).
     """
 
     epoch: int = 0
@@ -116,18 +165,22 @@ class Head:
     held_items: int = 0
     people: int = 0
     applied: ExportMark | None = None
+    previous: ExportMark | None = None
     partials: tuple[ExportMark, ...] = ()
     refused: tuple[Refused, ...] = ()
     run: RunMark | None = None
     held: Held | None = None
+    approvals: tuple[Approval, ...] = ()
     pace: dict[str, Any] = field(default_factory=dict)
     deletions: tuple[tuple[int, int], ...] = ()
     due: DueTimes = field(default_factory=DueTimes)
     circumstances: str = ""
+    mapping: str = ""
     failures: int = 0
     retry_at: int = 0
     failed_export: tuple[str, str] = ("", "")
     last_run: str = ""
+    verified: str = ""
     format: int = FORMAT
 
     def failed(self, export: ExportMark | None, *, now: int) -> Head:
@@ -135,6 +188,16 @@ class Head:
         wait = min(14 * 60 * 2**self.failures, 24 * 3600)
         mark = (export.name, export.version) if export else ("", "")
         return replace(self, failures=self.failures + 1, retry_at=now + wait, failed_export=mark)
+
+    def adopt(self, approvals: Iterable[Approval]) -> Head:
+        """Return the head that knows these approvals too; one that is given again counts from then on."""
+        known = {each.plan: each for each in (*self.approvals, *approvals)}
+        return replace(self, approvals=tuple(known.values()))
+
+    @property
+    def approved(self) -> frozenset[str]:
+        """The hashes whose approval has not been carried out yet."""
+        return frozenset(each.plan for each in self.approvals if not each.used)
 
     def is_stale(self, now: float, *, hours: float) -> bool:
         """Tell whether the last applied complete export is older than that."""
@@ -161,10 +224,12 @@ def load_head(data: bytes) -> Head:
             **{
                 **raw,
                 "applied": _mark(raw["applied"]),
+                "previous": _mark(raw.get("previous")),
                 "partials": tuple(map(load_mark, raw["partials"])),
                 "refused": tuple(map(_refused, raw["refused"])),
                 "run": run and RunMark(**{**run, "epochs": tuple(run["epochs"]), "export": _mark(run["export"])}),
                 "held": raw["held"] and Held(**raw["held"]),
+                "approvals": tuple(Approval(**each) for each in raw.get("approvals", ())),
                 "deletions": tuple((moment, count) for moment, count in raw["deletions"]),
                 "failed_export": tuple(raw["failed_export"]),
                 "due": DueTimes(**raw["due"]),
@@ -175,8 +240,9 @@ def load_head(data: bytes) -> Head:
 
 
 def load_mark(raw: dict[str, Any]) -> ExportMark:
-    """Read what ``dataclasses.asdict`` made of a mark; an earlier release's has no members."""
-    return ExportMark(**{**raw, "members": tuple(map(load_mark, raw.get("members", ())))})
+    """Read what ``dataclasses.asdict`` made of a mark; an earlier release's has fewer members."""
+    members, fill = tuple(map(load_mark, raw.get("members", ()))), Fill(**raw.get("fill", {}))
+    return ExportMark(**{**raw, "members": members, "released": tuple(raw.get("released", ())), "fill": fill})
 
 
 def _mark(raw: dict[str, Any] | None) -> ExportMark | None:
@@ -185,7 +251,7 @@ def _mark(raw: dict[str, Any] | None) -> ExportMark | None:
 
 def _refused(raw: dict[str, Any]) -> Refused:
     members = tuple((name, etag) for name, etag in raw.get("members", ()))
-    return Refused(**{**raw, "members": members})
+    return Refused(**{**raw, "members": members, "guards": tuple(raw.get("guards", ()))})
 
 
 def moment(timestamp: float) -> str:

@@ -727,12 +727,7 @@ def _why_not_newer(head: Head, exports: Exports) -> tuple[str, str]:
             "nothing, within the minutes of SYNC_SCHEDULE; else check in the host's log that the timer fires",
         )
     if exports.waiting:
-        whole = exports.waiting[-1]
-        files = (*whole.missing, *whole.uploading, *whole.newer, *whole.elsewhere)
-        return (
-            f"the files that the manifest of {whole.name} lists are not whole; it waits for {', '.join(files)}",
-            "let HR upload what is missing, and the manifest after all its files (docs/mapping.md)",
-        )
+        return _why_waiting(exports.waiting[-1])
     if exports.uploading:
         return (
             f"{exports.uploading[-1].name} is still settling",
@@ -746,6 +741,19 @@ def _why_not_newer(head: Head, exports: Exports) -> tuple[str, str]:
     return (
         "HR has dropped nothing since" if head.applied else "HR has dropped nothing",
         f"ask HR whether its export job runs and writes to the container {exports.container}",
+    )
+
+
+def _why_waiting(export: Waiting) -> tuple[str, str]:
+    if export.wants_manifest:
+        return (
+            f"{export.name} has no manifest beside it that is not older, and REQUIRE_MANIFEST wants one",
+            f"let HR upload {export.missing[0]} after the file (docs/mapping.md), or switch the setting off",
+        )
+    files = (*export.missing, *export.uploading, *export.newer, *export.elsewhere)
+    return (
+        f"the files that the manifest of {export.name} lists are not whole; it waits for {', '.join(files)}",
+        "let HR upload what is missing, and the manifest after all its files (docs/mapping.md)",
     )
 
 
@@ -827,9 +835,18 @@ def _is_of(whose: Ledger, known: Registration | None) -> bool:
     return known is not None and whose.incarnation == known.incarnation
 
 
-def sync(head: Head, known: Registration | None, *, now: float) -> Check:
-    """Judge what holds up the runs: a teardown, failures, an unfinished run, deletions that wait."""
+def sync(head: Head, known: Registration | None, *, paused: bool, now: float) -> Check:
+    """Judge what holds up the runs: a pause, a teardown, failures, an unfinished run, deletions that wait."""
     findings = []
+    if paused:
+        findings.append(
+            Finding(
+                "warning",
+                "somebody has paused syncing",
+                "nothing is sent or deleted meanwhile, whatever HR exports",
+                "GET /status tells who and why; python -m connector resume, or POST /resume, lets it go on",
+            )
+        )
     if known is not None and known.leaving:
         findings.append(
             Finding(
@@ -866,7 +883,8 @@ def sync(head: Head, known: Registration | None, *, now: float) -> Check:
                 "warning",
                 f"{head.held.deletions} deletions are held",
                 "these people keep HR's data in their profiles until somebody decides",
-                "look at the report of the run that held them (docs/operations.md, held deletions)",
+                f"look at the report of the run {head.held.run}: it tells whom, and how to approve it"
+                " (docs/operations.md, held deletions)",
             )
         )
     return check("sync", () if findings else ["nothing is paused, held or overdue"], findings)

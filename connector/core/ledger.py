@@ -23,8 +23,10 @@ from connector.errors import StoreError
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
-FORMAT = 1
-"""Version of the file. A reader that meets another one refuses it instead of guessing."""
+FORMAT = 2
+"""Version of the file. A reader that meets a later one refuses it instead of guessing."""
+EARLIER = 1
+"""The version whose entries have no fields; it is read as well."""
 
 State = Literal["sent", "doubt", "failed", "unmatched", "outside"]
 """sent: Graph accepted the item. doubt: announced, answer never seen. failed: Graph refused it.
@@ -46,7 +48,8 @@ class Entry:
     Graph has, or may have, an item under ``item_id``; only then is there something to delete. ``upn`` is Entra's
     spelling when ``user_id`` is known, else HR's, where that is a UPN. ``asked`` is what Entra was asked for
     (`connector.core.accounts.ask`), where that is not ``upn``: the user was found by another attribute, or a UPN was
-    not known, and the last known account stays what others refer to. Times are unix seconds.
+    not known, and the last known account stays what others refer to. ``fields`` are those of the last row of theirs
+    that was taken (`connector.core.mapping.Person`), none where an earlier release took it. Times are unix seconds.
     """
 
     key: str
@@ -65,6 +68,7 @@ class Entry:
     retry_at: int = 0
     code: str = ""
     asked: str = ""
+    fields: bytes = b""
 
     @property
     def is_former(self) -> bool:
@@ -195,13 +199,14 @@ def dump_entry(entry: Entry) -> list[Any]:
         entry.retry_at,
         entry.code,
         entry.asked,
+        _text(entry.fields),
     ]
 
 
 def load_entry(row: list[Any]) -> Entry:
-    """Read what `dump_entry` made."""
+    """Read what `dump_entry` made; an earlier release's has no fields."""
     key, item_id, upn, user_id, source, item, references, state, held, *rest = row
-    absent, resolved, sent, failures, retry_at, code, asked = rest
+    absent, resolved, sent, failures, retry_at, code, asked, *fields = rest
     return Entry(
         key=key,
         item_id=item_id,
@@ -219,6 +224,7 @@ def load_entry(row: list[Any]) -> Entry:
         retry_at=retry_at,
         code=code,
         asked=asked,
+        fields=_bytes(*fields) if fields else b"",
     )
 
 
@@ -275,7 +281,7 @@ def sample(data: bytes, *, most: int) -> tuple[Ledger, tuple[str, ...]]:
 
 def _owner(header: Mapping[str, Any]) -> Ledger:
     """Return the ledger that a header begins, without its entries."""
-    if header["format"] != FORMAT:
+    if header["format"] not in {EARLIER, FORMAT}:
         raise StoreError(f"the ledger has format {header['format']}; this release reads {FORMAT}", code="ledger_format")
     return Ledger(
         connection=header["connection"],

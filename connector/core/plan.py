@@ -336,7 +336,7 @@ def _outside(
         after = entry
     else:
         return
-    _stays(tally, entry, replace(after, absent=0), taken, rules, known=known is not None)
+    _stays(tally, entry, replace(after, absent=0, fields=person.fields), taken, rules, known=known is not None)
 
 
 def _stays(
@@ -421,6 +421,7 @@ def _without_account(person: Person, entry: Entry | None, matching: Matching, ru
         resolved=matching.resolved.get(person.key, rules.now),
         references=person.references,
         code=why,
+        fields=person.fields or before.fields,
     )
 
 
@@ -450,6 +451,7 @@ def _changed(
         resolved=matching.resolved[person.key],
         sent=entry.sent if entry else 0,
         asked=asked_beside(known.upn, person),
+        fields=person.fields,
     )
     if entry and entry.held and entry.state == "sent" and entry.item == item and not moved and not rules.full:
         tally.unchanged += 1
@@ -465,9 +467,10 @@ def _unchanged(tally: _Tally, person: Person, entry: Entry | None, matching: Mat
     asked = asked_beside(known.upn, person)
     if entry is None:
         return
-    if entry.absent or (entry.resolved, entry.upn, entry.asked) != (resolved, known.upn, asked):
+    told = (entry.resolved, entry.upn, entry.asked, entry.fields)
+    if entry.absent or told != (resolved, known.upn, asked, person.fields):
         after = replace(entry, upn=known.upn, user_id=known.id, asked=asked, absent=0, resolved=resolved)
-        tally.change(entry, after)
+        tally.change(entry, replace(after, fields=person.fields))
 
 
 def _not_there(tally: _Tally, population: Population, ledger: Ledger, taken: Collection[str], rules: Rules) -> None:
@@ -512,7 +515,7 @@ def _missing(
     if entry.user_id in taken:
         tally.deletes.append(_deletion(entry, "transferred", rules, stays=stays))
     elif population.unreadable:
-        _without_proof(tally, before, entry, rules)
+        _without_proof(tally, before, entry, rules, stays=stays)
     else:
         _absent(tally, before, entry, population, rules, stays=stays)
 
@@ -583,10 +586,10 @@ def _absent(
         tally.change(before, _rested(after, rules))
 
 
-def _without_proof(tally: _Tally, before: Entry | None, entry: Entry, rules: Rules) -> None:
+def _without_proof(tally: _Tally, before: Entry | None, entry: Entry, rules: Rules, *, stays: bool) -> None:
     """An unreadable row may be this person's: nobody is deleted for being absent, nor a step nearer to it."""
     if entry.absent > rules.grace:
-        tally.unproven.append(Delete(entry, "absent"))
+        tally.unproven.append(_deletion(entry, "absent", rules, stays=stays))
     elif entry.absent:
         tally.missing.append(entry.key)
     tally.change(before, _rested(entry, rules))
@@ -620,18 +623,9 @@ def hold(plan: Plan) -> Plan:
     )
 
 
-def plan_digest(actions: Iterable[Action], *, export: str, mapping: str) -> str:
-    """Return the hash an approval names: of what would be done, by which export, under which mapping.
-
-    The same inputs always give the same hash, whenever they are planned (design §3.16).
-    """
-    lines = sorted(
-        f"{action.entry.item_id} delete {action.reason}"
-        if isinstance(action, Delete)
-        else f"{action.after.item_id} upsert {'create' if action.created else 'update'}"
-        for action in actions
-    )
-    return "sha256:" + hashlib.sha256("\n".join([export, mapping, *lines]).encode()).hexdigest()
+def release(plan: Plan) -> Plan:
+    """Return the plan with everything that would be held among its actions: somebody has approved it."""
+    return replace(plan, actions=(*plan.actions, *plan.held), held=())
 
 
 # --- what became of it ----------------------------------------------------------------------------------------------

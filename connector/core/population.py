@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import IO, TYPE_CHECKING, Any, Final
 
 from connector.core.accounts import AMBIGUOUS, SHARED, account_key, referred_key
 from connector.core.export import CORRECTION_COLUMN, Layout, open_export
-from connector.core.mapping import Person, Problem, Rejection, bind
+from connector.core.mapping import Fill, Person, Problem, Rejection, bind, fill_of
 from connector.core.plan import Population
 from connector.core.quarantine import is_own
 from connector.errors import ExportError
@@ -63,6 +63,7 @@ class FileRead:
 class Reading:
     """What the files hold. ``files`` are those of the newest export, with their rejected rows.
 
+    ``fill``: how filled the mapped columns are, among those who are sent.
     ``turn``: the next day (its ordinal) on which any row begins or ceases to count; None when nothing turns.
     """
 
@@ -72,6 +73,7 @@ class Reading:
     identical: int = 0
     outranked: int = 0
     out_of_scope: int = 0
+    fill: Fill = field(default_factory=Fill)
 
     @property
     def rows(self) -> int:
@@ -171,6 +173,7 @@ def read_population(
         identical=last.identical,
         outranked=last.outranked,
         out_of_scope=last.out_of_scope,
+        fill=fill_of(people.values(), mapping.columns),
     )
 
 

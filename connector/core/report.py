@@ -12,10 +12,11 @@ if TYPE_CHECKING:
 
 Outcome = Literal["completed", "unchanged", "held", "refused", "partial", "superseded", "failed"]
 
-_QUOTES_THE_FILE: Final = frozenset({"missing_column", "duplicate_column"})
-"""Errors whose message repeats the header. In a file without one, the first person's row stands in its place."""
+_QUOTES_THE_FILE: Final = frozenset({"missing_column", "duplicate_column", "different_export"})
+"""Errors whose message repeats the header, or the file's name. In a file without a header, the first person's row
+stands in its place; a name is HR's to choose."""
 
-LISTS: Final = ("unmatched_people", "missing_people", "held_people", "failed_people")
+LISTS: Final = ("unmatched_people", "missing_people", "held_people", "failed_people", "drifted_people")
 """The members of a report that list people."""
 
 MAX_LISTED: Final = 1000
@@ -60,7 +61,10 @@ class Report:
 
     Moments are ISO in UTC. The lists of people (each a key and a reason) and ``rows`` hold personal data: the report
     stays in the HR storage account, and none of it goes into a log. ``quarantine`` is the first of ``quarantines``, of
-    which there is one per file with rejected rows.
+    which there is one per file with rejected rows. ``verified``: how many items were read back, by what was found;
+    ``drifted_people`` are those whose item Graph has otherwise, or not at all.
+    which there is one per file with rejected rows. ``approved``: who released what had been held or refused (``by``),
+    when, and under which hash (``plan``).
     """
 
     run: str
@@ -75,6 +79,7 @@ class Report:
     warnings: Mapping[str, int] = field(default_factory=dict)
     guards: tuple[Mapping[str, Any], ...] = ()
     plan: str | None = None
+    approved: Mapping[str, str] | None = None
     graph: Mapping[str, Any] = field(default_factory=lambda: {"requests": 0, "throttled": 0, "seconds": 0.0})
     slices: int = 1
     error: Mapping[str, str] | None = None
@@ -82,6 +87,8 @@ class Report:
     missing_people: tuple[Mapping[str, str], ...] = ()
     held_people: tuple[Mapping[str, str], ...] = ()
     failed_people: tuple[Mapping[str, str], ...] = ()
+    drifted_people: tuple[Mapping[str, Any], ...] = ()
+    verified: Mapping[str, int] | None = None
     rows: tuple[ListedRow, ...] = ()
     quarantine: str | None = None
     quarantines: tuple[str, ...] = ()
@@ -102,6 +109,10 @@ class Report:
         numbers["warnings"] = dict(self.warnings)
         numbers["graph"] = dict(self.graph)
         numbers["guards"] = [guard["name"] for guard in self.guards if guard["tripped"]]
+        if self.verified:
+            numbers["verified"] = dict(self.verified)
+        if self.approved:
+            numbers["approved"] = self.approved["plan"]
         if self.error:
             quotes = self.error["code"] in _QUOTES_THE_FILE
             told = ("code",) if quotes else ("code", "message")

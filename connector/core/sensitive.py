@@ -16,6 +16,7 @@ name, ``Health & Safety`` a profession, ``Gender Pronouns`` what people tell the
 from __future__ import annotations
 
 import difflib
+import functools
 import re
 import unicodedata
 from dataclasses import dataclass
@@ -343,6 +344,7 @@ _ORGANISATION: Final = _listed("department departments dept division team teams 
 """A name that ends so is about a part of the organisation: ``Compensation Department``."""
 
 
+@functools.lru_cache(maxsize=4096)  # every tick reads its mapping, and the words of its columns stay what they are
 def sensitive(column: str) -> Category | None:
     """Return what a column looks like by its name, None if it looks harmless."""
     told = _without_harmless(words(column))

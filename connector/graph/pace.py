@@ -142,6 +142,10 @@ class Pace:
         """Return for how long there was at least one request under way or waiting for its turn."""
         return self._busy_seconds + (self._clock.monotonic() - self._busy_since if self._busy else 0.0)
 
+    def asked(self, answer: Answer) -> float | None:
+        """Return the seconds an answer asks everybody to wait; None: it does not say."""
+        return retry_after(answer.headers, now=self._clock.now())
+
     async def run(
         self,
         attempt: Callable[[], Awaitable[Answer]],
@@ -224,7 +228,7 @@ class Pace:
         if new_pause:
             self._unasked += 1
             self._gate.limit = max(1, self._gate.limit // 2)
-        asked = retry_after(answer.headers, now=self._clock.now())
+        asked = self.asked(answer)
         pause = self._jittered(self._unasked) if asked is None else asked
         self._clean = 0
         self._resume_at = max(self._resume_at, now + pause)
@@ -240,7 +244,7 @@ class Pace:
             self._gate.grow()
 
     def _backoff(self, answer: Answer, tries: int) -> float:
-        asked = retry_after(answer.headers, now=self._clock.now())
+        asked = self.asked(answer)
         return self._jittered(tries) if asked is None else max(asked, self._jittered(tries))
 
     def _jittered(self, tries: int) -> float:

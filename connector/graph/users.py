@@ -158,7 +158,7 @@ class _Batch:
         answered = {str(part.get("id")): part for part in document(outer).get("responses", ())}
         left: list[Answer] = []
         for number, part in list(self._open.items()):
-            answer = _part_answer(answered.get(number))
+            answer = _part_answer(answered.get(number), of=outer)
             if answer.status == 200:
                 body = document(answer)
                 self.answers.append(_Answered(part, body.get("value", ()), more="@odata.nextLink" in body))
@@ -168,7 +168,7 @@ class _Batch:
                 left.append(answer)
                 continue
             del self._open[number]
-        return max(left, key=_gravity, default=outer)
+        return max(left, key=lambda answer: _gravity(answer, self._client.pace.asked(answer)), default=outer)
 
 
 _POLITE: Final = {"x-ms-throttle-priority": "low"}
@@ -187,19 +187,19 @@ def _filters(match: Match, texts: Iterable[str], size: int) -> list[_Part]:
     return [(match, some) for some in _chunks(texts, size)]
 
 
-def _part_answer(part: Json | None) -> Answer:
-    """Return a part as an answer of its own; a part that is missing has failed."""
+def _part_answer(part: Json | None, *, of: Answer) -> Answer:
+    """Return a part as an answer of its own, of the same moment; a part that is missing has failed."""
     if part is None:
         return Answer(503)
-    headers = {str(name).lower(): str(value) for name, value in (part.get("headers") or {}).items()}
+    date = {name: value for name, value in of.headers.items() if name == "date"}
+    headers = date | {str(name).lower(): str(value) for name, value in (part.get("headers") or {}).items()}
     return Answer(int(part.get("status") or 503), headers, orjson.dumps(part.get("body")))
 
 
-def _gravity(answer: Answer) -> tuple[bool, bool, float]:
+def _gravity(answer: Answer, wait: float | None) -> tuple[bool, bool, float]:
     """Order what is left of a batch: refusals first, then throttling with the longest wait, then failures."""
-    wait = answer.headers.get("retry-after", "0")
     refused = 400 <= answer.status < 500 and answer.status not in {408, 423, 429}
-    return refused, answer.status == 429, float(wait) if wait.replace(".", "", 1).isdigit() else 0.0
+    return refused, answer.status == 429, wait or 0.0
 
 
 def _account(user: Json) -> Account:

@@ -6,13 +6,14 @@ page too.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime
 from functools import cache
 from math import isfinite
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any, Final, get_args
 
 from connector.core.report import Counts
 from connector.pages import words
@@ -34,6 +35,7 @@ def report_page(body: Mapping[str, Any]) -> bytes:
         outcome=words.OUTCOMES.get(report.outcome, words.UNKNOWN_OUTCOME),
         sentence=_sentence(report),
         steps=_steps(report),
+        commands=_commands(report),
         tiles=list(_tiles(report.counts)),
         problems=list(_problems(report)),
         rows=list(_rows(report)),
@@ -83,10 +85,12 @@ class _Read:
     missing_people: tuple[Mapping[str, Any], ...]
     held_people: tuple[Mapping[str, Any], ...]
     failed_people: tuple[Mapping[str, Any], ...]
+    drifted_people: tuple[Mapping[str, Any], ...]
     quarantine: str
     quarantines: tuple[str, ...]
     reasons: tuple[str, ...]
     plan: str
+    approved: Mapping[str, Any]
     slices: int
     started: str
     finished: str
@@ -114,10 +118,12 @@ def _read(body: Mapping[str, Any]) -> _Read:
         missing_people=_mappings(body.get("missing_people")),
         held_people=_mappings(body.get("held_people")),
         failed_people=_mappings(body.get("failed_people")),
+        drifted_people=_mappings(body.get("drifted_people")),
         quarantine=_text(body.get("quarantine")),
         quarantines=_texts(body.get("quarantines")),
         reasons=_texts(body.get("reasons")),
         plan=_text(body.get("plan")),
+        approved=_mapping(body.get("approved")),
         slices=_number(body.get("slices")),
         started=_text(body.get("started")),
         finished=_text(body.get("finished")),
@@ -205,11 +211,14 @@ def _outcome_steps(report: _Read) -> Iterator[tuple[words.Who, str]]:
             yield report.fault.who, report.fault.remedy
             if report.fault.who == "HR":
                 yield "HR", "Then drop the mended export. The same file is not tried again unless settings change."
-            moved = [name for guard in sorted(report.tripped) for name in words.GUARD_SETTINGS.get(guard, ())]
+            if _may_be_approved(report):
+                yield "Operator", "If HR says that the export is right, approve it as below. Then this file is taken."
+            tripped = sorted(report.tripped)
+            moved = dict.fromkeys(name for guard in tripped for name in words.GUARD_SETTINGS.get(guard, ()))
             if moved:
                 yield (
                     "Operator",
-                    f"If the export is right, change {' or '.join(moved)}. Then the file is taken up again.",
+                    f"If such exports are usual, change {' or '.join(moved)}. Then the file is taken up again.",
                 )
         case "failed":
             yield report.fault.who, report.fault.remedy
@@ -231,14 +240,34 @@ def _outcome_steps(report: _Read) -> Iterator[tuple[words.Who, str]]:
 
 def _held_steps(report: _Read) -> Iterator[tuple[words.Who, str]]:
     if "deletions" in report.tripped:
-        names = " or ".join(words.GUARD_SETTINGS["deletions"])
         yield "HR", "Check whether so many people really left. If not, drop a mended complete export."
         yield (
             "Operator",
-            f"If HR says that they left, raise {names}. The next run removes them. Then put the limit back.",
+            "If HR says that they left, approve the removals as below. The next run removes exactly these people.",
         )
+        yield "Operator", f"If so many leave time and again, raise {' or '.join(words.GUARD_SETTINGS['deletions'])}."
     if "deletions" not in report.tripped or "unreadable_keys" in report.warnings:
         yield "HR", "Mend the rows whose key cannot be read. Then drop the whole export again, with nobody missing."
+
+
+def _may_be_approved(report: _Read) -> bool:
+    """Tell whether somebody may release what this run held or refused: a guard's finding, never an unusable file."""
+    return bool(report.plan) and (report.outcome == "held" or (report.outcome == "refused" and bool(report.tripped)))
+
+
+def _commands(report: _Read) -> list[str]:
+    """Return what an operator pastes to approve it: at the command line, or over HTTP."""
+    if not _may_be_approved(report) or not _NAMES_OF_OURS.fullmatch(f"{report.run} {report.plan}"):
+        return []
+    body = f'{{"plan": "{report.plan}", "by": "YOUR NAME"}}'
+    return [
+        f'python -m connector approve {report.run} --plan {report.plan} --by "YOUR NAME"',
+        f'curl -X POST -H "x-functions-key: $KEY" -d \'{body}\' "$URL/runs/{report.run}/approve"',
+    ]
+
+
+_NAMES_OF_OURS: Final = re.compile(r"[0-9A-Za-z-]+ sha256:[0-9a-f]+")
+"""A run and a plan as we call them: whatever else a report says belongs in no command that people paste."""
 
 
 def _people_steps(report: _Read) -> Iterator[tuple[words.Who, str]]:
@@ -318,7 +347,7 @@ def _lists(report: _Read) -> Iterator[dict[str, Any]]:
         (
             "held",
             "Removals that wait",
-            "Nobody of them is removed before the limit allows it.",
+            "Nobody of them is removed before somebody approves it.",
             report.held_people,
             counts.held,
         ),
@@ -328,6 +357,13 @@ def _lists(report: _Read) -> Iterator[dict[str, Any]]:
             "They are tried again by themselves.",
             report.failed_people,
             counts.failed,
+        ),
+        (
+            "drifted",
+            "People whose entry was not as it was sent",
+            "They are sent again by themselves.",
+            report.drifted_people,
+            len(report.drifted_people),
         ),
         ("missing", "People missing from the export", "They are kept for now.", report.missing_people, counts.grace),
     ):
@@ -360,12 +396,17 @@ def _warnings(report: _Read) -> Iterator[str]:
 def _guards(report: _Read) -> Iterator[dict[str, Any]]:
     for guard in report.guards:
         name, tripped = _text(guard.get("name")), guard.get("tripped") is True
+        released = tripped and guard.get("released") is True
         yield {
             "name": _word(words.GUARDS, name),
             "limit": _text(guard.get("limit")),
             "found": _text(guard.get("found")),
-            "verdict": words.VERDICTS.get(name, words.STOPPED) if tripped else words.PASSED,
-            "tone": "good" if not tripped else "wait" if name in words.VERDICTS else "bad",
+            "verdict": words.RELEASED
+            if released
+            else words.VERDICTS.get(name, words.STOPPED)
+            if tripped
+            else words.PASSED,
+            "tone": "good" if not tripped else "wait" if released or name in words.VERDICTS else "bad",
         }
 
 
@@ -426,6 +467,9 @@ def _operation(report: _Read) -> Iterator[tuple[str, str]]:
         ("Throttled by Graph", _several(_number(graph["throttled"]), "time", "times") if "throttled" in graph else ""),
         ("Seconds with Graph", f"{seconds:,.1f}" if isinstance(seconds, int | float) else ""),
         ("Plan", report.plan),
+        ("Approved by", _text(report.approved.get("by"))),
+        ("Approved at", _moment(_text(report.approved.get("when")))),
+        ("Approved plan", _text(report.approved.get("plan"))),
     )
     yield from ((name, value) for name, value in known if value)
 

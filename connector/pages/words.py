@@ -116,8 +116,10 @@ FAULTS: Final[Mapping[str, Fault]] = {
     "different_export": Fault(
         "it looks like a different export",
         "HR",
-        "The last population was made of several files. Upload a manifest that lists them all.",
-        "It is one complete file, and the last population was made of several.",
+        "Look whether it is the right file. If it is, give it the name that the exports before it had, or upload a"
+        " manifest beside it that lists all files that everybody is in.",
+        "It is complete, and its name, digits aside, is not that of the last applied export; or it is one file, and"
+        " the last population was made of several.",
     ),
     "rekeyed": Fault(
         "many people have another key than before",
@@ -136,6 +138,33 @@ FAULTS: Final[Mapping[str, Fault]] = {
         "HR",
         "Check the column with the user principal names. Were people or domains renamed?",
         "Entra knows fewer of the accounts than `MIN_MATCH_PERCENT`.",
+    ),
+    "column_emptied": Fault(
+        "a column has gone blank",
+        "HR",
+        "Look at the columns that the message names: are they there, are they filled? Export again. If they are meant"
+        " to be blank from now on, talk to the operator first.",
+        "A column that was filled for a fifth of the people has lost more than half of its cells since the last"
+        " complete export.",
+    ),
+    "field_changed": Fault(
+        "a column says something else of too many people",
+        "HR",
+        "Look whether the column stands where it belongs and has the form it had: one that was shifted, or sorted"
+        " without the others, gives people each other's values. If so many have really changed, talk to the operator.",
+        "The cells of one column have changed for more than `MAX_CHANGE_PERCENT` of the people.",
+    ),
+    "cells_changed": Fault(
+        "it says something else of too many people",
+        "HR",
+        "Compare it with the last export. If so many people have really changed, talk to the operator.",
+        "More than `MAX_CHANGE_PERCENT` of the people have a cell that changed.",
+    ),
+    "mapping_change": Fault(
+        "the mapping was changed, for too many people",
+        "Operator",
+        "Look at what the mapping makes of a few people now. If it is meant, let it pass.",
+        "The changed mapping makes another item of more than `MAX_CHANGE_PERCENT` of those that Graph holds.",
     ),
     # --- the connector and what is around it ---
     "configuration": Fault("settings or mapping are wrong", "Operator", "Mend every setting that the message names."),
@@ -340,6 +369,8 @@ PEOPLE: Final[Mapping[str, str]] = {
     "absent": "is not in the export, or out of scope there",
     "transferred": "the account has another key now",
     "in_doubt": "Microsoft Graph did not answer; it may have taken effect",
+    "changed": "Microsoft 365 had something else than was sent",
+    "vanished": "Microsoft 365 had nothing",
     "transfer_waits": "the account's new item could not be written, so the old one stays",
 }
 """Why somebody is held, missing or failed; another word is Graph's own code."""
@@ -356,6 +387,10 @@ WARNINGS: Final[Mapping[str, tuple[str, str]]] = {
     "skipped_lines_changed": (
         "The file has more or fewer lines that are neither header nor data than the last export.",
         "The file has more or fewer lines that are neither header nor data than the last export.",
+    ),
+    "older_export": (
+        "{n} older export was passed over, since this one is complete. If it was a correction, drop it again.",
+        "{n} older exports were passed over, since this one is complete. Drop corrections among them again.",
     ),
     "missing_columns": (
         "{n} column of the mapping is not in the export. It is treated as blank.",
@@ -381,29 +416,59 @@ WARNINGS: Final[Mapping[str, tuple[str, str]]] = {
         "{n} person is their own manager, directly or round a loop. The profile is sent without a manager.",
         "{n} people are their own manager, directly or round a loop. Their profiles are sent without a manager.",
     ),
+    "item_changed": (
+        "{n} person's entry in Microsoft 365 was not as it had been sent. It is sent again.",
+        "{n} people's entries in Microsoft 365 were not as they had been sent. They are sent again.",
+    ),
+    "item_vanished": (
+        "{n} person's entry in Microsoft 365 had vanished. It is sent again.",
+        "{n} people's entries in Microsoft 365 had vanished. They are sent again.",
+    ),
+    "not_read_back": (
+        "{n} entry could not be read back, since Microsoft Graph did not answer.",
+        "{n} entries could not be read back, since Microsoft Graph did not answer.",
+    ),
     "former_item_kept": (
         "{n} person has a new UPN, and the entry under the old one could not be removed yet. It is tried again.",
         "{n} people have a new UPN, and the entries under the old ones could not be removed yet. It is tried again.",
+    ),
+    "approval_outdated": (
+        "An approval came to nothing: what it was given for has changed since.",
+        "{n} approvals came to nothing: what they were given for has changed since.",
+    ),
+    "approval_expired": (
+        "An approval came to nothing: it was more than 72 hours old when its turn came.",
+        "{n} approvals came to nothing: they were more than 72 hours old when their turn came.",
     ),
 }
 """For one, and for several."""
 
 GUARDS: Final[Mapping[str, str]] = {
     "rejected": "Rejected rows",
+    "same_name": "An export of the same name",
     "everyone": "Not everybody at once",
+    "emptied": "Columns that have gone blank",
+    "field": "Changes in one column",
+    "cells": "People with a change",
     "match_rate": "People with an account",
+    "different_export": "The same files as before",
     "rekeyed": "Accounts under another key",
     "deletions": "Removals",
+    "mapping": "Items that another mapping makes",
 }
 
 PASSED: Final = "passed"
 STOPPED: Final = "refuses the export"
+RELEASED: Final = "approved"
 VERDICTS: Final[Mapping[str, str]] = {"deletions": "holds the removals"}
 """What a guard does when it trips, where that is not to refuse the export as a whole."""
 
 GUARD_SETTINGS: Final[Mapping[str, tuple[str, ...]]] = {
     "rejected": ("MAX_REJECT_PERCENT",),
+    "field": ("MAX_CHANGE_PERCENT",),
+    "cells": ("MAX_CHANGE_PERCENT",),
     "match_rate": ("MIN_MATCH_PERCENT",),
+    "mapping": ("MAX_CHANGE_PERCENT",),
     "deletions": ("MAX_DELETE_PERCENT", "MAX_DELETE_COUNT", "MIN_DELETE_ALLOWANCE"),
 }
 """The settings that move a guard's limit."""
@@ -419,6 +484,8 @@ KINDS: Final[Mapping[str, str]] = {
 
 REASONS: Final[Mapping[str, str]] = {
     "new export": "a new export",
+    "approval": "somebody approved what waited",
+    "held deletions to plan anew": "removals that wait, and an export that changed some of them",
     "unfinished run": "an unfinished run",
     "request": "somebody asked for it",
     "settings or mapping changed": "changed settings or mapping",

@@ -8,6 +8,9 @@
     {connection}/runs/{run}/plan.jsonl.gz        what a run will do, stored before it begins
     {connection}/runs/{run}/journal-{epoch}      announced, and what became of it; append blob
     {connection}/requests/{name}.json            what operators asked for
+    {connection}/pending/{hash}.json             what waits for an approval of that hash
+    {connection}/paused.json                     who paused syncing, why and since when; absent: nobody has
+    {connection}/resumed.json                    who let it go on the last time
     {connection}/connection.json                 what setup made (connector.provision)
 """
 
@@ -25,8 +28,10 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Final
 
 import orjson
 
+from connector.core import retention
+from connector.core.approval import dump_pending, load_pending
 from connector.core.due import Request
-from connector.core.head import Head, dump_head, load_head
+from connector.core.head import Approval, Head, dump_head, load_head
 from connector.core.ledger import dump_entry, dump_ledger, load_entry, load_ledger, read_lines, write_lines
 from connector.core.ledger import sample as ledger_sample
 from connector.core.plan import Delete, Plan, Progress, Upsert
@@ -38,6 +43,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 
     from connector.clock import Clock
+    from connector.core.approval import Pending
     from connector.core.ledger import Ledger
     from connector.core.plan import Action
     from connector.storage.blobs import Blob, BlobInfo, Container
@@ -55,8 +61,6 @@ _PACKED: Final = 4
 """How much gzip makes of our lines, about."""
 
 JSON: Final = "application/json"
-KEPT_LEDGERS: Final = 3
-"""Generations that stay, the present one among them, for whoever must look back."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +70,21 @@ class Look:
     head: str
     connection: str
     requests: bool
+    paused: bool = False
+
+
+class NoLease:
+    """No right to write anything: whoever holds this only looks."""
+
+    @property
+    def id(self) -> str:
+        """Raise LeaseLost: there is none."""
+        self.check()
+        return ""
+
+    def check(self) -> None:
+        """Raise LeaseLost, always."""
+        raise LeaseLost("this is a dry run, which writes nothing")
 
 
 class Lease:
@@ -118,6 +137,7 @@ class State:
             head=etags.get("head.json", ""),
             connection=etags.get("connection.json", ""),
             requests=f"{self._root}/requests/" in listing.prefixes,
+            paused="paused.json" in etags,
         )
 
     async def head(self) -> tuple[Head, str]:
@@ -167,7 +187,7 @@ class State:
             with contextlib.suppress(StoreError):
                 await self.container.release_lease(self._head_name, lease_id)
 
-    async def commit(self, head: Head, *, etag: str, lease: Lease) -> str:
+    async def commit(self, head: Head, *, etag: str, lease: Lease | NoLease) -> str:
         """Put the head in place of the version ``etag`` and return its own ETag.
 
         Raises:
@@ -283,27 +303,24 @@ class State:
     async def leftovers(self, head: Head) -> list[str]:
         """Return what a head does not refer to: older ledgers than the last ones, copies, plans and journals.
 
-        Asked for before the head is committed: the commit proves that the lease was ours until then, so none of these
-        names can be of a run that takes over later.
+        What there is of it beyond a bounded part stays for the next time. Asked for before the head is committed: the
+        commit proves that the lease was ours until then, so none of these names can be of a run that takes over later.
         """
-        marks = (head.applied, *head.partials, head.run and head.run.export)
-        copies = {file.copy for mark in marks if mark for file in mark.files}
-        unfinished = f"{self._root}/runs/{head.run.id}/" if head.run else None
-        first_ledger = self._ledger_name(max(0, head.generation - KEPT_LEDGERS + 1))
-
-        def is_left(name: str) -> bool:
-            match name.removeprefix(f"{self._root}/").partition("/")[0]:
-                case "ledger":
-                    return name < first_ledger
-                case "runs":
-                    return unfinished is None or not name.startswith(unfinished)
-                case "exports":
-                    return name not in copies
-                case _:
-                    return False
-
         listing = await self.container.list(f"{self._root}/")
-        return [info.name for info in listing.blobs if is_left(info.name)]
+        names: dict[str, list[str]] = {}
+        for info in listing.blobs:
+            names.setdefault(info.name.removeprefix(f"{self._root}/").partition("/")[0], []).append(info.name)
+        unfinished = f"{self._root}/runs/{head.run.id}/" if head.run else None
+        copies = retention.kept_copies(head)
+        waiting = [each.plan for each in (head.held, *head.refused, *head.approvals) if each and each.plan]
+        pending = set(map(self._pending_name, waiting))
+        left = [
+            *(name for name in names.get("exports", ()) if name not in copies),
+            *(name for name in names.get("pending", ()) if name not in pending),
+            *retention.old_ledgers(names.get("ledger", ()), self._ledger_name(head.generation)),
+            *(name for name in names.get("runs", ()) if unfinished is None or not name.startswith(unfinished)),
+        ]
+        return left[: retention.MOST_DELETED]
 
     async def forget(self, names: Iterable[str]) -> None:
         """Delete blobs of ours."""
@@ -326,10 +343,59 @@ class State:
         body = orjson.dumps({"kind": "sync", "full": full, "by": by})
         await self.container.write(f"{self._root}/requests/{name}.json", body, content_type=JSON)
 
+    async def ask_to_release(self, name: str, approval: Approval) -> None:
+        """Tell the next tick that somebody has approved what waits."""
+        body = orjson.dumps({"kind": "approve", "plan": approval.plan, "by": approval.by, "at": approval.at})
+        await self.container.write(f"{self._root}/requests/{name}.json", body, content_type=JSON)
+
     async def forget_requests(self, requests: Iterable[Request]) -> None:
         """Delete requests that have been carried out."""
         for request in requests:
             await self.container.delete(request.name)
+
+    # --- what waits for an approval ---------------------------------------------------------------------------------
+
+    async def save_pending(self, pending: Pending) -> None:
+        """Keep what waits, under its hash: the same hash is always of the same."""
+        await self.container.write(self._pending_name(pending.digest), dump_pending(pending), content_type=JSON)
+
+    async def pending(self, plan: str) -> Pending | None:
+        """Return what waits, or waited, under a hash; None when that is not known any more."""
+        blob = await self.container.read(self._pending_name(plan))
+        return load_pending(blob.data) if blob else None
+
+    def _pending_name(self, plan: str) -> str:
+        return f"{self._root}/pending/{plan.removeprefix('sha256:')}.json"
+
+    # --- pausing ----------------------------------------------------------------------------------------------------
+
+    async def paused(self) -> dict[str, Any] | None:
+        """Return who paused syncing, why and since when; None when nobody has."""
+        return await self._note("paused")
+
+    async def resumed(self) -> dict[str, Any] | None:
+        """Return who let it go on the last time, why and when; None when nobody ever paused it."""
+        return await self._note("resumed")
+
+    async def pause(self, note: Mapping[str, Any]) -> None:
+        """Let ticks do nothing from now on; a run that is under way stops before long."""
+        await self.container.write(f"{self._root}/paused.json", orjson.dumps(note), content_type=JSON)
+
+    async def resume(self, note: Mapping[str, Any]) -> None:
+        """Let ticks work again."""
+        await self.container.write(f"{self._root}/resumed.json", orjson.dumps(note), content_type=JSON)
+        await self.container.delete(f"{self._root}/paused.json")
+
+    async def _note(self, name: str) -> dict[str, Any] | None:
+        """Return a note of who did what; of one that is damaged, that it is there."""
+        blob = await self.container.read(f"{self._root}/{name}.json")
+        if blob is None:
+            return None
+        try:
+            note = orjson.loads(blob.data)
+        except orjson.JSONDecodeError:
+            note = None
+        return note if isinstance(note, dict) else {}
 
     async def is_running(self) -> bool:
         """Tell whether a run holds the lease now."""
@@ -371,8 +437,12 @@ class Journal:
 def _request(info: BlobInfo, data: bytes) -> Request:
     """Read a request; one that cannot be read asks for a plain run, since somebody wanted something."""
     try:
-        return Request(info.name, full=bool(orjson.loads(data).get("full")))
-    except (orjson.JSONDecodeError, AttributeError):
+        raw = orjson.loads(data)
+        if raw.get("kind") != "approve":
+            return Request(info.name, full=bool(raw.get("full")))
+        approval = Approval(str(raw["plan"]), str(raw["by"]), int(raw["at"]))
+        return Request(info.name, kind="approve", approval=approval)
+    except (orjson.JSONDecodeError, AttributeError, KeyError, TypeError, ValueError):
         return Request(info.name)
 
 

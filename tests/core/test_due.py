@@ -16,12 +16,14 @@ from connector.core.due import (
     Waiting,
     Work,
     manifests_to_read,
+    passed_over,
     settled_exports,
     unmet_exports,
     with_sets,
+    without_manifest,
     work_due,
 )
-from connector.core.head import ExportMark, Head, Refused, RunMark
+from connector.core.head import Approval, ExportMark, Head, Held, Refused, RunMark
 from connector.core.ledger import DueTimes
 from connector.core.manifest import Listed, Manifest
 from tests.core.people import DAY, NOW
@@ -189,6 +191,44 @@ def test_a_request_goes_through_the_last_export_again(full):
 
     assert work is not None
     assert (work.kind, work.full, work.candidates) == ("again", full, ())
+
+
+def test_an_approval_goes_through_the_last_export_again_until_it_is_used():
+    """Whether it was just given or is known already; one that was carried out is no work any more."""
+    approval = Approval("sha256:1", "Ada", NOW)
+    given, known = Request("r1", kind="approve", approval=approval), replace(APPLIED, approvals=(approval,))
+    used = replace(APPLIED, approvals=(replace(approval, used=True),))
+
+    works = [due(APPLIED, requests=(given,)), due(known)]
+
+    assert [work and (work.kind, work.reasons) for work in works] == [("again", ("approval",))] * 2
+    assert due(used) is None
+
+
+def test_an_approved_export_is_unmet_again():
+    """What was refused under the hash that somebody approved is taken up, and nothing else that was refused."""
+    refused = tuple(
+        Refused(each.name, each.etag, "as always", "match_rate", plan=f"sha256:{each.name}")
+        for each in (TUESDAY, WEDNESDAY)
+    )
+    head = replace(APPLIED, refused=refused, approvals=(Approval("sha256:people-2.csv", "Ada", NOW),))
+
+    found = unmet(head, TUESDAY, WEDNESDAY)
+
+    assert found == [TUESDAY]
+    work = due(head, *found)
+    assert work is not None
+    assert (work.kind, work.reasons) == ("export", ("approval",))
+
+
+def test_held_deletions_that_an_export_has_changed_are_planned_anew():
+    """Otherwise nobody would know what to approve."""
+    head = replace(APPLIED, held=Held("sha256:1", 7, "r", outdated=True))
+
+    work = due(head)
+
+    assert work is not None
+    assert (work.kind, work.reasons) == ("again", ("held deletions to plan anew",))
 
 
 def test_a_request_before_any_export_finds_nothing_to_go_through():
@@ -462,3 +502,26 @@ def test_a_day_that_turns_is_due_from_its_midnight_on():
     assert due(head, now=NOW - 1) is None
     assert due(head, now=NOW) == Work("again", ("a date that turns",))
     assert TURNED_DATE not in LOOKS_ONLY
+
+
+# --- manifests that must be there, and what is passed over ------------------------------------------------------------
+
+
+def test_only_new_exports_wait_for_the_manifest_they_must_have():
+    """What was applied before the setting was switched on, or is older, waits for nothing."""
+    head = replace(APPLIED, applied=TUESDAY.mark())
+    promised = replace(WEDNESDAY, name="people-4.csv", manifest="0x9")
+
+    taken, waiting = without_manifest(head, [MONDAY, TUESDAY, WEDNESDAY, promised], circumstances="as always")
+
+    assert taken == [promised]
+    assert waiting == [Waiting("people-3.csv", missing=("people-3.csv.manifest.json",))]
+    assert waiting[0].wants_manifest
+    assert not Waiting("people-3.csv", missing=("interns.csv",)).wants_manifest
+
+
+def test_a_complete_export_passes_over_what_is_older():
+    """Neither what is newer, nor the files that it consists of itself."""
+    taken = replace(WEDNESDAY, members=(MONDAY,)).mark()
+
+    assert passed_over(taken, [MONDAY, TUESDAY, WEDNESDAY, replace(WEDNESDAY, name="z.csv")]) == ["people-2.csv"]

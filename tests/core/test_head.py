@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connector.core.head import ExportMark, Head, Held, Refused, RunMark, dump_head, load_head, moment
+from connector.core.head import Approval, ExportMark, Head, Held, Refused, RunMark, dump_head, load_head, moment
 from connector.core.ledger import DueTimes
+from connector.core.mapping import Fill
 from connector.errors import StoreError
 from tests.core.people import DAY, NOW
 
@@ -28,6 +29,9 @@ _MARKS = st.builds(
     partial=st.booleans(),
     manifest=_TEXT,
     members=st.lists(_FILES, max_size=2).map(tuple),
+    released=st.lists(_TEXT, max_size=2).map(tuple),
+    released_under=_TEXT,
+    fill=st.builds(Fill, _COUNT, st.dictionaries(_TEXT, _COUNT, max_size=2)),
 )
 _RUNS = st.builds(
     RunMark,
@@ -46,21 +50,32 @@ _HEADS = st.builds(
     held_items=_COUNT,
     people=_COUNT,
     applied=st.none() | _MARKS,
+    previous=st.none() | _MARKS,
     partials=st.lists(_MARKS, max_size=2).map(tuple),
     refused=st.lists(
-        st.builds(Refused, _TEXT, _TEXT, _TEXT, _TEXT, _TEXT, st.lists(st.tuples(_TEXT, _TEXT), max_size=2).map(tuple)),
+        st.builds(
+            Refused,
+            *(_TEXT, _TEXT, _TEXT, _TEXT, _TEXT),
+            members=st.lists(st.tuples(_TEXT, _TEXT), max_size=2).map(tuple),
+            plan=_TEXT,
+            guards=st.lists(_TEXT, max_size=2).map(tuple),
+            run=_TEXT,
+        ),
         max_size=2,
     ).map(tuple),
     run=st.none() | _RUNS,
-    held=st.none() | st.builds(Held, _TEXT, _COUNT, _TEXT),
+    held=st.none() | st.builds(Held, _TEXT, _COUNT, _TEXT, st.booleans()),
+    approvals=st.lists(st.builds(Approval, _TEXT, _TEXT, _COUNT, st.booleans()), max_size=2).map(tuple),
     pace=st.dictionaries(_TEXT, st.floats(0, 100), max_size=2),
     deletions=st.lists(st.tuples(_COUNT, _COUNT), max_size=2).map(tuple),
     due=st.builds(DueTimes, _COUNT, _COUNT, _COUNT, _COUNT),
     circumstances=_TEXT,
+    mapping=_TEXT,
     failures=_COUNT,
     retry_at=_COUNT,
     failed_export=st.tuples(_TEXT, _TEXT),
     last_run=_TEXT,
+    verified=_TEXT,
 )
 
 
@@ -130,7 +145,7 @@ def test_a_head_of_an_earlier_release_does_not_tell_how_its_export_was_read():
     mark = load_head(_with(applied=known)).applied
 
     assert mark == ExportMark("people.csv", "0x1", 5.0)
-    assert (mark.encoding, mark.skipped, mark.final_newline) == ("", None, None)
+    assert (mark.encoding, mark.skipped, mark.final_newline, mark.fill) == ("", None, None, Fill())
 
 
 def test_a_failed_run_is_tried_less_and_less_often():
@@ -155,12 +170,16 @@ def test_moments_are_iso_in_utc():
 
 
 def test_a_head_of_an_earlier_release_is_read():
-    """It knows no sets and no days that turn: what it says of exports is said of single files."""
+    """It knows no sets, no days that turn and no approvals: what it says of exports is said of single files."""
     head = Head(applied=ExportMark("a.csv", "0x1", NOW), refused=(Refused("b.csv", "0x2", "then", "truncated"),))
     raw = orjson.loads(dump_head(head))
     for name in ("manifest", "members"):
         del raw["applied"][name], raw["refused"][0][name]
-    del raw["due"]["turn"]
+    for name in ("released", "released_under"):
+        del raw["applied"][name]
+    for name in ("plan", "guards", "run"):
+        del raw["refused"][0][name]
+    del raw["due"]["turn"], raw["approvals"]
 
     assert load_head(orjson.dumps(raw)) == head
 

@@ -133,9 +133,9 @@ def test_required_settings_are_missed_by_name(name):
         ("PILOT", "5%,adele@contoso.com"),
         ("PILOT", "adele"),
         ("ADMIN_ENABLED", "perhaps"),
-        ("REQUIRE_MANIFEST", "true"),
-        ("MAX_CHANGE_PERCENT", "50"),
-        ("VERIFY_ITEMS", "3"),
+        ("REQUIRE_MANIFEST", "perhaps"),
+        ("MAX_CHANGE_PERCENT", "101"),
+        ("VERIFY_ITEMS", "-1"),
         ("REQUIRE_ENTRA_AUTH", "true"),
     ],
 )
@@ -168,6 +168,8 @@ def test_a_value_outside_the_rules_is_refused_by_name(name, value):
         ("ADMIN_ENABLED", "False", False),
         ("ADMIN_ENABLED", "no", False),
         ("ADMIN_ENABLED", "1", True),
+        ("REQUIRE_MANIFEST", "true", True),
+        ("VERIFY_ITEMS", "50", 50),
     ],
 )
 def test_what_is_allowed_is_read_typed(name, value, field):
@@ -177,7 +179,7 @@ def test_what_is_allowed_is_read_typed(name, value, field):
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("REQUIRE_MANIFEST", "False"), ("VERIFY_ITEMS", "0"), ("REQUIRE_ENTRA_AUTH", "false"), ("MAX_CHANGE_PERCENT", "")],
+    [("REQUIRE_ENTRA_AUTH", "false"), ("REQUIRE_ENTRA_AUTH", "")],
 )
 def test_a_setting_of_a_later_release_may_ask_for_nothing(name, value):
     """A setting that is not carried out yet is accepted with the one value that asks for nothing."""
@@ -195,7 +197,7 @@ def test_every_problem_is_reported_at_once():
         MAX_CONCURRENCY="100",
         SLICE_SECONDS="3600",
         PILOT="50%,60%",
-        VERIFY_ITEMS="5",
+        REQUIRE_ENTRA_AUTH="true",
         STALE_AFTER_HOUR="4",
     )
 
@@ -210,7 +212,7 @@ def test_every_problem_is_reported_at_once():
             "MAX_CONCURRENCY",
             "SLICE_SECONDS",
             "PILOT",
-            "VERIFY_ITEMS",
+            "REQUIRE_ENTRA_AUTH",
             "STALE_AFTER_HOUR",
         ]
     )
@@ -218,13 +220,13 @@ def test_every_problem_is_reported_at_once():
 
 def test_problems_of_one_kind_do_not_hide_those_of_another():
     """Settings that are each well formed but contradict each other are reported together with the unsupported ones."""
-    found = problems(HR_STORAGE_URL=None, SLICE_SECONDS="3300", PILOT="adele", REQUIRE_MANIFEST="true")
+    found = problems(HR_STORAGE_URL=None, SLICE_SECONDS="3300", PILOT="adele", REQUIRE_ENTRA_AUTH="true")
 
     assert {problem.split(":")[0] for problem in found} == {
         "HR_STORAGE_URL",
         "SLICE_SECONDS",
         "PILOT",
-        "REQUIRE_MANIFEST",
+        "REQUIRE_ENTRA_AUTH",
     }
 
 

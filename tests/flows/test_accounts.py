@@ -42,7 +42,7 @@ async def test_whoever_is_unmatched_is_left_alone_for_a_day():
     await world.night(STAFF)
     world.without_account = set()
     world.follow(STAFF)
-    await world.drop("noon.csv", STAFF)
+    await world.drop("people-12.csv", STAFF)
 
     report = await world.tick() or {}
 
@@ -397,7 +397,7 @@ async def test_a_manager_without_a_row_is_who_entra_says(by: str, named: str):
 
     report = await world.night(rows)
     managers = [world.manager(row["UserPrincipalName"]) for row in rows]
-    await world.drop("noon.csv", rows)
+    await world.drop("people-12.csv", rows)
     noon = await world.tick() or {}
 
     assert (report["created"], report["people"], report["out_of_scope"]) == (2, 2, 0)
@@ -562,12 +562,12 @@ async def test_a_manager_who_falls_out_of_scope_under_a_new_name_is_rendered_ali
     """A run in many slices keeps its name to the end, though the manager's new account is only in the deletion."""
     world = await a_world_with_partners(LEAVER_GRACE_EXPORTS=0, SLICE_SECONDS=1, MAX_CONCURRENCY=1)
     reports_of_hers = [a_person(f"R{number}", manager="E1") for number in range(6)]
-    await world.drop("before.csv", [ADA, *reports_of_hers])
+    await world.drop("people-1.csv", [ADA, *reports_of_hers])
     world.follow([ADA, *reports_of_hers])
     await world.settle()
     world.graph.rename_user(account(world, "ada@contoso.com"), "ada.new@contoso.com")
     world.graph.latency = 0.7
-    await world.drop("after.csv", [ADA | PARTNER | {"UserPrincipalName": "ada.new@contoso.com"}, *reports_of_hers])
+    await world.drop("people-2.csv", [ADA | PARTNER | {"UserPrincipalName": "ada.new@contoso.com"}, *reports_of_hers])
 
     slices = await world.settle()
 

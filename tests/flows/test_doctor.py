@@ -773,13 +773,13 @@ async def test_a_newer_export_that_waits_is_told():
     """Stale with a newer export means that the timer does not fire."""
     world = await in_use()
     world.wait(DAY)
-    await world.drop("new.csv", people(5))
+    await world.drop("people-2.csv", people(5))
     world.wait(3 * HOUR)
 
     answer = await look(world)
 
     assert statuses(answer) == {"export": "warning"}
-    assert "new.csv has been waiting for 3 hours" in check(answer, "export")["detail"]
+    assert "people-2.csv has been waiting for 3 hours" in check(answer, "export")["detail"]
     assert "timer" in check(answer, "export")["advice"]
 
 
@@ -787,12 +787,12 @@ async def test_an_export_that_is_still_settling_is_told():
     """Nothing is wrong then but the time."""
     world = await in_use()
     world.wait(2 * DAY)
-    await world.drop("new.csv", people(5))
+    await world.drop("people-2.csv", people(5))
     world.wait(MINUTE)
 
     answer = await look(world)
 
-    assert "new.csv is still settling" in check(answer, "export")["detail"]
+    assert "people-2.csv is still settling" in check(answer, "export")["detail"]
 
 
 async def test_files_of_another_name_are_told():
@@ -930,7 +930,7 @@ async def an_unfinished_run(world: World) -> None:
     """Let most people leave, and the process die once Graph has deleted the first of them."""
     world.decide(LEAVER_GRACE_EXPORTS="0", MIN_DELETE_ALLOWANCE="100", MAX_DELETE_PERCENT="100", MAX_CONCURRENCY="1")
     world.wait(DAY)
-    await world.drop("leavers.csv", people(1))
+    await world.drop("people-2.csv", people(1))
     world.graph.fault_when(lambda seen: seen.method == "DELETE", Kill(), after=4)
     with suppress(*KILLED):
         await world.tick()
@@ -975,13 +975,24 @@ async def test_held_deletions_are_told():
     assert "50 deletions are held" in check(answer, "sync")["detail"]
 
 
+async def test_a_pause_is_told():
+    """Somebody may have forgotten it."""
+    world = await in_use()
+    await world.state.pause({"by": "Ada Okafor", "reason": "audit"})
+
+    answer = await look(world)
+
+    assert statuses(answer) == {"sync": "warning"}
+    assert "somebody has paused syncing" in check(answer, "sync")["detail"]
+
+
 async def test_failing_runs_are_told():
     """With when the next try is due; an export that waits for it points there."""
     world = await in_use()
     world.wait(2 * DAY)
     joined = people(6)
     world.follow(joined)
-    await world.drop("new.csv", joined)
+    await world.drop("people-2.csv", joined)
     world.graph.fault_when(lambda _: True, Failed(503), times=None)
     await world.tick()
     world.graph.clear_faults()

@@ -68,7 +68,7 @@ async def test_a_failed_item_is_tried_at_once_when_its_row_changes():
     await world.night(STAFF)
     for _ in range(8):
         await world.tick()
-    await world.drop("noon.csv", [ADA, BEN | {"JobTitle": "Chief"}])
+    await world.drop("people-12.csv", [ADA, BEN | {"JobTitle": "Chief"}])
 
     report = await world.tick() or {}
 

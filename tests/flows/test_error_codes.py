@@ -81,10 +81,18 @@ FILES: dict[str, Callable[[], bytes]] = {
     "everyone": lambda: _lines(*(row.replace("Active", "Left") for row in RIGHT)),
     "match_rate": lambda: _lines(*(row.replace("@contoso", "@fabrikam") for row in RIGHT)),
     "rekeyed": lambda: _lines(*RIGHT[:15], *(f"Q{row}" for row in RIGHT[15:])),
+    "column_emptied": lambda: _lines(*(row.replace("2021-03-01", "") for row in RIGHT)),
+    "field_changed": lambda: _lines(*(row.replace("Clerk", "Chef") for row in RIGHT)),
+    "cells_changed": lambda: _lines(
+        *(row.replace("Clerk", "Chef") for row in RIGHT[:8]),
+        *(row.replace(",3,", ",4,") for row in RIGHT[8:16]),
+        *RIGHT[16:],
+    ),
     "different_export": lambda: _lines(*RIGHT),
+    "mapping_change": lambda: _lines(*RIGHT),
 }
-"""By code, a file that gets it when the 25 people of ``RIGHT`` were applied before; the last one, when they came in two
-files."""
+"""By code, a file that gets it when the 25 people of ``RIGHT`` were applied before; the last but one, when they came in
+two files, and the last one, when their titles come from another column since."""
 
 
 def documented(place: str) -> set[str]:
@@ -145,6 +153,8 @@ async def test_a_file_gets_its_code(code):
     assert first is not None
     assert first["outcome"] == "completed"
     before = dict(world.graph.items)
+    if code == "mapping_change":
+        await world.containers.state.write("mapping.toml", MAPPING.replace('"Title"', '"Layer"').encode())
 
     report = await _night(world, FILES[code]())
 

@@ -218,7 +218,7 @@ async def test_one_refused_item_stops_nobody_else():
 
 async def test_a_refused_update_leaves_the_old_item():
     """Somebody whose update Graph refused keeps the old profile until it is tried again."""
-    world = await a_world()
+    world = await a_world(MAX_CHANGE_PERCENT=100)
     await world.night(STAFF)
     world.graph.fault_when(is_put_of("P7"), Refused(400))
 
@@ -352,7 +352,7 @@ async def test_a_new_export_does_not_wait_for_the_backoff():
     for _ in range(40):
         await world.tick()
     world.no_token = ""
-    await world.drop("noon.csv", CHANGED)
+    await world.drop("people-12.csv", CHANGED)
 
     report = await world.tick() or {}
 
@@ -389,7 +389,7 @@ async def before_the_second_night() -> World:
     await world.night(FIRST)
     world.wait(24 * 3600)
     world.follow(SECOND)
-    await world.drop("second.csv", SECOND)
+    await world.drop("people-2.csv", SECOND)
     return world
 
 
@@ -449,7 +449,7 @@ class _Varied:
 @pytest.mark.parametrize("container", ["state", "reports"])
 async def test_what_comes_after_the_run_does_not_fail_it(container: str):
     """Tidying up and the page for people come last: when storage refuses them, what was done stays told as it was."""
-    world = await a_world()
+    world = await a_world(MAX_CHANGE_PERCENT=100)
     await world.night(STAFF)
     blobs = getattr(world.containers, container)
     before = blobs.requests

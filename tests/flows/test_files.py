@@ -95,7 +95,7 @@ async def test_a_name_of_the_mapping_makes_an_export_partial():
     delta = await taken(world, "people-delta-1.csv", an_export([BEN | {"JobTitle": "Chief"}]))
     held = world.holds("E1", "E2")
     await world.drop("people-delta-2.csv", [BEN])
-    await world.promise("people-delta-2.csv", kind="complete")
+    await world.promise("people-delta-2.csv", kind="complete", files=["people-delta-2.csv"])
     whole = await world.tick() or {}
 
     assert (delta["export"]["kind"], delta["updated"], delta["deleted"]) == ("partial", 1, 0)

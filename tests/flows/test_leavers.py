@@ -148,9 +148,9 @@ async def test_two_exports_at_one_tick_are_one_absence():
     """A complete export that was passed over says nothing about anybody."""
     world = await a_world(LEAVER_GRACE_EXPORTS=1)
     await world.night(STAFF)
-    await world.drop("a.csv", [ADA, BEN])
+    await world.drop("people-1.csv", [ADA, BEN])
     world.wait(1)
-    await world.drop("b.csv", [ADA, BEN])
+    await world.drop("people-2.csv", [ADA, BEN])
 
     await world.settle()
 
@@ -275,7 +275,7 @@ async def test_the_limit_counts_the_last_day():
     world = await a_company(20, LEAVER_GRACE_EXPORTS=0)
     rows = people(20)
     await world.night(rows[2:])
-    await world.drop("noon.csv", rows[4:])
+    await world.drop("people-12.csv", rows[4:])
 
     report = await world.tick() or {}
 

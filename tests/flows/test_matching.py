@@ -94,7 +94,7 @@ async def test_an_export_without_changes_asks_nothing(match: str):
     for row in rows[:2]:
         add_user_by(world, match, row)
     await world.night(rows, accounts=False)
-    await world.drop("noon.csv", rows)
+    await world.drop("people-12.csv", rows)
 
     report = await world.tick() or {}
 
@@ -322,7 +322,7 @@ async def test_a_pilot_is_judged_by_the_upn_that_entra_has():
     it_makes(world, *STAFF)
 
     report = await world.night(STAFF, accounts=False)
-    await world.drop("noon.csv", STAFF)
+    await world.drop("people-12.csv", STAFF)
     noon = await world.tick() or {}
 
     assert (report["created"], report["people"], report["unmatched"]) == (1, 3, 0)

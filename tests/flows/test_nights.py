@@ -299,7 +299,7 @@ async def test_a_correction_that_is_still_wrong_comes_back(world: World):
     """What HR did not mend is quarantined again, without our columns twice."""
     report = await world.night([ADA, BEN | {"HireDate": "01/03/2021"}, CYD])
     first = world.blobs("quarantine").pop(report["quarantine"])
-    await world.drop("again.csv", first)
+    await world.drop("people-2.csv", first)
 
     second = await world.tick() or {}
 
@@ -412,22 +412,22 @@ async def test_other_files_are_nobodys_export(world: World):
 
 async def test_of_two_exports_the_newer_complete_one_counts(world: World):
     """Two nights' exports at once: the newer says all there is to say."""
-    await world.drop("people-a.csv", [ADA, BEN | {"JobTitle": "Old news"}, CYD])
+    await world.drop("people-1.csv", [ADA, BEN | {"JobTitle": "Old news"}, CYD])
     world.wait(MINUTE)
-    await world.drop("people-b.csv", [ADA, BEN | {"JobTitle": "News"}, CYD])
+    await world.drop("people-2.csv", [ADA, BEN | {"JobTitle": "News"}, CYD])
 
     report = await world.tick() or {}
 
-    assert report["export"]["name"] == "people-b.csv"
+    assert report["export"]["name"] == "people-2.csv"
     assert world.title("ben@contoso.com") == "News"
     assert await world.tick() is None
 
 
 async def test_an_older_export_is_not_taken_after_a_newer_one(world: World):
     """A file that was there before the last applied one is history."""
-    await world.drop("b.csv", [ADA, BEN | {"JobTitle": "Old news"}, CYD])
+    await world.drop("people-2.csv", [ADA, BEN | {"JobTitle": "Old news"}, CYD])
     world.wait(MINUTE)
-    await world.drop("a.csv", [ADA, BEN | {"JobTitle": "News"}, CYD])
+    await world.drop("people-1.csv", [ADA, BEN | {"JobTitle": "News"}, CYD])
     await world.settle()
 
     assert world.title("ben@contoso.com") == "News"
@@ -510,7 +510,7 @@ async def test_a_correction_older_than_the_last_export_is_ignored(world: World):
     """A partial file that was there before the complete one is history."""
     await world.drop("a.csv", [BEN | {"JobTitle": "Old news", "_error_code": ""}])
     world.wait(MINUTE)
-    await world.drop("b.csv", [ADA, BEN | {"JobTitle": "News"}, CYD])
+    await world.drop("people-2.csv", [ADA, BEN | {"JobTitle": "News"}, CYD])
 
     await world.settle()
 
@@ -521,7 +521,7 @@ async def test_a_correction_dropped_after_an_export_is_applied_after_it(world: W
     """A complete export and a newer correction at one tick: both count, the correction last."""
     report = await world.night([ADA, BEN | {"HireDate": "01/03/2021", "JobTitle": "Principal"}, CYD])
     mended = world.blobs("quarantine")[report["quarantine"]].replace(b"01/03/2021", b"2021-03-01")
-    await world.drop("people-x.csv", [ADA | {"JobTitle": "Chief"}, BEN, CYD])
+    await world.drop("people-9.csv", [ADA | {"JobTitle": "Chief"}, BEN, CYD])
     world.wait(MINUTE)
     await world.drop("mended.csv", mended)
 

@@ -147,7 +147,7 @@ class Witness:
 @pytest.fixture
 async def witness(emitted: list[str]) -> Witness:
     """Return a witness of a world after its first night."""
-    witness = Witness(await a_world(LEAVER_GRACE_EXPORTS=0), emitted)
+    witness = Witness(await a_world(LEAVER_GRACE_EXPORTS=0, MAX_CHANGE_PERCENT=100), emitted)
     report = await witness.night(STAFF)
     assert report["created"] == 30
     return witness
@@ -241,6 +241,17 @@ async def test_every_kind_of_bad_file_tells_nothing(witness: Witness, data: byte
     report = await witness.night(data, f"people-2.{ending}")
 
     assert report["outcome"] in {"refused", "held"}
+    assert witness.tells() == set()
+
+
+async def test_an_export_that_changes_too_much_tells_nothing(witness: Witness):
+    """Guards name columns of the mapping and count people."""
+    witness.world.decide(MAX_CHANGE_PERCENT=50)
+
+    report = await witness.night([row | {"DisplayName": f"{row['DisplayName']} II", "JobTitle": ""} for row in STAFF])
+
+    assert (report["outcome"], report["error"]["code"]) == ("refused", "column_emptied")
+    assert any("JobTitle" in line for line in witness.emitted)
     assert witness.tells() == set()
 
 

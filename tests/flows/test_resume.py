@@ -5,17 +5,17 @@ from __future__ import annotations
 import asyncio
 import random
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from copy import deepcopy
+from dataclasses import replace
+from typing import Any
 
 import pytest
 
 from connector.core.due import Request
 from connector.errors import LeaseLost, NotReady
+from tests.flows.deaths import deaths, die_once, is_at_rest
 from tests.flows.world import CONNECTION, DAY, KILLED, TICK, Row, World, a_person, a_world, item_of, people
 from tests.tenant.graph.faults import Kill
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 HEAD = f"{CONNECTION}/head.json"
 
@@ -28,8 +28,6 @@ JOINER = a_person("E5", manager="E2")
 FIRST = [BOSS, MOVER, LEAVER, CLERK]
 SECOND = [BOSS, MOVER | {"JobTitle": "Chief"}, CLERK | {"HireDate": "soon"}, JOINER]
 """A mover, a leaver by absence, a rejected row, a joiner."""
-THIRD = [BOSS | {"JobTitle": "President"}, LEAVER, CLERK, a_person("E6", manager="E5")]
-"""The leaver is back, the mover and the joiner of last night are gone, and there is another joiner."""
 
 
 async def before(rows: list[Row] | None = None, **settings: object) -> World:
@@ -44,12 +42,6 @@ async def before(rows: list[Row] | None = None, **settings: object) -> World:
 async def hr_drops(world: World, rows: list[Row]) -> None:
     world.follow(rows)
     await world.drop(f"people-{world.clock.now():%Y-%m-%d-%H%M}.csv", rows)
-
-
-async def is_at_rest(world: World) -> bool:
-    """Tell whether no run is unfinished and nothing is left of one."""
-    no_run = (await world.head()).run is None
-    return no_run and not any("/runs/" in name for name in world.blobs("state"))
 
 
 def writes_of(world: World, begun: int) -> int:
@@ -94,6 +86,40 @@ async def test_a_slice_ends_in_time():
 
     assert report["outcome"] == "partial"
     assert world.clock.monotonic() - begun <= 300 + 10 + 30
+
+
+class _Slow:
+    """A container whose every request takes a while."""
+
+    def __init__(self, world: World, container: Any) -> None:
+        self._world = world
+        self._container = container
+
+    def __getattr__(self, name: str) -> Any:
+        operation = getattr(self._container, name)
+        if not asyncio.iscoroutinefunction(operation):
+            return operation
+
+        async def slowly(*arguments: Any, **options: Any) -> Any:
+            await self._world.clock.sleep(3)
+            return await operation(*arguments, **options)
+
+        return slowly
+
+
+async def test_a_slice_that_is_over_before_anything_is_sent_sends_something_all_the_same():
+    """Where reading takes longer than SLICE_SECONDS, every slice still gets further, so the run ends at last."""
+    world = await a_world(SLICE_SECONDS=5, MAX_CONCURRENCY=4)
+    world.containers = replace(world.containers, state=_Slow(world, world.containers.state))
+    world.graph.latency = 1
+    world.follow(people(60))
+    await world.drop("people.csv", people(60))
+
+    reports = await world.settle()
+
+    assert len(reports) > 1
+    assert reports[-1]["outcome"] == "completed"
+    assert len(world.graph.items) == 60
 
 
 async def test_no_slice_sends_anything_twice():
@@ -156,7 +182,7 @@ async def test_a_newer_export_supersedes_an_unfinished_run():
     world.graph.latency = 1
     first = await world.night(people(100))
     done = first["created"]
-    await world.drop("newer.csv", people(100))
+    await world.drop("people-9.csv", people(100))
 
     reports = await world.settle()
 
@@ -216,106 +242,20 @@ async def test_an_outage_in_the_middle_loses_nothing():
 # --- dead -----------------------------------------------------------------------------------------------------------
 
 
-async def undisturbed(rows: list[Row], **settings: object) -> tuple[dict[str, Any], dict[str, int], int]:
-    """Return items, requests per container and Graph writes of a night in which nobody dies."""
-    world = await before(rows, **settings)
-    begun = {name: getattr(world.containers, name).requests for name in CONTAINERS}
-    seen = len(world.graph.requests)
-    await world.tick()
-    requests = {name: getattr(world.containers, name).requests - begun[name] for name in CONTAINERS}
-    requests["graph"] = len(world.graph.requests) - seen
-    return dict(world.graph.items), requests, writes_of(world, seen)
-
-
-CONTAINERS = ("exports", "state", "reports", "quarantine")
-
-
-def deaths(requests: dict[str, int]) -> Iterator[tuple[str, int, bool]]:
-    """Yield every place at which the process of a night can die: where, at which request, after its effect or not."""
-    for place, count in requests.items():
-        for position in range(count):
-            yield place, position, False
-            yield place, position, True
-
-
-def let_it_die(world: World, place: str, position: int, *, after_effect: bool) -> None:
-    if place == "graph":
-        world.graph.fault(len(world.graph.requests) + position, Kill(effect=after_effect))
-    else:
-        blobs = getattr(world.containers, place)
-        blobs.kill(blobs.requests + position + 1, after_effect=after_effect)
-
-
-def nobody_dies_any_more(world: World) -> None:
-    world.graph.clear_faults()
-    for name in CONTAINERS:
-        getattr(world.containers, name).mend()
-
-
-@pytest.mark.parametrize("concurrency", [1, 16])
-async def test_a_death_anywhere_is_survived(concurrency: int):
-    """Killed at any request to Graph or storage, the night ends at the next ticks as if nothing had happened."""
-    items, requests, writes = await undisturbed(SECOND, MAX_CONCURRENCY=concurrency)
-    assert requests["graph"] == 4
-    assert requests["state"] > 20
-    for place, position, after_effect in deaths(requests):
-        where = f"{place} {position} {'after' if after_effect else 'before'}"
-        world = await before(MAX_CONCURRENCY=concurrency)
-        seen = len(world.graph.requests)
-        let_it_die(world, place, position, after_effect=after_effect)
-        with suppress(*KILLED):
-            await world.tick()
-        nobody_dies_any_more(world)
-
-        await world.settle()
-
-        assert world.graph.items == items, where
-        assert set((await world.ledger()).entries) == {"E1", "E2", "E4", "E5"}, where
-        assert all(entry.state == "sent" for entry in (await world.ledger()).entries.values()), where
-        assert (await world.head()).run is None, where
-        assert writes_of(world, seen) - writes <= 2 * concurrency, where
-
-
-async def test_a_death_anywhere_and_a_newer_export_are_survived():
-    """Killed anywhere, with a newer export before the next tick: Graph ends as the newer export says, nothing else."""
-    _, requests, _ = await undisturbed(SECOND)
-    items, _, _ = await undisturbed(THIRD)
-    for place, position, after_effect in deaths(requests):
-        where = f"{place} {position} {'after' if after_effect else 'before'}"
-        world = await before()
-        let_it_die(world, place, position, after_effect=after_effect)
-        with suppress(*KILLED):
-            await world.tick()
-        nobody_dies_any_more(world)
-        await hr_drops(world, THIRD)
-
-        await world.settle()
-        world.wait(DAY)
-        await hr_drops(world, THIRD)  # whoever was managed by a leaver is told so
-        await world.settle()
-
-        assert set(world.graph.items) == set(items), where
-        assert world.title("e1@contoso.com") == "President", where
-        assert set((await world.ledger()).entries) == {"E1", "E3", "E4", "E6"}, where
-        assert (await world.head()).run is None, where
-
-
 @pytest.mark.parametrize("seed", range(20))
 async def test_many_deaths_in_a_row_are_survived(seed: int):
     """Process after process dies somewhere; the first one that lives ends the night as HR says."""
-    items, requests, _ = await undisturbed(SECOND)
     dice = random.Random(seed)  # noqa: S311
     world = await before()
+    calm = deepcopy(world)
+    await calm.settle()
+    everywhere = await deaths(world)
     for _ in range(8):
-        place = dice.choice([*requests])
-        let_it_die(world, place, dice.randrange(requests[place]), after_effect=dice.random() < 0.5)
-        with suppress(*KILLED):
-            await world.tick()
-        nobody_dies_any_more(world)
+        await die_once(world, dice.choice(everywhere))
 
     await world.settle()
 
-    assert world.graph.items == items
+    assert world.graph.items == calm.graph.items
     assert (await world.head()).run is None
     assert set((await world.ledger()).entries) == {"E1", "E2", "E4", "E5"}
 
@@ -451,7 +391,7 @@ async def test_a_bad_file_does_not_keep_a_new_connection_empty():
     await world.night(FIRST)
     await world.teardown()
     await world.setup()
-    await world.drop("next.csv", b"")
+    await world.drop("people-2.csv", b"")
 
     await world.settle()
 

@@ -58,7 +58,7 @@ async def test_status_changes_nothing(world: World):
 
 async def test_status_tells_what_the_next_tick_will_do(world: World):
     """An export that has settled, and a wish, are named as the work of the next tick."""
-    await world.drop("noon.csv", STAFF)
+    await world.drop("people-12.csv", STAFF)
     uploading = (await world.application().status())["next_tick"]["work"]
     world.wait(TICK)
     settled = (await world.application().status())["next_tick"]["work"]
@@ -119,7 +119,7 @@ async def test_status_during_a_teardown(world: World):
 async def test_status_tells_of_an_unfinished_run(world: World):
     """A run whose process died is work for the next tick."""
     world.wait(DAY)
-    await world.drop("next.csv", [STAFF[0] | {"JobTitle": "Chief"}, STAFF[1]])
+    await world.drop("people-2.csv", [STAFF[0] | {"JobTitle": "Chief"}, STAFF[1]])
     world.graph.fault(len(world.graph.requests), Kill())
     with pytest.raises(KILLED):
         await world.tick()

@@ -22,7 +22,7 @@ import zipfile
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import httpx
 
@@ -39,6 +39,8 @@ from tests.tenant import ADMIN_CLIENT_ID, INGEST_CLIENT_ID, TENANT_ID, GraphSimu
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+
+    from azure.core.credentials import AccessToken
 
     from connector.core.head import Head
     from connector.core.ledger import Ledger
@@ -160,6 +162,14 @@ class Vault:
         return CredentialState(identity, f"{identity}-client-secret", expires, self.days < 21, self.previous)
 
 
+class Write(NamedTuple):
+    """A write to Graph that was served: ``changed`` tells whether an item is another one since."""
+
+    method: str
+    item_id: str
+    changed: bool
+
+
 @dataclass(slots=True)
 class World:
     """HR, IT, Microsoft and the operator. Times pass only when somebody waits, or by `wait`."""
@@ -179,6 +189,8 @@ class World:
     graph: GraphSimulator = field(init=False)
     containers: Containers = field(init=False)
     vault: Vault = field(init=False)
+    served: list[Write] = field(default_factory=list)
+    """Every write that Graph has served, whether or not its answer arrived."""
     _accounts: dict[str, str] = field(default_factory=dict)
     _upns: dict[str, str] = field(default_factory=dict)
     _mark: int = 0
@@ -317,7 +329,7 @@ class World:
                 identity=identity,
                 base_url="https://graph.microsoft.com/beta",
                 pace=pace,
-                transport=_Wire(self.graph.transport(), process),
+                transport=_Wire(self, process),
             ) as client:
                 yield client
 
@@ -460,22 +472,48 @@ class _Container:
 
 
 class _Wire(httpx.AsyncBaseTransport):
-    def __init__(self, inner: httpx.AsyncBaseTransport, process: _Process) -> None:
-        self._inner = inner
+    def __init__(self, world: World, process: _Process) -> None:
+        self._world = world
+        self._inner = world.graph.transport()
         self._process = process
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         async with self._process.breathing():
-            return await self._inner.handle_async_request(request)
+            if request.method not in {"PUT", "DELETE"}:
+                return await self._inner.handle_async_request(request)
+            item_id = request.url.path.rsplit("/", 1)[-1]
+            before = self._body(item_id)
+            answered = False
+            try:
+                answer = await self._inner.handle_async_request(request)
+                answered = answer.is_success or (request.method == "DELETE" and answer.status_code == 404)
+                return answer
+            finally:
+                changed = self._body(item_id) != before
+                if changed or answered:
+                    self._world.served.append(Write(request.method, item_id, changed))
+
+    def _body(self, item_id: str) -> Any:
+        connection = self._world.graph.connections.get(CONNECTION)
+        item = connection.items.get(item_id) if connection else None
+        return item and item.body
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Credential:
+    """Keeps its token until Graph refuses it, so that Graph does."""
+
     world: World
     client_id: str
+    kept: AccessToken | None = None
 
-    async def get_token(self, *scopes: str, **options: Any) -> Any:
+    async def get_token(self, *scopes: str, **options: Any) -> AccessToken:
         self.world.tokens += 1
         if self.world.no_token:
             raise CredentialError(self.world.no_token)
-        return await self.world.tenant.entra.credential(self.client_id).get_token(*scopes, **options)
+        if self.kept is None:
+            self.kept = await self.world.tenant.entra.credential(self.client_id).get_token(*scopes, **options)
+        return self.kept
+
+    async def forget_token(self) -> None:
+        self.kept = None

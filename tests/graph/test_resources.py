@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -15,7 +17,7 @@ from connector.graph.profile_sources import ProfileSources
 from connector.graph.schemas import Schemas
 from connector.graph.users import Users
 from tests.graph.opening import an_item, graph_at, with_connection
-from tests.tenant import ADMIN_CLIENT_ID, INGEST_CLIENT_ID, Tenant
+from tests.tenant import ADMIN_CLIENT_ID, INGEST_CLIENT_ID, Tenant, VirtualClock
 from tests.tenant.graph.faults import Dropped, Failed, Refused, ShortPage, Throttled
 
 
@@ -308,16 +310,44 @@ async def test_parts_that_never_succeed_are_unavailable():
     assert graph.pace.requests == 6
 
 
-async def test_a_throttled_batch_waits_as_long_as_its_slowest_part():
-    """The longest Retry-After of the parts is the pause for all."""
+@pytest.mark.parametrize(
+    "slowest",
+    [
+        Throttled(45),
+        Throttled(VirtualClock().now() + timedelta(seconds=45)),
+        Throttled(None, retry_after_ms=45_000),
+        Throttled(2, retry_after_ms=45_000),
+    ],
+    ids=["seconds", "date", "milliseconds", "both"],
+)
+async def test_a_throttled_batch_waits_as_long_as_its_slowest_part(slowest: Throttled):
+    """The longest wait that any part asks for is the pause for all, in whatever form it is written."""
     tenant, upns = a_tenant_with_users(300)
     tenant.graph.fault_part(3, Throttled(10))
-    tenant.graph.fault_part(7, Throttled(45))
+    tenant.graph.fault_part(7, slowest)
 
     async with graph_at(tenant) as graph:
         await Users(graph).find(upns)
 
     assert tenant.clock.monotonic() == 45
+
+
+async def test_a_wait_for_a_part_of_a_batch_pauses_items_too():
+    """One pause for everybody: a look-up that is throttled holds back writes as well, by not one second less."""
+    tenant = await with_connection()
+    tenant.graph.add_user("adelev@contoso.com")
+    tenant.graph.fault_part(0, Throttled(20))
+    begun = tenant.clock.monotonic()
+    async with graph_at(tenant) as graph:
+        looking = asyncio.create_task(Users(graph).find(["adelev@contoso.com"]))
+        for _ in range(100):
+            await asyncio.sleep(0)
+        assert graph.pace.throttled == 1
+
+        await Items(graph, "contosohr").put("u1", an_item("u1"))
+        await looking
+
+    assert tenant.clock.monotonic() - begun == 20
 
 
 async def test_a_name_that_graph_cannot_read_harms_nobody_else():

@@ -37,8 +37,15 @@ if TYPE_CHECKING:
 pytestmark = [pytest.mark.host, pytest.mark.azurite]
 
 DONE, FAILED, USAGE, HELD, NOT_READY, INTERRUPTED = 0, 1, 2, 3, 4, 130
-COMMANDS = ["setup", "register", "teardown", "sync", "status", "runs", "doctor"]
+COMMANDS = ["setup", "register", "teardown", "sync", "status", "runs", "approve", "pause", "resume", "doctor"]
 GROUPS = ["mapping"]
+REQUIRED = {
+    "teardown": ("--confirm", "x"),
+    "approve": ("20261123T020004Z-1a2b", "--plan", "sha256:0", "--by", "Ada Okafor"),
+    "pause": ("--by", "Ada Okafor", "--reason", "audit"),
+    "resume": ("--by", "Ada Okafor"),
+}
+"""What some commands cannot do without."""
 
 
 @pytest.fixture
@@ -231,6 +238,22 @@ def test_sync_runs_now_whatever_is_due(app: FunctionApp, world: Contoso, ready: 
     assert (full.code, full.json()["outcome"], full.json()["updated"]) == (DONE, "completed", 23)
 
 
+def test_items_are_read_back_on_request(app: FunctionApp, world: Contoso, ready: dict[str, str]) -> None:
+    """As many as are asked for; what drifted is told, and sent again by the next run."""
+    synced(app, world, ready)
+    items = world.tenant.graph.connections[ready["CONNECTION_ID"]].items
+    items.pop(next(iter(items)))
+
+    told = command(ready, "sync", "--verify", "100", "--json")
+    mended = command(ready, "sync")
+    senseless = command(ready, "sync", "--verify", "0")
+
+    assert (told.code, told.json()["verified"]["same"], told.json()["verified"]["vanished"]) == (DONE, 22, 1)
+    assert "updated" in mended.out
+    assert len(items) == 23
+    assert senseless.code == USAGE
+
+
 def test_a_failed_run_does_not_wait_for_its_turn(world: Contoso, ready: dict[str, str]) -> None:
     """Exit code 1 and the cause; once that is mended, sync goes on at once, however long ticks would wait."""
     drop(world, ready, FIRST_NIGHT)
@@ -262,6 +285,45 @@ def test_held_deletions_have_an_exit_code_of_their_own(app: FunctionApp, world: 
     assert "deletions: found 1 planned" in told.out
     assert "sha256:" in told.out
     assert "1 deletions under sha256:" in command(ready, "status").out
+
+
+def test_held_deletions_are_approved_at_the_command_line(
+    app: FunctionApp, world: Contoso, ready: dict[str, str]
+) -> None:
+    """The command of the report's page, then a sync, which names who approved it; a hash that waits no more fails."""
+    synced(app, world, ready)
+    drop(world, ready, SECOND_NIGHT)
+    strict = {**ready, "MIN_DELETE_ALLOWANCE": "0", "MAX_DELETE_PERCENT": "0"}
+    held = command(strict, "sync", "--json").json()
+    words = ("approve", held["run"], "--plan", held["plan"], "--by", "Ada Okafor")
+
+    approved = command(strict, *words)
+    report = command(strict, "sync", "--json")
+    again = command(strict, *words, "--json")
+
+    assert held["outcome"] == "held"
+    assert approved.code == DONE
+    assert "connector sync" in approved.out
+    assert (report.code, report.json()["outcome"]) == (DONE, "completed")
+    assert report.json()["approved"]["by"] == "Ada Okafor"
+    assert (again.code, again.json()["error"]["code"]) == (FAILED, "conflict")
+
+
+def test_a_pause_holds_until_it_is_resumed(world: Contoso, ready: dict[str, str]) -> None:
+    """Sync does nothing and says so (exit code 4), status shows by whom and why."""
+    drop(world, ready, FIRST_NIGHT)
+
+    paused = command(ready, "pause", "--by", "Ada Okafor", "--reason", "HR moves")
+    nothing = command(ready, "sync")
+    status = command(ready, "status")
+    resumed = command(ready, "resume", "--by", "Ben Achebe", "--json")
+    report = command(ready, "sync", "--json")
+
+    assert (paused.code, nothing.code, resumed.code) == (DONE, NOT_READY, DONE)
+    assert "paused" in nothing.out
+    assert "HR moves: by Ada Okafor since" in status.out
+    assert resumed.json()["paused"] is False
+    assert report.json()["outcome"] == "completed"
 
 
 def test_a_refused_export_is_a_failure(world: Contoso, ready: dict[str, str]) -> None:
@@ -306,6 +368,44 @@ def test_sync_goes_on_until_the_run_ends(world: Contoso, ready: dict[str, str]) 
 
     assert (told.code, told.json()["outcome"], told.json()["created"]) == (DONE, "completed", 23)
     assert told.json()["slices"] > 1
+
+
+def test_a_dry_run_tells_and_does_nothing(app: FunctionApp, world: Contoso, ready: dict[str, str]) -> None:
+    """The plan for people and as JSON; no run, no item, no lease, so that another sync may be at work meanwhile."""
+    idle = command(ready, "sync", "--dry-run")
+    drop(world, ready, FIRST_NIGHT)
+
+    told = command(ready, "sync", "--dry-run", "--limit", "2")
+    as_json = command(ready, "sync", "--dry-run", "--json")
+
+    assert (idle.code, idle.out) == (DONE, "Nothing is due.\n")
+    assert (told.code, told.err) == (DONE, "")
+    lines = [line.split() for line in told.out.splitlines()]
+    assert told.out.startswith("Dry run, which has written nothing: completed")
+    assert ["created", "23"] in lines
+    assert len([line for line in lines if line[:1] == ["create"]]) == 2
+    assert "Expected  23 writes, about 1 s at 25 per second (usual)" in told.out
+    assert (as_json.code, as_json.json()["dry_run"], as_json.json()["created"]) == (DONE, True, 23)
+    assert len(as_json.json()["samples"]) == 10
+    assert world.tenant.graph.connections[ready["CONNECTION_ID"]].items == {}
+    assert get(app, ready, "runs") == {"runs": []}
+
+
+def test_a_dry_run_has_the_exit_code_of_its_outcome(app: FunctionApp, world: Contoso, ready: dict[str, str]) -> None:
+    """3 when deletions would be held, 1 when the export would be refused, 4 before setup, 2 for what makes no sense."""
+    synced(app, world, ready)
+    drop(world, ready, SECOND_NIGHT)
+    held = command({**ready, "MIN_DELETE_ALLOWANCE": "0", "MAX_DELETE_PERCENT": "0"}, "sync", "--dry-run")
+    drop(world, ready, b"Name,Town\nSomebody,Somewhere\n")
+    refused = command(ready, "sync", "--dry-run")
+    unknown = command(fresh(world), "sync", "--dry-run", "--json")
+    senseless = command(ready, "sync", "--dry-run", "--slice")
+
+    assert [each.code for each in (held, refused, unknown, senseless)] == [HELD, FAILED, NOT_READY, USAGE]
+    assert "✗ deletions" in held.out
+    assert "missing_column: " in refused.out
+    assert unknown.json() == {"state": "not_ready"}
+    assert "--dry-run" in senseless.err
 
 
 def test_an_interrupted_sync_goes_on_where_it_was(world: Contoso, ready: dict[str, str]) -> None:
@@ -426,9 +526,8 @@ def test_doctor_looks_on_when_the_mapping_is_wrong(ready: dict[str, str]) -> Non
 def test_every_problem_of_the_settings_is_told(unset: dict[str, str], name: str) -> None:
     """On standard error, one line each, exit code 2; nothing on standard output."""
     wrong = {**unset, "TENANT_ID": "", "SLICE_SECONDS": "3600", "CONTRACT": "walkthrough"}
-    options = ["--confirm", "x"] if name == "teardown" else []
 
-    told = command(wrong, name, *options)
+    told = command(wrong, name, *REQUIRED.get(name, ()))
 
     assert (told.code, told.out) == (USAGE, "")
     assert {line.split(":")[0] for line in told.err.splitlines()} == {"TENANT_ID", "SLICE_SECONDS", "CONTRACT"}

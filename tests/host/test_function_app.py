@@ -38,6 +38,9 @@ ROUTES = {
     ("GET", "status"),
     ("GET", "runs"),
     ("GET", "runs/{run}"),
+    ("POST", "runs/{run}/approve"),
+    ("POST", "pause"),
+    ("POST", "resume"),
     ("GET", "health"),
 }
 STEPS = ["connection", "schema", "profile-source", "priority", "settle"]
@@ -464,6 +467,87 @@ def test_an_unknown_run_is_not_found(app: FunctionApp, ready: dict[str, str], ru
 
     assert answer.status_code == 404
     assert answer.json()["error"]["code"] == "not_found"
+
+
+# --- deciding ---------------------------------------------------------------------------------------------------------
+
+ADA = {"by": "Ada Okafor", "reason": "HR moves"}
+STRICT = {"MIN_DELETE_ALLOWANCE": "0", "MAX_DELETE_PERCENT": "0"}
+
+
+def test_what_is_held_is_released_by_an_approval(app: FunctionApp, world: Contoso, ready: dict[str, str]) -> None:
+    """202 for exactly what waits, and the next tick does it; another hash is 409, another run 404, no hash 400."""
+    items = world.tenant.graph.connections[ready["CONNECTION_ID"]].items
+    drop(world, ready, FIRST_NIGHT)
+    with app.under({**STRICT, "LEAVER_GRACE_EXPORTS": "0"}):
+        app.fire("sync_people")
+        drop(world, ready, SECOND_NIGHT)
+        app.fire("sync_people")
+        held = run_report(app)
+        body = {"plan": held["plan"], "by": "Ada Okafor"}
+        there = len(items)
+
+        wrong = app.post(f"runs/{held['run']}/approve", json={**body, "plan": "sha256:0"})
+        unknown = app.post("runs/20200101T000000Z-0001/approve", json=body)
+        bad = app.post(f"runs/{held['run']}/approve", json={"plan": held["plan"]})
+        approved = app.post(f"runs/{held['run']}/approve", json=body)
+        waiting = app.get("status").json()
+        error = app.fire("sync_people")
+        again = app.post(f"runs/{held['run']}/approve", json=body)
+
+    report = run_report(app)
+    assert held["outcome"] == "held"
+    assert [answer.status_code for answer in (wrong, unknown, bad, approved, again)] == [409, 404, 400, 202, 409]
+    assert approved.json().items() >= {"run": held["run"], **body}.items()
+    assert [(each["plan"], each["by"]) for each in waiting["approvals"]] == [(held["plan"], "Ada Okafor")]
+    assert waiting["next_tick"]["work"] == ["approval"]
+    assert error is None
+    assert (report["outcome"], report["deleted"], report["approved"]["by"]) == ("completed", held["held"], "Ada Okafor")
+    assert len(items) == there - held["held"]
+    assert "Okafor" not in app.log.read_text()
+
+
+def test_what_cannot_be_used_cannot_be_approved(app: FunctionApp, world: Contoso, ready: dict[str, str]) -> None:
+    """409 that says so."""
+    drop(world, ready, b"Name,Town\nSomebody,Somewhere\n")
+    app.fire("sync_people")
+    refused = run_report(app)
+
+    answer = app.post(f"runs/{refused['run']}/approve", json={"plan": refused["plan"], "by": "Ada Okafor"})
+
+    assert answer.status_code == 409
+    assert answer.json()["error"]["code"] == "not_approvable"
+
+
+def test_paused_nothing_is_done_until_it_is_resumed(app: FunctionApp, world: Contoso, ready: dict[str, str]) -> None:
+    """Ticks say that they are paused, status says by whom and why; resumed, the next one does what is due."""
+    drop(world, ready, FIRST_NIGHT)
+
+    paused = app.post("pause", json=ADA)
+    error = app.fire("sync_people")
+    status = app.get("status").json()
+    runs = app.get("runs").json()["runs"]
+    resumed = app.post("resume", json={"by": "Ben Achebe", "reason": "done"})
+    app.fire("sync_people")
+
+    assert (paused.status_code, resumed.status_code) == (200, 200)
+    assert (paused.json()["paused"], resumed.json()["paused"]) == (True, False)
+    assert error is None
+    assert runs == []
+    assert status["paused"] is True
+    assert status["pause"].items() >= ADA.items()
+    assert run_report(app)["outcome"] == "completed"
+    assert '"event": "sync.paused"' in app.log.read_text()
+    assert "HR moves" not in app.log.read_text()
+
+
+@pytest.mark.parametrize("body", [b"", b"{}", b"nonsense", b'{"by": "Ada"}'])
+def test_a_pause_without_a_name_and_a_reason_is_refused(app: FunctionApp, ready: dict[str, str], body: bytes) -> None:
+    """400 that names what is missing, and nothing is paused."""
+    answer = app.post("pause", content=body)
+
+    assert answer.status_code == 400
+    assert app.get("status").json()["paused"] is False
 
 
 # --- health and settings ----------------------------------------------------------------------------------------------

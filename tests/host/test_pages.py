@@ -224,6 +224,56 @@ def test_removals_held_for_want_of_keys_are_told_from_too_many():
     assert "MAX_DELETE_COUNT" in too_many.text
 
 
+PLAN = "sha256:" + "5e" * 32
+RUN = "20261123T020004Z-1a2b"
+
+
+@pytest.mark.parametrize(
+    "waiting",
+    [
+        {"outcome": "held", "held": 812},
+        {
+            "outcome": "refused",
+            "error": {"code": "match_rate", "message": "m"},
+            "guards": [{"name": "match_rate", "limit": "50 %", "found": "7 of 25", "tripped": True}],
+        },
+    ],
+)
+def test_says_how_to_approve_with_commands_to_paste(waiting):
+    """What somebody may release has both commands, with the run and the hash in them."""
+    page = page_of(run=RUN, plan=PLAN, **waiting)
+
+    assert f'python -m connector approve {RUN} --plan {PLAN} --by "YOUR NAME"' in page.text
+    assert f'-d \'{{"plan": "{PLAN}", "by": "YOUR NAME"}}\' "$URL/runs/{RUN}/approve"' in page.text
+
+
+@pytest.mark.parametrize(
+    "waiting",
+    [
+        {"outcome": "refused", "plan": PLAN, "error": {"code": "truncated", "message": "m"}, "guards": []},
+        {"outcome": "completed", "plan": None},
+        {"outcome": "held", "held": 1, "plan": "sha256:1; rm -rf /"},
+    ],
+)
+def test_nothing_else_has_commands_to_approve_it(waiting):
+    """A file that cannot be used is mended, not approved; and what is no hash of ours is in no command."""
+    page = page_of(run=RUN, **waiting)
+
+    assert "connector approve" not in page.text
+
+
+def test_says_who_approved_it():
+    """Whoever took the decision stands there, with the guard that was passed over."""
+    guard = {"name": "deletions", "limit": "3", "found": "6 planned", "tripped": True, "released": True}
+    approved = {"by": "Ada Okafor", "when": "2026-11-23T08:00:00Z", "plan": PLAN}
+
+    page = page_of(outcome="completed", guards=[guard], approved=approved)
+
+    assert "Approved by Ada Okafor" in page.text
+    assert "23 November 2026, 08:00:00 UTC" in page.text
+    assert "holds the removals" not in page.text
+
+
 def test_lists_rejected_rows_with_key_codes_and_reason():
     """HR finds each row by its number, and the file that holds them all."""
     page = page_of()
@@ -458,7 +508,10 @@ def test_there_are_words_for_every_warning_and_for_everybody_without_account():
 
     assert set(matching.unmatched.values()) == set(words.UNMATCHED)
     changed = {"encoding_changed", "delimiter_changed", "skipped_lines_changed"}
-    counted = {"missing_columns", "unreadable_keys", "former_item_kept", *changed}
+    read_back = {"item_changed", "item_vanished", "not_read_back"}
+    approvals = {"approval_outdated", "approval_expired"}
+    counted = {"missing_columns", "unreadable_keys", "former_item_kept", "older_export", *read_back, *changed}
+    counted |= approvals
     assert {*matching.warnings, *references.warnings} | counted == set(words.WARNINGS)
 
 
@@ -477,7 +530,7 @@ def test_names_only_settings_that_exist():
 
 
 def test_people_are_listed_with_the_reason_in_words():
-    """Whoever is held, missing or failed stands there by key, and why in words; Graph's own codes as they are."""
+    """Whoever is held, missing, failed or drifted stands there by key, and why in words; Graph's codes as they are."""
     page = page_of(
         held=1,
         held_people=[{"key": "C1", "reason": "left"}],
@@ -485,11 +538,13 @@ def test_people_are_listed_with_the_reason_in_words():
         failed_people=[{"key": "C2", "reason": "in_doubt"}, {"key": "C3", "reason": "BadRequest"}],
         grace=2000,
         missing_people=[{"key": "C4", "reason": "absent"}],
+        drifted_people=[{"key": "C5", "item": "u5", "reason": "vanished", "properties": []}],
     )
 
     assert "C1 has a status word of those who left" in page.text
     assert "C2 Microsoft Graph did not answer; it may have taken effect" in page.text
     assert "C3 BadRequest" in page.text
+    assert "C5 Microsoft 365 had nothing" in page.text
     assert "The first 1 of 2,000 people are listed." in page.text
 
 

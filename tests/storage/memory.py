@@ -7,7 +7,6 @@ request: positions count from 1, as ``requests`` does.
 from __future__ import annotations
 
 import asyncio
-import itertools
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -47,14 +46,20 @@ class MemoryContainer:
     """Blobs with ETags, leases that run out by the clock, append blobs, and faults by request position."""
 
     def __init__(self, clock: Clock, *, exists: bool = True) -> None:
-        self.requests = 0
+        self.seen: list[str] = []
+        """Every request: what it did, and to which blob."""
         self.block_count_limit = BLOCK_COUNT_LIMIT
         self._clock = clock
         self._exists = exists
         self._blobs: dict[str, _Stored] = {}
-        self._numbers = itertools.count(1)
+        self._number = 0
         self._faults: dict[int, tuple[BaseException, bool]] = {}
         self._no_writes: BaseException | None = None
+
+    @property
+    def requests(self) -> int:
+        """Return how many requests there were."""
+        return len(self.seen)
 
     @property
     def contents(self) -> dict[str, bytes]:
@@ -90,7 +95,7 @@ class MemoryContainer:
         await asyncio.sleep(0)
         blobs: list[BlobInfo] = []
         prefixes: dict[str, None] = {}
-        with self._request():
+        with self._request(f"list {prefix}"):
             for name, stored in sorted(self._blobs.items()):
                 if not name.startswith(prefix):
                     continue
@@ -103,13 +108,13 @@ class MemoryContainer:
 
     async def read(self, name: str) -> Blob | None:
         await asyncio.sleep(0)
-        with self._request():
+        with self._request(f"read {name}"):
             stored = self._blobs.get(name)
             return Blob(data=bytes(stored.data), info=_info(name, stored)) if stored else None
 
     async def download_to(self, name: str, stream: BinaryIO, *, if_match: str | None = None) -> BlobInfo:
         await asyncio.sleep(0)
-        with self._request():
+        with self._request(f"download_to {name}"):
             stored = self._version(name, if_match)
             stream.write(stored.data)
             return _info(name, stored)
@@ -127,7 +132,7 @@ class MemoryContainer:
         await asyncio.sleep(0)
         if not isinstance(data, bytes):
             raise TypeError("a blob holds bytes")
-        with self._request():
+        with self._request(f"write {name}"):
             if self._no_writes is not None:
                 raise self._no_writes
             stored = self._blobs.get(name)
@@ -153,36 +158,36 @@ class MemoryContainer:
         check_block(block)
         if create:
             await asyncio.sleep(0)
-            with self._request():
+            with self._request(f"create {name}"):
                 if name in self._blobs:
                     raise StateChanged("the blob is there")
                 self._blobs[name] = self._new(b"")
                 self._blobs[name].blocks = 0
         if block:
             await asyncio.sleep(0)
-            with self._request():
+            with self._request(f"append {name}"):
                 self._append(name, block)
 
     async def delete(self, name: str) -> None:
         await asyncio.sleep(0)
-        with self._request():
+        with self._request(f"delete {name}"):
             self._check_lease(self._blobs.get(name), None)
             self._blobs.pop(name, None)
 
     async def acquire_lease(self, name: str, *, seconds: int = 60) -> str:
         await asyncio.sleep(0)
-        with self._request():
+        with self._request(f"acquire_lease {name}"):
             stored = self._version(name, None)
             if self._held(stored):
                 raise Busy("another run holds the lease")
-            stored.lease = str(UUID(int=next(self._numbers)))
+            stored.lease = str(UUID(int=self._next()))
             stored.lease_seconds = seconds
             self._extend(stored)
             return stored.lease
 
     async def renew_lease(self, name: str, lease: str) -> None:
         await asyncio.sleep(0)
-        with self._request():
+        with self._request(f"renew_lease {name}"):
             stored = self._blobs.get(name)
             # A lease that ran out can be renewed as long as nobody has written or taken it since.
             # https://learn.microsoft.com/rest/api/storageservices/lease-blob
@@ -192,19 +197,19 @@ class MemoryContainer:
 
     async def release_lease(self, name: str, lease: str) -> None:
         await asyncio.sleep(0)
-        with self._request():
+        with self._request(f"release_lease {name}"):
             stored = self._blobs.get(name)
             if stored is not None and stored.lease == lease:
                 stored.lease = None
 
     async def ensure(self) -> None:
         await asyncio.sleep(0)
-        with self._request(needs_container=False):
+        with self._request("ensure", needs_container=False):
             self._exists = True
 
     @contextmanager
-    def _request(self, *, needs_container: bool = True) -> Iterator[None]:
-        self.requests += 1
+    def _request(self, what: str, *, needs_container: bool = True) -> Iterator[None]:
+        self.seen.append(what)
         error, after_effect = self._faults.pop(self.requests, (None, False))
         if error is not None and not after_effect:
             raise error
@@ -227,7 +232,11 @@ class MemoryContainer:
         return stored
 
     def _next_etag(self) -> str:
-        return f'"0x{next(self._numbers):X}"'
+        return f'"0x{self._next():X}"'
+
+    def _next(self) -> int:
+        self._number += 1
+        return self._number
 
     def _version(self, name: str, etag: str | None) -> _Stored:
         stored = self._blobs.get(name)

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 import orjson
 import pytest
 
+from connector.core.approval import Pending
 from connector.core.due import Request
-from connector.core.head import ExportMark, Head, RunMark, dump_head
+from connector.core.head import Approval, ExportMark, Head, Held, Refused, RunMark, dump_head
 from connector.core.ledger import dump_ledger
 from connector.core.plan import Progress, hold
 from connector.core.setup import Registration
@@ -486,6 +487,19 @@ async def test_a_copy_keeps_what_the_export_said(state: State, container: Memory
     assert container.contents == {second: b"two", third: b"three"}
 
 
+async def test_what_is_left_over_goes_in_pieces(state: State, container: MemoryContainer):
+    """A run does not stay at work for what hundreds before it left: so much goes with each."""
+    for number in range(250):
+        await container.write(f"contosohr/runs/r{number}/journal-000001", b"")
+
+    left = []
+    for _ in range(4):
+        await state.forget(await state.leftovers(Head()))
+        left.append(len(container.contents))
+
+    assert left == [150, 50, 0, 0]
+
+
 # --- requests --------------------------------------------------------------------------------------------------------
 
 
@@ -512,6 +526,54 @@ async def test_a_request_that_cannot_be_read_asks_for_a_plain_run(
     await container.write("contosohr/requests/1.json", data)
 
     assert await state.requests() == [Request("contosohr/requests/1.json", full=False)]
+
+
+async def test_an_approval_waits_with_who_gave_it_and_when(state: State):
+    """The tick that takes it up knows its hash, its name and its age."""
+    approval = Approval("sha256:1", "Ada Okafor", 1_800_000_000)
+
+    await state.ask_to_release("1", approval)
+
+    assert await state.requests() == [Request("contosohr/requests/1.json", kind="approve", approval=approval)]
+
+
+async def test_what_waits_is_kept_under_its_hash(state: State):
+    """For as long as the head names it: held, refused or approved."""
+    kept = [Pending("x", "m", lines=frozenset({f"u{number} delete absent"})) for number in range(4)]
+    for each in kept:
+        await state.save_pending(each)
+    held, refused, approved, forgotten = (each.digest for each in kept)
+    head = Head(
+        held=Held(held, 1, "r"),
+        refused=(Refused("a.csv", "0x1", "c", "rekeyed", plan=refused),),
+        approvals=(Approval(approved, "Ada", 1),),
+    )
+
+    await state.forget(await state.leftovers(head))
+
+    assert [await state.pending(plan) for plan in (held, refused, approved)] == kept[:3]
+    assert await state.pending(forgotten) is None
+
+
+async def test_a_pause_is_seen_at_the_first_look(state: State):
+    """Every tick's one listing shows it; who did it, and who ended it, can be read."""
+    before = (await state.look()).paused, await state.paused(), await state.resumed()
+    await state.pause({"by": "Ada", "reason": "audit"})
+    during = (await state.look()).paused, await state.paused()
+    await state.resume({"by": "Ben"})
+
+    assert before == (False, None, None)
+    assert during == (True, {"by": "Ada", "reason": "audit"})
+    assert ((await state.look()).paused, await state.paused(), await state.resumed()) == (False, None, {"by": "Ben"})
+
+
+@pytest.mark.parametrize("data", [b"", b"{", b"[]"])
+async def test_a_damaged_pause_is_one_all_the_same(state: State, container: MemoryContainer, data: bytes):
+    """Nobody knows why any more, but syncing waits until somebody resumes it."""
+    await container.write("contosohr/paused.json", data)
+
+    assert (await state.look()).paused
+    assert await state.paused() == {}
 
 
 async def test_a_request_says_who_asked(state: State, container: MemoryContainer):

@@ -33,6 +33,13 @@ class VirtualClock:
         self._order = itertools.count()
         self._watched: asyncio.AbstractEventLoop | None = None
 
+    def __deepcopy__(self, memo: dict[int, Any]) -> VirtualClock:
+        """Return a clock of the same time; whoever sleeps does so in the original's world only."""
+        twin = VirtualClock(self._start, patience=self._patience)
+        twin._elapsed = self._elapsed
+        memo[id(self)] = twin
+        return twin
+
     def now(self) -> datetime:
         """Return the virtual moment, aware."""
         return self._start + timedelta(seconds=self._elapsed)

@@ -121,10 +121,14 @@ def _told(report: Mapping[str, Any]) -> Iterator[Text]:
 
 def _moves(report: Mapping[str, Any]) -> Iterator[Text]:
     """Say which settings move the limits that an export has gone beyond, as somebody may who knows that it is right."""
+    said: set[str] = set()
     for guard in report["guards"]:
         if not guard["tripped"] or guard["name"] not in GUARD_SETTINGS:
             continue
         settings = " or ".join(GUARD_SETTINGS[guard["name"]])
+        if settings in said:
+            continue
+        said.add(settings)
         if guard["name"] == "rejected":
             share = math.ceil(100 * report["rejected"] / max(1, report["export"]["rows"]))
             settings = f"{settings}={share}"

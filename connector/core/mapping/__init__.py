@@ -6,13 +6,14 @@ A mapping is one TOML file that decides schema and items alike (``docs/mapping.m
 
 from connector.core.mapping.file import Mapping, MappingFile, PropertyPart
 from connector.core.mapping.load import load_mapping
-from connector.core.mapping.person import Person, Problem, Rejection
+from connector.core.mapping.person import Fill, Person, Problem, Rejection, changed_fields, fill_of
 from connector.core.mapping.rows import MAX_KEY, MAX_VALUE, BoundMapping, bind
 
 __all__ = [
     "MAX_KEY",
     "MAX_VALUE",
     "BoundMapping",
+    "Fill",
     "Mapping",
     "MappingFile",
     "Person",
@@ -20,5 +21,7 @@ __all__ = [
     "PropertyPart",
     "Rejection",
     "bind",
+    "changed_fields",
+    "fill_of",
     "load_mapping",
 ]

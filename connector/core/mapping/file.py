@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag
 from connector.core.accounts import Match  # noqa: TC001 - pydantic reads it
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
 NAME_PATTERN: Final = r"^[A-Za-z0-9]{1,32}$"
 """What a property may be called. https://learn.microsoft.com/graph/api/resources/externalconnectors-property"""
@@ -318,6 +318,16 @@ class Mapping:
         """The columns without which a file is no export: those of the key and of the account."""
         return tuple(dict.fromkeys((*self.file.key.reads, *self.file.account.reads)))
 
+    @property
+    def blanks(self) -> dict[str, frozenset[str]]:
+        """The words that count as a blank cell wherever the mapping reads it, by column, in the order of `columns`."""
+        everywhere = blank_words(self.file.file.blanks)
+        found: dict[str, frozenset[str]] = {}
+        for columns, own in _sources(self.file):
+            words = everywhere | blank_words(own)
+            found |= {column: found.get(column, words) & words for column in columns}
+        return {column: found[column] for column in self.columns}
+
     def is_partial(self, name: str) -> bool:
         """Tell whether a file of this name holds some of the people only (``[file] partial``)."""
         last = name.rsplit("/", 1)[-1].casefold()
@@ -329,6 +339,13 @@ class Mapping:
 def _columns(file: MappingFile) -> Iterator[str]:
     yield from file.key.reads
     yield from file.account.reads
+    yield from _deciding(file)
+    for part in file.property:
+        yield from property_columns(part)
+
+
+def _deciding(file: MappingFile) -> Iterator[str]:
+    """Yield the columns that decide who counts."""
     if file.status:
         yield file.status.column
     if file.leave:
@@ -336,8 +353,26 @@ def _columns(file: MappingFile) -> Iterator[str]:
     yield from (part.column for part in file.scope)
     if file.effective:
         yield from filter(None, (file.effective.from_, file.effective.until))
+
+
+def _sources(file: MappingFile) -> Iterator[tuple[tuple[str, ...], Words | None]]:
+    """Yield every place of the mapping that reads columns: which, and the words that count as blank just there."""
+    yield file.key.reads, file.key.blanks
+    yield file.account.reads, file.account.blanks
+    yield tuple(_deciding(file)), None
     for part in file.property:
-        yield from property_columns(part)
+        if part.column:
+            yield (part.column,), None
+        for spec in (part.value, *(spec for _, _, spec in part.specs)):
+            if isinstance(spec, str):
+                yield (spec,), None
+            elif isinstance(spec, TextSource):
+                yield spec.reads, spec.blanks
+
+
+def blank_words(words: Iterable[str] | None) -> frozenset[str]:
+    """Return words as cells are compared with them."""
+    return frozenset(word.strip().casefold() for word in words or ())
 
 
 def property_columns(part: PropertyPart) -> Iterator[str]:

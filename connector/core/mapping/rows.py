@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import hashlib
 import re
+from binascii import crc_hqx
 from dataclasses import dataclass, field
 from datetime import date
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
@@ -12,8 +13,8 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from connector.core.accounts import ask, referred_key
 from connector.core.entities import LABELS, FieldType, field_type
 from connector.core.export import column_key
-from connector.core.mapping.file import ColumnField, ConstantField, PersonField, template_parts
-from connector.core.mapping.person import Person, Problem, Rejection
+from connector.core.mapping.file import ColumnField, ConstantField, PersonField, blank_words, template_parts
+from connector.core.mapping.person import KIND, Person, Problem, Rejection
 from connector.core.mapping.values import (
     EXAMPLE,
     Convert,
@@ -50,6 +51,7 @@ MAX_EMPLOYEE_ID: Final = 16
 _NAME: Final = re.compile(r"[^\s@:\x00-\x1f]+@[^\s@\x00-\x1f]+")
 _GUID: Final = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 _SEPARATOR: Final = "\x1f"
+_SEPARATOR_BYTE: Final = _SEPARATOR.encode()
 _SPACES: Final = re.compile(" {2,}")
 
 CAPITALISED: Final = {"home": "Home", "business": "Work", "other": "Other"}
@@ -211,6 +213,24 @@ class _Days:
 
 
 @dataclass(frozen=True, slots=True)
+class _Fields:
+    """What makes a byte of each mapped cell."""
+
+    kind: bytes
+    width: int
+    blanks: tuple[frozenset[str], ...]
+    """The words that count as blank, by column; none where no column has any."""
+
+    def of(self, cells: Sequence[str], joined: bytes) -> bytes:
+        """Return `Person.fields` of a row's cells; ``joined`` are the same, as bytes with a separator between them."""
+        parts = joined.split(_SEPARATOR_BYTE)
+        if self.blanks or len(parts) != self.width:
+            texts = zip(cells, self.blanks, strict=True) if self.blanks else ((cell, ()) for cell in cells)
+            parts = [b"" if text.casefold() in words else text.encode() for text, words in texts]
+        return self.kind + bytes([crc_hqx(part, 0) & 255 or (255 if part else 0) for part in parts])
+
+
+@dataclass(frozen=True, slots=True)
 class BoundMapping:
     """A mapping that knows in which columns of one export its cells stand."""
 
@@ -223,6 +243,7 @@ class BoundMapping:
     scope: tuple[tuple[int, frozenset[str], bool], ...]
     days: _Days | None
     mapped: tuple[int, ...]
+    short: _Fields
     references: tuple[_Reference | None, ...]
     lists: tuple[_Reference, ...]
     refined: tuple[_Reference, ...]
@@ -243,13 +264,14 @@ class BoundMapping:
         cells = [by_column[index].strip() if index >= 0 else "" for index in self.mapped]
         text = _SEPARATOR.join(cells)
         try:
-            digest = hashlib.blake2b(text.encode("utf-8"), digest_size=16).digest()
+            joined = text.encode("utf-8")
         except UnicodeEncodeError:
             problem = Problem(
                 "bad_text", "it holds bytes that are no text in the encoding of the file; save the file as CSV in UTF-8"
             )
             rank, _, _ = self._standing(by_column)
             return Rejection(row.number, self._readable_key(row), (problem,), tuple(by_column), rank)
+        digest = hashlib.blake2b(joined, digest_size=16).digest()
         key = _text(self.key, by_column)
         account = _text(self.account, by_column)
         rank, ended, begun = self._standing(by_column) if self.days else (0, False, True)
@@ -267,7 +289,8 @@ class BoundMapping:
             return Rejection(row.number, key or "", problems, tuple(by_column), rank)
         asked = self._ask(account or "")
         references = self._references(by_column, key or "", asked) if self.references else ()
-        return Person(key or "", asked, bool(leaver), references, digest, row.number, rank=rank)
+        fields = self.short.of(cells, joined)
+        return Person(key or "", asked, bool(leaver), references, digest, row.number, rank=rank, fields=fields)
 
     def key_of(self, cells: Sequence[str]) -> str:
         """Return whose a row's cells are; "" when that cannot be told."""
@@ -444,6 +467,7 @@ def bind(mapping: Mapping, header: Sequence[str], *, today: date | None = None) 
         scope=tuple(_scope(file, place)),
         days=_days(file, place, today),
         mapped=mapped,
+        short=_short(mapping),
         references=references,
         lists=lists,
         refined=tuple(each for each in (*references, *lists) if each and each.source.refine),
@@ -528,7 +552,7 @@ class _Binding:
 
 
 def _blanks(file: FilePart, more: Sequence[str] = ()) -> frozenset[str]:
-    return frozenset(word.strip().casefold() for word in (*(file.blanks or ()), *more))
+    return blank_words((*(file.blanks or ()), *more))
 
 
 def _cell(index: int, blanks: frozenset[str]) -> Read:
@@ -558,6 +582,14 @@ def _template(
         return _SPACES.sub(" ", "".join(written)).strip()
 
     return read
+
+
+def _short(mapping: Mapping) -> _Fields:
+    """Return what digests cells one by one. With other words for blank they count as other columns."""
+    blanks = mapping.blanks
+    named = [(column_key(column), *sorted(words)) for column, words in blanks.items()]
+    kind = hashlib.blake2b(repr(named).encode(), digest_size=KIND).digest()
+    return _Fields(kind, len(blanks), tuple(blanks.values()) if any(blanks.values()) else ())
 
 
 def _words(status: StatusPart | None, blanks: Iterable[str]) -> dict[str, bool]:

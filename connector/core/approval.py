@@ -1,0 +1,128 @@
+"""What waits for a human, under which hash, and what else an approval of that hash is about (design §3.16)."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import asdict, dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+import orjson
+
+from connector.core.plan import Delete
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from connector.core.guards import Verdict
+    from connector.core.head import Approval
+    from connector.core.plan import Action
+
+
+@dataclass(frozen=True, slots=True)
+class Pending:
+    """What waits: ``lines`` of what would be done, made from one export under one mapping (both by their digests).
+
+    ``guards`` are those that refused the export, none where only deletions are held. What is planned again from the
+    same inputs has the same hash, whenever that happens.
+    """
+
+    export: str
+    mapping: str
+    guards: tuple[str, ...] = ()
+    lines: frozenset[str] = frozenset()
+
+    @property
+    def digest(self) -> str:
+        """Return the hash that an approval names."""
+        parts = [self.export, self.mapping, *(f"guard {name}" for name in sorted(self.guards)), *sorted(self.lines)]
+        return "sha256:" + hashlib.sha256("\n".join(parts).encode()).hexdigest()
+
+    def covers(self, other: Pending) -> bool:
+        """Tell whether an approval of this is one of ``other`` too: the same, or what is left of it by now.
+
+        Whoever approved one guard's finding has not seen another's, and whoever took an export has not said that
+        anybody may be deleted.
+        """
+        same = (self.export, self.mapping, bool(self.guards)) == (other.export, other.mapping, bool(other.guards))
+        return same and set(other.guards) <= set(self.guards) and other.lines <= self.lines
+
+
+@dataclass(slots=True)
+class Word:
+    """What people's approvals let one run do, about one export under one mapping (both by their digests).
+
+    ``before`` are the guards that were released for this export by an earlier run, ``approvals`` those that count now,
+    ``known`` what waits under their hashes, as far as that is known. ``used`` are the approvals that were needed, and
+    ``deletes`` is the hash of the one that releases deletions.
+    """
+
+    export: str
+    mapping: str
+    before: frozenset[str] = frozenset()
+    approvals: tuple[Approval, ...] = ()
+    known: Mapping[str, Pending] = field(default_factory=dict)
+    used: list[Approval] = field(default_factory=list)
+    deletes: str = ""
+
+    def pending(self, guards: Iterable[str] = (), actions: Iterable[Action] = ()) -> Pending:
+        """Return what would wait: the findings of guards, or actions."""
+        return Pending(self.export, self.mapping, tuple(guards), action_lines(actions))
+
+    def lets(self, pending: Pending) -> bool:
+        """Tell whether somebody has approved exactly this, or this and more that nobody wants any more."""
+        approval = next((each for each in self.approvals if self._is_of(each, pending)), None)
+        if approval is not None and approval not in self.used:
+            self.used.append(approval)
+        return approval is not None
+
+    def _is_of(self, approval: Approval, pending: Pending) -> bool:
+        known = self.known.get(approval.plan)
+        return approval.plan == pending.digest or (known is not None and known.covers(pending))
+
+    def lets_delete(self, held: Pending) -> bool:
+        """Tell whether somebody has approved these deletions, which would be held otherwise."""
+        if not held.lines or not self.lets(held):
+            return False
+        self.deletes = next(each.plan for each in self.used if self._is_of(each, held))
+        return True
+
+    def judge(self, verdicts: list[Verdict], actions: Iterable[Action] = ()) -> tuple[Verdict, Pending] | None:
+        """Release the guards that an approval lets pass; return the first that refuses the export, and what waits.
+
+        None when nothing stands in the way. All that tripped are judged together; ``verdicts`` are replaced in it.
+        """
+        refusing = next((verdict for verdict in verdicts if verdict.refuses), None)
+        if refusing is None:
+            return None
+        names = [verdict.name for verdict in verdicts if verdict.code and verdict.tripped]
+        waiting = [name for name in names if name not in self.before]
+        pending = self.pending(waiting, actions)
+        if waiting and not self.lets(pending):
+            verdicts[:] = [replace(each, released=False) for each in verdicts]
+            return refusing, pending
+        verdicts[:] = [replace(each, released=each.released or each.name in names) for each in verdicts]
+        return None
+
+
+def action_lines(actions: Iterable[Action]) -> frozenset[str]:
+    """Return what an approval is about, one line per action: item id, what is done to it, and why."""
+    return frozenset(
+        f"{action.entry.item_id} delete {action.reason}"
+        if isinstance(action, Delete)
+        else f"{action.after.item_id} upsert {'create' if action.created else 'update'}"
+        for action in actions
+    )
+
+
+def dump_pending(pending: Pending) -> bytes:
+    """Return it as JSON."""
+    return orjson.dumps({**asdict(pending), "lines": sorted(pending.lines)})
+
+
+def load_pending(data: bytes) -> Pending | None:
+    """Read what `dump_pending` made; None when it is none. Without it, only exactly the same plan is what was meant."""
+    try:
+        raw: dict[str, Any] = orjson.loads(data)
+        return Pending(raw["export"], raw["mapping"], tuple(raw["guards"]), frozenset(raw["lines"]))
+    except (ValueError, KeyError, TypeError):
+        return None

@@ -1,0 +1,109 @@
+"""Processes that are killed for good (SIGKILL) while they work, on genuine storage: the next ones end as HR says."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import subprocess
+import sys
+import time
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from azure.core.exceptions import HttpResponseError
+from azure.storage.blob import BlobLeaseClient
+
+from tests.host.world import FIRST_NIGHT, SECOND_NIGHT, FunctionApp, command, drop, environment, fresh
+from tests.tenant.contoso import ROOT, STATE
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    from tests.tenant.contoso import Contoso
+
+pytestmark = [pytest.mark.host, pytest.mark.azurite, pytest.mark.once]
+
+DONE, KILLED = 0, -9
+
+
+def set_up(app: FunctionApp, world: Contoso) -> dict[str, str]:
+    """Return the settings of a connection that is set up."""
+    settings = fresh(world)
+    with app.under(settings):
+        assert app.post("setup").status_code == 200
+    return settings
+
+
+def items(world: Contoso, settings: Mapping[str, str]) -> dict[str, Any]:
+    return world.tenant.graph.connections[settings["CONNECTION_ID"]].items
+
+
+def people(world: Contoso, settings: Mapping[str, str]) -> list[str]:
+    """Return what Graph holds of everybody, without the ids that are the connection's own."""
+    bodies = (item.body["properties"] for item in items(world, settings).values())
+    return sorted(json.dumps(body, sort_keys=True).replace(settings["CONNECTION_ID"], "") for body in bodies)
+
+
+def ledgers(world: Contoso, settings: Mapping[str, str]) -> list[str]:
+    with world.storage() as account:
+        prefix = f"{settings['CONNECTION_ID']}/ledger/"
+        return list(account.get_container_client(STATE).list_blob_names(name_starts_with=prefix))
+
+
+def killed(world: Contoso, settings: Mapping[str, str], when: Callable[[], bool]) -> int:
+    """Start a sync, kill it as soon as ``when`` says so, and let its lease run out; return how it ended."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "connector", "sync"],
+        env=environment({**settings, "MAX_CONCURRENCY": "2"}),
+        cwd=ROOT,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    give_up = time.monotonic() + 60
+    while process.poll() is None and not when() and time.monotonic() < give_up:
+        time.sleep(0.005)
+    process.kill()
+    ended = process.wait(30)
+    with world.storage() as account, contextlib.suppress(HttpResponseError):
+        head = account.get_blob_client(STATE, f"{settings['CONNECTION_ID']}/head.json")
+        BlobLeaseClient(head).break_lease(lease_break_period=0)  # as a minute later
+    return ended
+
+
+@contextlib.contextmanager
+def slow(world: Contoso) -> Iterator[None]:
+    """Let Graph take its time."""
+    world.tenant.graph.latency = 0.1
+    try:
+        yield
+    finally:
+        world.tenant.graph.latency = 0
+
+
+def test_killed_processes_lose_nothing(app: FunctionApp, world: Contoso) -> None:
+    """Two die while they send, the second having taken over from the first, one while it folds: nobody is missing."""
+    settings, calm = set_up(app, world), set_up(app, world)
+    held = items(world, settings)
+
+    drop(world, settings, FIRST_NIGHT)
+    with slow(world):
+        first = killed(world, settings, lambda: len(held) >= 3)
+        there = len(held)
+        second = killed(world, settings, lambda: len(held) >= there + 5)
+        then = len(held)
+    third = killed(world, settings, lambda: bool(ledgers(world, settings)))
+    rest = command(settings, "sync", "--json")
+    drop(world, settings, SECOND_NIGHT)
+    next_night = command(settings, "sync", "--json")
+    again = command(settings, "sync", "--json")
+    for night in (FIRST_NIGHT, SECOND_NIGHT):
+        drop(world, calm, night)
+        assert command(calm, "sync").code == DONE
+
+    assert (first, second) == (KILLED, KILLED)
+    assert third in {KILLED, DONE}
+    assert 3 <= there < then < 23
+    assert (rest.code, next_night.code, again.code) == (DONE, DONE, DONE)
+    assert rest.json()["failed"] == next_night.json()["failed"] == 0
+    assert again.json()["outcome"] == "unchanged"
+    assert people(world, settings) == people(world, calm)

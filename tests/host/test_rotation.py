@@ -40,7 +40,7 @@ def test_both_secrets_are_replaced_without_a_restart(world: Contoso, app: Functi
     for client_id in (ADMIN_CLIENT_ID, INGEST_CLIENT_ID):
         world.tenant.rotate_secret(client_id)
         del world.tenant.entra.apps[client_id].secrets[:-1]
-    drop(world, settings, SECOND_NIGHT, "people-2.csv")
+    drop(world, settings, SECOND_NIGHT, "people2.csv")
 
     error = app.fire("sync_people")
     setup = app.post("setup")
@@ -57,7 +57,7 @@ def test_until_the_vault_has_the_new_secret_the_timer_fails_and_says_why(
     secret = "made~up~and~new"
     world.tenant.entra.apps[INGEST_CLIENT_ID].secrets.clear()
     world.tenant.entra.add_secret(INGEST_CLIENT_ID, secret)
-    drop(world, settings, SECOND_NIGHT, "people-2.csv")
+    drop(world, settings, SECOND_NIGHT, "people2.csv")
 
     error = app.fire("sync_people")
     failed = newest_run(app)

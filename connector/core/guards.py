@@ -70,8 +70,8 @@ def rejected_rows(rows: int, rejected: int, *, max_percent: float) -> Verdict:
     share = 100 * rejected / rows if rows else 0.0
     return Verdict(
         "rejected",
-        f"{max_percent:g} % of the rows, from {JUDGED_FROM} rows up",
-        f"{rejected} of {rows} rows ({share:.1f} %)",
+        f"at most {max_percent:g} % of the rows rejected; judged from {JUDGED_FROM} rows up",
+        f"{rejected} of {rows} rows rejected ({share:.1f} %)",
         rows >= JUDGED_FROM and share > max_percent,
         "too_many_rejected",
     )
@@ -82,8 +82,8 @@ def match_rate(in_scope: int, matched: int, *, min_percent: float) -> Verdict:
     share = 100 * matched / in_scope if in_scope else 100.0
     return Verdict(
         "match_rate",
-        f"at least {min_percent:g} % of the people, from {JUDGED_FROM} people up",
-        f"{matched} of {in_scope} people have an account ({share:.1f} %)",
+        f"at least {min_percent:g} % of the people with an account; judged from {JUDGED_FROM} people up",
+        f"{matched} of {in_scope} people with an account ({share:.1f} %)",
         in_scope >= JUDGED_FROM and share < min_percent,
         "match_rate",
     )
@@ -164,7 +164,7 @@ def changed_cells(found: Changes, *, max_percent: float) -> Verdict:
     """Refuse an export in which too many people have any other cell: it is another file, or one of another day."""
     return Verdict(
         "cells",
-        f"{max_percent:g} % of {found.of} have a cell that changed, from {JUDGED_FROM} people up",
+        f"at most {max_percent:g} % of {found.of} with another cell than before; judged from {JUDGED_FROM} people up",
         _share(found.people, found.judged),
         _too_many(found.people, found.judged, max_percent),
         "cells_changed",
@@ -177,7 +177,8 @@ def changed_field(found: Changes, *, max_percent: float) -> Verdict:
     told = tripping or [*found.columns][:1]
     return Verdict(
         "field",
-        f"{max_percent:g} % of {found.of} have another cell in one column, from {JUDGED_FROM} people up",
+        f"in each column, at most {max_percent:g} % of {found.of} with another cell than before; judged from"
+        f" {JUDGED_FROM} people up",
         _named([f"{column}: {_share(found.columns[column], found.judged)}" for column in told], "no column changed"),
         bool(tripping),
         "field_changed",
@@ -217,8 +218,8 @@ def emptied(before: Fill, now: Fill) -> Verdict:
     ]
     return Verdict(
         "emptied",
-        f"no column, filled for {FILLED_FROM} % of the people in the last export, may lose more than half of that, from"
-        f" {JUDGED_FROM} people up",
+        f"no column that was filled for {FILLED_FROM} % of the people in the last export loses more than half of that;"
+        f" judged from {JUDGED_FROM} people up",
         _named(collapsed, "no column"),
         bool(collapsed),
         "column_emptied",
@@ -236,8 +237,8 @@ def rewritten(plan: Plan, ledger: Ledger, *, changed: bool, max_percent: float) 
     count = sum(bool(known.get(after.key)) and known[after.key] != after.item for after in upserts)
     return Verdict(
         "mapping",
-        f"{max_percent:g} % of the items may be other ones because the mapping changed, from {JUDGED_FROM} items up",
-        f"{count} of {len(known)} items" if changed else "the mapping is the same",
+        f"at most {max_percent:g} % of the items rewritten by another mapping; judged from {JUDGED_FROM} items up",
+        f"{count} of {len(known)} items rewritten" if changed else "the mapping is the same",
         _too_many(count, len(known), max_percent),
         "mapping_change",
     )
@@ -250,7 +251,7 @@ def everyone(population: Population, ledger: Ledger) -> Verdict:
     return Verdict(
         "everyone",
         "at least one of the people Graph holds must stay",
-        f"{stay} of {len(held)} would stay",
+        f"{stay} of {len(held)} people would stay",
         bool(held) and not stay,
         "everyone",
     )
@@ -267,9 +268,9 @@ def one_of_a_set(before: int, *, alone: bool) -> Verdict:
     """Refuse one complete file after a population of several (``before``), unless it is said to be ``alone``."""
     return Verdict(
         "different_export",
-        "a population of several files again, or a manifest beside this one that lists it alone",
-        f"the last population was made of {before} files, and this is one: upload a manifest beside it that lists them"
-        " all under files. If this file is everybody from now on, let the manifest list it alone",
+        "a manifest beside it that lists under files all the files of the population or, if everybody is in this one"
+        " from now on, this one alone",
+        f"one file, where the last population was made of {before} files",
         before > 1 and not alone,
         "different_export",
     )
@@ -280,8 +281,8 @@ def rekeyed(plan: Plan, ledger: Ledger) -> Verdict:
     limit = max(5, ledger.held // 100)
     return Verdict(
         "rekeyed",
-        f"{limit} people whose account has another key than before",
-        f"{plan.transferred}",
+        f"at most {limit} people whose account has another key than before",
+        f"{plan.transferred} people",
         plan.transferred > limit,
         "rekeyed",
     )
@@ -299,7 +300,8 @@ def deletions(
     planned = plan.deletes - plan.transferred
     return Verdict(
         "deletions",
-        f"{limit.percent:g} % of {ledger.held} items, at most {limit.count}, at least {limit.allowance}: {allowed}",
+        f"at most {allowed} in 24 hours ({limit.percent:g} % of the {ledger.held} items that Graph holds, at most"
+        f" {limit.count}; {limit.allowance} are always allowed)",
         f"{planned} planned, {recent} in the last 24 hours",
         planned > 0 and planned + recent > allowed,
     )

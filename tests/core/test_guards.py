@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from connector.core import guards
-from connector.core.guards import Changes, DeletionLimit
+from connector.core.guards import Changes, DeletionLimit, Verdict
 from connector.core.mapping import Fill
 from connector.core.plan import Delete, Plan, Population, Upsert
 from tests.core.people import DAY, NOW, a_ledger, a_person, an_entry, an_unmatched
@@ -114,6 +114,22 @@ def test_the_deletion_limit_stays_between_its_bounds(limit, held):
 
 
 @pytest.mark.parametrize(
+    ("code", "tripped", "released", "refuses"),
+    [
+        ("everyone", True, False, True),
+        ("everyone", False, False, False),
+        ("everyone", True, True, False),
+        ("", True, False, False),
+    ],
+    ids=["tripped", "passed", "approved", "holds deletions only"],
+)
+def test_a_guard_refuses_when_it_trips_and_nobody_has_approved_it(code, tripped, released, refuses):
+    """The guard on deletions has no code: it refuses nothing."""
+    assert Verdict("name", "limit", "found", tripped, code, released).refuses is refuses
+    assert Verdict("name", "limit", "found", tripped, code).released is False
+
+
+@pytest.mark.parametrize(
     ("rows", "rejected", "tripped"),
     [(0, 0, False), (19, 19, False), (20, 4, False), (20, 5, True), (1000, 200, False), (1000, 201, True)],
 )
@@ -185,6 +201,7 @@ def test_where_graph_holds_nobody_nobody_is_removed():
     """The first export, and one after everyone was unmatched, are no removal."""
     assert not guards.everyone(Population({"E1": a_person()}), a_ledger()).tripped
     assert not guards.everyone(Population({"E1": a_person()}), a_ledger(an_unmatched("U1"))).tripped
+    assert not guards.everyone(Population({"N1": a_person("N1")}), a_ledger(E1.former("old"))).tripped
 
 
 @pytest.mark.parametrize(
@@ -264,7 +281,7 @@ def test_joiners_and_leavers_are_no_changes():
     stay = staff(30, changed=15).people
     joiners = {f"N{number}": a_person(f"N{number}", fields=cells(number, 9, 9)) for number in range(100)}
     leavers = {f"E{n}": a_person(f"E{n}", leaver=True, fields=cells(n, 9, 9)) for n in range(30, 90)}
-    outside = {f"E{n}": a_person(f"E{n}", outside=True) for n in range(90, 120)}
+    outside = {f"E{n}": a_person(f"E{n}", outside=True, fields=cells(n, 9, 9)) for n in range(90, 120)}
     one_more = {"E16": a_person("E16", fields=cells(16, 1, 3))}
 
     assert verdicts(Population({**stay, **joiners, **leavers, **outside}), *remembered(130)) == (False, False)
@@ -313,6 +330,10 @@ def test_a_finding_names_ten_columns_at_most():
 
     assert verdict.found.count("people") == 10
     assert verdict.found.endswith("; and 190 more")
+    assert (
+        "more"
+        not in guards.changed_field(replace(found, columns={f"C{n}": 40 for n in range(10)}), max_percent=5).found
+    )
 
 
 # --- columns gone blank -----------------------------------------------------------------------------------------------
@@ -354,7 +375,7 @@ def test_a_column_is_judged_by_both_exports_or_not_at_all():
 
 def test_fill_rates_take_little_room():
     """The head is read at every tick: columns that are next to empty are not kept, nor more than a thousand."""
-    fill = Fill(100, {"Blank": 0, "Rare": 19, **{f"Column {number}": 100 for number in range(5000)}})
+    fill = Fill(1000, {"Blank": 0, "Rare": 199, **{f"Column {number}": 1000 for number in range(5000)}})
 
     kept = guards.to_remember(fill)
 
@@ -399,8 +420,10 @@ def test_items_that_graph_may_not_have_are_not_rewritten():
     """Whoever was refused, in doubt or without account is sent anyway; a former item is nobody's."""
     doubtful = [an_entry(f"E{number}", state="failed", item=b"") for number in range(40)]
     former = [an_entry(f"E{number}").former(f"old{number}") for number in range(40)]
+    gone = [an_entry(f"E{number}", held=False) for number in range(40)]
 
     assert not guards.rewritten(updating(40), a_ledger(*doubtful), changed=True, max_percent=50).tripped
+    assert not guards.rewritten(updating(40), a_ledger(*gone), changed=True, max_percent=50).tripped
     assert guards.rewritten(updating(11), a_ledger(*holding(20), *former), changed=True, max_percent=50).tripped
 
 
@@ -408,7 +431,9 @@ def test_a_verdict_tells_limit_and_finding():
     """What was found and what is allowed can be read in the report, also when nothing trips."""
     verdict = guards.deletions(deleting(2), a_ledger(*holding(100)), [(NOW - 60, 1)], DEFAULT, NOW)
 
-    assert verdict.limit == "5 % of 100 items, at most 500, at least 3: 5"
+    assert verdict.limit == (
+        "at most 5 in 24 hours (5 % of the 100 items that Graph holds, at most 500; 3 are always allowed)"
+    )
     assert verdict.found == "2 planned, 1 in the last 24 hours"
 
 
@@ -419,7 +444,19 @@ def test_upserts_are_no_deletions():
     assert not guards.deletions(Plan(actions=upserts, changes=()), a_ledger(), [], DEFAULT, NOW).tripped
 
 
-# --- names ------------------------------------------------------------------------------------------------------------
+# --- names and sets ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("before", "alone", "tripped"),
+    [(1, False, False), (2, False, True), (2, True, False), (9, False, True)],
+)
+def test_one_file_is_not_a_population_of_several(before, alone, tripped):
+    """Unless its manifest says that it is alone; the finding tells of how many files the last population was made."""
+    verdict = guards.one_of_a_set(before, alone=alone)
+
+    assert (verdict.tripped, verdict.code) == (tripped, "different_export")
+    assert f"{before} files" in verdict.found
 
 
 @pytest.mark.parametrize(

@@ -351,7 +351,7 @@ async def test_a_mapping_that_rewrites_too_many_items_is_refused():
     back = await world.tick() or {}
 
     assert (report["outcome"], report["error"]["code"]) == ("refused", "mapping_change")
-    assert guard(report, "mapping")["found"] == "24 of 24 items"
+    assert guard(report, "mapping")["found"] == "24 of 24 items rewritten"
     assert (writes, idle) == ([], None)
     assert (back["outcome"], world.writes(), tripped(back)) == ("unchanged", [], set())
     assert world.title("p1@contoso.com") == "Clerk"
@@ -393,7 +393,7 @@ async def test_a_mapping_that_changes_nothing_passes():
 
     report = await world.tick() or {}
 
-    assert (report["outcome"], guard(report, "mapping")["found"]) == ("unchanged", "0 of 24 items")
+    assert (report["outcome"], guard(report, "mapping")["found"]) == ("unchanged", "0 of 24 items rewritten")
 
 
 async def test_a_mapping_change_that_was_let_pass_is_not_judged_again():

@@ -510,7 +510,7 @@ def _print(shown: RenderableType) -> None:
     """Print for people. Tables fill their columns with spaces, which in a pipe would make each line as long as any."""
     console = _console()
     if console.is_terminal:
-        console.print(shown)
+        console.print(shown, crop=False)  # a command to paste is one line, however narrow the terminal
         return
     with console.capture() as capture:
         console.print(shown)
@@ -538,9 +538,8 @@ def _rehearsal(body: Mapping[str, Any]) -> Group:
     """Lay out a dry run: what would come of it, every guard, how long it would take, and the first people."""
     table = _table()
     for guard in body["guards"]:
-        mark, style = _MARKS["failed" if guard["tripped"] else "ok"]
-        found = f"found {guard['found']}; allowed: {guard['limit']}"
-        table.add_row(Text(f"{mark} {guard['name']}", style=style), found)
+        mark, style = _MARKS["ok" if not guard["tripped"] else "warning" if guard["released"] else "failed"]
+        table.add_row(Text(f"{mark} {guard['name']}", style=style), _finding_of(guard))
     parts: list[RenderableType] = [_report(body), Text("Guards", style="bold"), table]
     if body["expected"] is not None:
         pace = body["expected"]
@@ -556,6 +555,8 @@ def _rehearsal(body: Mapping[str, Any]) -> Group:
 
 
 def _report(report: Mapping[str, Any]) -> Group:
+    from connector.pages.report import approve_command
+
     named = f"Run {report['run']}" if "run" in report else "Dry run, which has written nothing"
     title = Text(f"{named}: ", style="bold").append(report["outcome"], style=_OUTCOMES[report["outcome"]])
     table = _table()
@@ -568,7 +569,7 @@ def _report(report: Mapping[str, Any]) -> Group:
             table.add_row(name, f"{report[name]:,}")
     for guard in report.get("guards", ()):
         if guard["tripped"]:
-            table.add_row("guard", f"{guard['name']}: found {guard['found']}; allowed: {guard['limit']}")
+            table.add_row("guard", f"{guard['name']}: {_finding_of(guard)}")
     for code, count in report.get("warnings", {}).items():
         table.add_row("warning", f"{code}: {count}")
     approved = report.get("approved")
@@ -578,7 +579,13 @@ def _report(report: Mapping[str, Any]) -> Group:
             table.add_row(name, fact)
     graph = report.get("graph", {})
     table.add_row("graph", f"{graph.get('requests', 0)} requests, {graph.get('throttled', 0)} throttled")
-    return Group(title, table)
+    how = [Text(f"To approve it: {command}", no_wrap=True, overflow="ignore") for command in approve_command(report)]
+    return Group(title, table, *how)
+
+
+def _finding_of(guard: Mapping[str, Any]) -> str:
+    approved = " (approved)" if guard.get("released") else ""
+    return f"found {guard['found']}; allowed: {guard['limit']}{approved}"
 
 
 def _runs(reports: list[Mapping[str, Any]]) -> RenderableType:

@@ -105,18 +105,25 @@ async def approve(
 
 def _refuse_what_does_not_wait(head: Head, registration: Registration, plan: str, *, report: Mapping[str, Any]) -> None:
     if report.get("plan") != plan:
-        raise Conflict("this run held or refused nothing under that hash; its report has the right one as plan")
+        raise Conflict(
+            "this run held or refused nothing under that hash; its report has the right one as plan, if it has any"
+        )
     if head.incarnation and head.incarnation != registration.incarnation:
-        raise Conflict("the connection is another one since; the next tick plans anew")
+        raise Conflict("the connection is another one since; the next tick plans anew, and its report tells what waits")
     if head.held is not None and head.held.plan == plan:
         if head.held.outdated:
-            raise Conflict("an export of some people was applied since; the next tick tells what is held by now")
+            raise Conflict(
+                "an export of some people was applied since; approve what the next run's report says is held"
+            )
         return
     refused = _refused(head, plan)
     if refused is None and not _was_stopped_by_guards(report):
         raise _never(report)
     if refused is None:
-        raise Conflict("that plan does not wait any more: it was carried out, or something newer has taken its place")
+        raise Conflict(
+            "that plan does not wait any more: it was carried out, or something newer has taken its place; status tells"
+            " what waits now"
+        )
     if not refused.guards:
         raise _never(report)
 
@@ -132,7 +139,8 @@ def _was_stopped_by_guards(report: Mapping[str, Any]) -> bool:
 def _never(report: Mapping[str, Any]) -> Conflict:
     code = (report.get("error") or {}).get("code", report.get("outcome"))
     return Conflict(
-        f"nobody can approve that: {code} means that the file cannot be used as it is; HR mends it and drops it anew",
+        f"nobody can approve that: {code} is no guard's finding, so no word of anybody's helps. Do what the report"
+        " says; as a rule HR mends the file and drops it anew",
         code="not_approvable",
     )
 
@@ -148,9 +156,16 @@ def _refuse_what_is_overtaken(
         return
     there = [place for place, blob in enumerate(unmet) if (blob.name, blob.etag) == (refused.name, refused.etag)]
     if not there:
-        raise Conflict("that export is not there any more, or a newer one has been applied since")
+        raise Conflict(
+            "that export is not there any more, or a newer one has been applied since. If it is still wanted, HR drops"
+            " it anew; approve what its new report says"
+        )
     if there[0] < len(unmet) - 1:
-        raise Conflict("a newer export waits for the next tick; see what becomes of it first")
+        raise Conflict(
+            "a newer export is there, and the next tick takes that one instead. If it is right, there is nothing to"
+            " approve. If this one is the right one, HR removes the newer one; then approve again. If the newer one is"
+            " refused as well, approve the one that is right"
+        )
 
 
 async def pause(state: State, note: Mapping[str, str], *, now: float) -> dict[str, Any]:

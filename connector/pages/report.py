@@ -19,7 +19,7 @@ from connector.core.report import Counts
 from connector.pages import words
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator
 
     from jinja2 import Template
 
@@ -34,6 +34,7 @@ def report_page(body: Mapping[str, Any]) -> bytes:
         report=report,
         outcome=words.OUTCOMES.get(report.outcome, words.UNKNOWN_OUTCOME),
         sentence=_sentence(report),
+        findings=list(_findings(report)),
         steps=_steps(report),
         commands=_commands(report),
         tiles=list(_tiles(report.counts)),
@@ -64,7 +65,10 @@ def report_page(body: Mapping[str, Any]) -> bytes:
 
 @dataclass(frozen=True, slots=True)
 class _Read:
-    """A report's JSON, read without trust: what is missing or of another type counts as empty."""
+    """A report's JSON, read without trust: what is missing or of another type counts as empty.
+
+    ``tripped`` are the guards that stand in the way, ``released`` those that would if nobody had approved it.
+    """
 
     run: str
     connection: str
@@ -79,6 +83,7 @@ class _Read:
     warnings: Mapping[str, Any]
     guards: tuple[Mapping[str, Any], ...]
     tripped: frozenset[str]
+    released: tuple[str, ...]
     graph: Mapping[str, Any]
     rows: tuple[Mapping[str, Any], ...]
     unmatched_people: tuple[Mapping[str, Any], ...]
@@ -111,7 +116,8 @@ def _read(body: Mapping[str, Any]) -> _Read:
         export=_mapping(body.get("export")),
         warnings=_mapping(body.get("warnings")),
         guards=guards,
-        tripped=frozenset(_text(guard.get("name")) for guard in guards if guard.get("tripped") is True),
+        tripped=frozenset(_text(guard.get("name")) for guard in guards if _stands(guard)),
+        released=tuple(_text(guard.get("name")) for guard in guards if _is_released(guard)),
         graph=_mapping(body.get("graph")),
         rows=_mappings(body.get("rows")),
         unmatched_people=_mappings(body.get("unmatched_people")),
@@ -128,6 +134,14 @@ def _read(body: Mapping[str, Any]) -> _Read:
         started=_text(body.get("started")),
         finished=_text(body.get("finished")),
     )
+
+
+def _stands(guard: Mapping[str, Any]) -> bool:
+    return guard.get("tripped") is True and guard.get("released") is not True
+
+
+def _is_released(guard: Mapping[str, Any]) -> bool:
+    return guard.get("tripped") is True and guard.get("released") is True
 
 
 def _text(value: object) -> str:
@@ -185,6 +199,22 @@ def _sentence(report: _Read) -> str:
     return "; ".join(parts) + "."
 
 
+def _findings(report: _Read) -> Iterator[dict[str, str]]:
+    """Yield what the guards have found that stand in the way: of the whole export, or of the removals."""
+    in_the_way = report.tripped & words.VERDICTS.keys() if report.outcome == "held" else _refusing(report)
+    for guard in report.guards if report.outcome in {"held", "refused"} else ():
+        if _text(guard.get("name")) in in_the_way:
+            yield {
+                "name": _word(words.GUARDS, guard.get("name")),
+                "found": _text(guard.get("found")),
+                "limit": _text(guard.get("limit")),
+            }
+
+
+def _refusing(report: _Read) -> frozenset[str]:
+    return report.tripped - words.VERDICTS.keys()
+
+
 def _done(counts: Counts) -> str:
     """Return what was done to people, such as "40 people were added, 55 updated"; "" for nothing."""
     done = [(counts.created, "added"), (counts.updated, "updated"), (counts.deleted, "removed")]
@@ -208,12 +238,11 @@ def _steps(report: _Read) -> dict[str, list[str]]:
 def _outcome_steps(report: _Read) -> Iterator[tuple[words.Who, str]]:
     match report.outcome:
         case "refused":
-            yield report.fault.who, report.fault.remedy
+            yield from ((fault.who, fault.remedy) for fault in _faults(report))
             if report.fault.who == "HR":
                 yield "HR", "Then drop the mended export. The same file is not tried again unless settings change."
-            if _may_be_approved(report):
-                yield "Operator", "If HR says that the export is right, approve it as below. Then this file is taken."
-            tripped = sorted(report.tripped)
+            yield from _approval_steps(report)
+            tripped = sorted(_refusing(report))
             moved = dict.fromkeys(name for guard in tripped for name in words.GUARD_SETTINGS.get(guard, ()))
             if moved:
                 yield (
@@ -238,7 +267,37 @@ def _outcome_steps(report: _Read) -> Iterator[tuple[words.Who, str]]:
             yield "Operator", "Another release wrote this report. Read its JSON file, or let that release show it."
 
 
+def _faults(report: _Read) -> Iterator[words.Fault]:
+    """Yield the words for all that is wrong with an export: what its error says first, then what else was found."""
+    refusing = _refusing(report)
+    codes = (_text(guard.get("code")) for guard in report.guards if _text(guard.get("name")) in refusing)
+    yield from dict.fromkeys((report.fault, *map(words.fault, filter(None, codes))))
+
+
+def _approval_steps(report: _Read) -> Iterator[tuple[words.Who, str]]:
+    """Yield who may let the export pass, and what became of an approval that was not enough."""
+    if not _may_be_approved(report):
+        return
+    if report.released:
+        passed, stands = (_titles(names, report) for names in (report.released, _refusing(report)))
+        by = _text(report.approved.get("by")) or "Somebody"
+        yield "Operator", f"{by} approved this export, and that counted: {passed}. What else was found then: {stands}."
+        yield "Operator", "If the export is right in this as well, approve it once more as below."
+    elif _refusing(report) == {"mapping"}:
+        yield "Operator", "If the mapping is meant so, approve it as below. Then it is carried out."
+    else:
+        yield "Operator", "If HR says that the export is right, approve it as below. Then this file is taken."
+
+
+def _titles(names: Collection[str], report: _Read) -> str:
+    told = (_text(guard.get("name")) for guard in report.guards)
+    return ", ".join(f"“{_word(words.GUARDS, name)}”" for name in told if name in names)
+
+
 def _held_steps(report: _Read) -> Iterator[tuple[words.Who, str]]:
+    if report.released:
+        by = _text(report.approved.get("by")) or "Somebody"
+        yield "Operator", f"{by} approved the export, and that counted: it was taken. Removals want another approval."
     if "deletions" in report.tripped:
         yield "HR", "Check whether so many people really left. If not, drop a mended complete export."
         yield (
@@ -252,7 +311,12 @@ def _held_steps(report: _Read) -> Iterator[tuple[words.Who, str]]:
 
 def _may_be_approved(report: _Read) -> bool:
     """Tell whether somebody may release what this run held or refused: a guard's finding, never an unusable file."""
-    return bool(report.plan) and (report.outcome == "held" or (report.outcome == "refused" and bool(report.tripped)))
+    return bool(report.plan) and (report.outcome == "held" or (report.outcome == "refused" and bool(_refusing(report))))
+
+
+def approve_command(body: Mapping[str, Any]) -> list[str]:
+    """Return what an operator pastes at the command line to approve what this report tells of; none if nobody can."""
+    return _commands(_read(body))[:1]
 
 
 def _commands(report: _Read) -> list[str]:
@@ -395,8 +459,7 @@ def _warnings(report: _Read) -> Iterator[str]:
 
 def _guards(report: _Read) -> Iterator[dict[str, Any]]:
     for guard in report.guards:
-        name, tripped = _text(guard.get("name")), guard.get("tripped") is True
-        released = tripped and guard.get("released") is True
+        name, tripped, released = _text(guard.get("name")), guard.get("tripped") is True, _is_released(guard)
         yield {
             "name": _word(words.GUARDS, name),
             "limit": _text(guard.get("limit")),

@@ -37,7 +37,7 @@ OUTCOMES: Final[Mapping[str, OutcomeWords]] = {
     "refused": OutcomeWords(
         "bad",
         "✗",
-        "The export as a whole cannot be used. Nobody was added, updated or removed. All profiles stay as they were.",
+        "The export was not taken. Nobody was added, updated or removed. All profiles stay as they were.",
     ),
     "partial": OutcomeWords(
         "calm",

@@ -549,12 +549,47 @@ async def test_a_refused_export_that_is_gone_cannot_be_approved():
     await world.drop("newer.csv", STAFF)
     world.wait(HOUR)
 
-    with pytest.raises(Conflict, match="newer"):
+    with pytest.raises(Conflict, match=r"newer export is there.* HR removes the newer one; then approve again"):
         await approve(world, refused)
     await world.containers.exports.delete("newer.csv")
+    await approve(world, refused)
     await world.containers.exports.delete(refused["export"]["name"])
-    with pytest.raises(Conflict, match="not there"):
+    with pytest.raises(Conflict, match=r"not there.* drops it anew"):
         await approve(world, refused)
+
+
+async def test_of_two_refused_exports_either_can_be_approved():
+    """The newer one is refused as well: whichever is approved is taken, and the other one waits."""
+    world, older = await refused_world([row | {"JobTitle": "Chief"} for row in BAD])
+    newer = await world.night([row | {"JobTitle": "Boss"} for row in BAD])
+
+    await approve(world, older)
+    report = await world.tick() or {}
+    title = world.title("p20@contoso.com")
+    idle = await world.tick()
+    await approve(world, newer)
+    then = await world.tick() or {}
+
+    assert (older["outcome"], newer["outcome"]) == ("refused", "refused")
+    assert (report["outcome"], report["export"]["name"], title) == ("completed", older["export"]["name"], "Chief")
+    assert idle is None
+    assert (then["outcome"], then["export"]["name"]) == ("completed", newer["export"]["name"])
+    assert world.title("p20@contoso.com") == "Boss"
+
+
+async def test_a_lost_ledger_cannot_be_approved():
+    """It is no guard's finding, nor the file's fault; the answer points at what the report says."""
+    world = await a_world()
+    await world.night(STAFF)
+    await world.containers.state.delete("contosohr/ledger/00000001.jsonl.gz")
+    refused = await world.night(STAFF)
+
+    with pytest.raises(Conflict) as raised:
+        await approve(world, refused)
+
+    assert refused["error"]["code"] == "ledger_missing"
+    assert raised.value.code == "not_approvable"
+    assert "Do what the report says" in raised.value.message
 
 
 # --- deaths -----------------------------------------------------------------------------------------------------------

@@ -283,7 +283,11 @@ def test_held_deletions_have_an_exit_code_of_their_own(app: FunctionApp, world: 
     assert told.code == HELD
     assert told.out.splitlines()[0].endswith(": held")
     assert "deletions: found 1 planned" in told.out
-    assert "sha256:" in told.out
+    (advice,) = [
+        line for line in told.out.splitlines() if line.startswith("To approve it: python -m connector approve 20")
+    ]
+    assert " --plan sha256:" in advice
+    assert advice.endswith(' --by "YOUR NAME"')
     assert "1 deletions under sha256:" in command(ready, "status").out
 
 

@@ -274,6 +274,87 @@ def test_says_who_approved_it():
     assert "holds the removals" not in page.text
 
 
+def a_guard(name: str, code: str, *, released: bool = False) -> dict[str, Any]:
+    """Return a guard that has tripped."""
+    return {"name": name, "limit": f"most {name}", "found": f"many {name}", "tripped": True} | {
+        "code": code,
+        "released": released,
+    }
+
+
+REJECTED = a_guard("rejected", "too_many_rejected")
+UNMATCHED = a_guard("match_rate", "match_rate")
+REMOVALS = a_guard("deletions", "")
+ADA = {"by": "Ada Okafor", "when": "2026-11-23T08:00:00Z", "plan": PLAN}
+
+
+def test_all_that_stands_in_the_way_is_told_at_once():
+    """Each finding with what is allowed, what HR mends for it, and which settings move it; one command approves all."""
+    error = {"code": "too_many_rejected", "message": "m"}
+
+    page = page_of(run=RUN, plan=PLAN, outcome="refused", guards=[REJECTED, UNMATCHED], error=error)
+
+    assert "Rejected rows: many rejected. Allowed: most rejected." in page.text
+    assert "People with an account: many match_rate. Allowed: most match_rate." in page.text
+    assert words.FAULTS["too_many_rejected"].remedy in page.text
+    assert words.FAULTS["match_rate"].remedy in page.text
+    assert "MIN_MATCH_PERCENT or MAX_REJECT_PERCENT" in page.text
+    assert f"approve {RUN} --plan {PLAN}" in page.text
+
+
+def test_an_approval_that_was_not_enough_has_counted():
+    """Who approved what, and what else is in the way; no setting of the released guard is in question any more."""
+    guards = [REJECTED | {"released": True}, UNMATCHED, REMOVALS]
+    error = {"code": "match_rate", "message": "m"}
+
+    page = page_of(run=RUN, plan=PLAN, outcome="refused", guards=guards, error=error, approved=ADA)
+
+    assert "Ada Okafor approved this export, and that counted: “Rejected rows”." in page.text
+    assert "What else was found then: “People with an account”." in page.text
+    assert "approve it once more as below" in page.text
+    assert "MAX_REJECT_PERCENT" not in page.text
+    assert "MAX_DELETE_COUNT" not in page.text
+
+
+def test_removals_of_an_approved_export_want_another_approval():
+    """The export was taken by somebody's word; that nobody is removed by it is said, and how many would be."""
+    guards = [REJECTED | {"released": True}, REMOVALS]
+
+    page = page_of(run=RUN, plan=PLAN, outcome="held", held=5, guards=guards, approved=ADA)
+
+    assert "Ada Okafor approved the export, and that counted: it was taken." in page.text
+    assert "Removals: many deletions. Allowed: most deletions." in page.text
+    assert "Rejected rows: many rejected" not in page.text
+    assert f"approve {RUN} --plan {PLAN}" in page.text
+
+
+def test_a_mapping_is_the_operators_to_approve():
+    """HR has nothing to say about it."""
+    guards = [a_guard("mapping", "mapping_change")]
+
+    page = page_of(
+        **NOTHING,
+        run=RUN,
+        plan=PLAN,
+        outcome="refused",
+        guards=guards,
+        error={"code": "mapping_change", "message": "m"},
+    )
+
+    assert "If the mapping is meant so, approve it as below." in page.text
+    assert "HR" not in page.within("dt")
+
+
+def test_what_only_approved_guards_found_is_not_approved_again():
+    """A file that cannot be used, whatever guards were released for it before."""
+    page = page_of(
+        run=RUN, plan=PLAN, outcome="refused", guards=[REJECTED | {"released": True}, REMOVALS],
+        error={"code": "truncated", "message": "m"},
+    )  # fmt: skip
+
+    assert "connector approve" not in page.text
+
+
 def test_lists_rejected_rows_with_key_codes_and_reason():
     """HR finds each row by its number, and the file that holds them all."""
     page = page_of()

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from typing import Any
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
 
 import orjson
 import pytest
 
 from connector.errors import StoreError, StoreUnavailable
-from tests.flows.world import MINUTE, Row, World, a_person, a_world, item_of, people
+from tests.flows.world import CONNECTION, DAY, MINUTE, TICK, Row, World, a_person, a_world, item_of, people
 from tests.tenant import INGEST_CLIENT_ID
 from tests.tenant.graph.faults import Dropped, Failed, Fault, Refused, Throttled
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from datetime import datetime
 
 STAFF = people(30)
 CHANGED = [row | {"JobTitle": "Chief"} for row in STAFF]
@@ -96,6 +101,37 @@ async def test_setup_is_not_slowed_down_with_the_items():
     assert world.clock.monotonic() - begun < 5 * MINUTE
 
 
+WAITS: dict[str, Callable[[datetime], Fault]] = {
+    "seconds": lambda _: Throttled(17),
+    "a date": lambda now: Throttled(now + timedelta(seconds=17)),
+    "milliseconds": lambda _: Throttled(None, retry_after_ms=17_000),
+    "the longer of two": lambda _: Throttled(3, retry_after_ms=17_000),
+}
+
+
+@pytest.mark.parametrize("form", WAITS)
+async def test_nobody_sends_anything_before_the_time_is_over(form: str):
+    """One item is throttled: all are held back, by not one second less, however the time is written."""
+    world = await a_world(MAX_CONCURRENCY=8)
+    world.graph.latency = 0.1
+    world.wait(DAY)
+    world.follow(STAFF)
+    await world.drop("people.csv", STAFF)
+    world.wait(TICK)
+    begun = world.clock.now()  # whole seconds, as in a date; looking accounts up takes a tenth of one
+    throttled = world.clock.monotonic()
+    world.graph.fault_when(is_put_of("P12"), WAITS[form](begun), times=1)
+
+    report = await world.tick(after=0) or {}
+
+    put = sorted(item.put_at - throttled for item in world.graph.connections[CONNECTION].items.values())
+    early, late = [moment for moment in put if moment < 1], [moment for moment in put if moment >= 1]
+    assert (report["outcome"], report["failed"], report["graph"]["throttled"]) == ("completed", 0, 1)
+    assert 8 <= len(early) <= 20
+    assert late[0] >= 17
+    assert world.graph.items == await the_items_of(STAFF)
+
+
 # --- failed, dropped ------------------------------------------------------------------------------------------------
 
 FAULTS: list[Fault] = [
@@ -109,7 +145,7 @@ FAULTS: list[Fault] = [
 ]
 
 
-@pytest.mark.parametrize("fault", FAULTS, ids=str)
+@pytest.mark.parametrize("fault", [*FAULTS, Refused(401, "InvalidAuthenticationToken")], ids=str)
 async def test_a_fault_at_any_request_leaves_no_trace(fault: Fault):
     """Whichever request of a night meets the fault, the night ends with the same items, byte by byte."""
     rows = [a_person("E1"), a_person("E2", manager="E1"), a_person("E3")]

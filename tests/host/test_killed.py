@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import random
 import subprocess
 import sys
 import time
@@ -13,6 +14,7 @@ import pytest
 from azure.core.exceptions import HttpResponseError
 from azure.storage.blob import BlobLeaseClient
 
+from tests.flows.deaths import EXHAUSTIVE
 from tests.host.world import FIRST_NIGHT, SECOND_NIGHT, FunctionApp, command, drop, environment, fresh
 from tests.tenant.contoso import ROOT, STATE
 
@@ -24,6 +26,9 @@ if TYPE_CHECKING:
 pytestmark = [pytest.mark.host, pytest.mark.azurite, pytest.mark.once]
 
 DONE, KILLED = 0, -9
+CONCURRENCY = 2
+KILLS = 12 if EXHAUSTIVE else 2
+"""Processes of each night that are killed at random instants."""
 
 
 def set_up(app: FunctionApp, world: Contoso) -> dict[str, str]:
@@ -50,11 +55,17 @@ def ledgers(world: Contoso, settings: Mapping[str, str]) -> list[str]:
         return list(account.get_container_client(STATE).list_blob_names(name_starts_with=prefix))
 
 
+def needless(world: Contoso, settings: Mapping[str, str], changes: int) -> int:
+    """Return how many more writes Graph has served for a connection than there were changes."""
+    path = f"/external/connections/{settings['CONNECTION_ID']}/items/"
+    return sum(seen.method in {"PUT", "DELETE"} and path in seen.path for seen in world.tenant.graph.requests) - changes
+
+
 def killed(world: Contoso, settings: Mapping[str, str], when: Callable[[], bool]) -> int:
     """Start a sync, kill it as soon as ``when`` says so, and let its lease run out; return how it ended."""
     process = subprocess.Popen(
         [sys.executable, "-m", "connector", "sync"],
-        env=environment({**settings, "MAX_CONCURRENCY": "2"}),
+        env=environment({**settings, "MAX_CONCURRENCY": str(CONCURRENCY)}),
         cwd=ROOT,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
@@ -65,8 +76,10 @@ def killed(world: Contoso, settings: Mapping[str, str], when: Callable[[], bool]
     process.kill()
     ended = process.wait(30)
     with world.storage() as account, contextlib.suppress(HttpResponseError):
-        head = account.get_blob_client(STATE, f"{settings['CONNECTION_ID']}/head.json")
-        BlobLeaseClient(head).break_lease(lease_break_period=0)  # as a minute later
+        lease = BlobLeaseClient(account.get_blob_client(STATE, f"{settings['CONNECTION_ID']}/head.json"))
+        lease.break_lease(lease_break_period=0)
+        lease.acquire(15)  # a lease that was broken is waited out; this one was not, as a minute later
+        lease.release()
     return ended
 
 
@@ -105,5 +118,31 @@ def test_killed_processes_lose_nothing(app: FunctionApp, world: Contoso) -> None
     assert 3 <= there < then < 23
     assert (rest.code, next_night.code, again.code) == (DONE, DONE, DONE)
     assert rest.json()["failed"] == next_night.json()["failed"] == 0
+    assert needless(world, settings, needless(world, calm, 0)) <= 3 * 2 * CONCURRENCY
     assert again.json()["outcome"] == "unchanged"
     assert people(world, settings) == people(world, calm)
+
+
+def test_processes_killed_at_any_instant_lose_nothing(app: FunctionApp, world: Contoso) -> None:
+    """One after the other dies at a random instant of a night, whatever it is doing; the last one ends as HR says."""
+    dice = random.Random(KILLS)  # noqa: S311
+    settings, calm = set_up(app, world), set_up(app, world)
+    ends: list[int] = []
+
+    with slow(world):
+        for night in (FIRST_NIGHT, SECOND_NIGHT):
+            drop(world, calm, night)
+            begun = time.monotonic()
+            assert killed(world, calm, lambda: False) == DONE
+            whole = time.monotonic() - begun
+            drop(world, settings, night)
+            for _ in range(KILLS):
+                instant = time.monotonic() + dice.uniform(0.2, 0.9) * whole
+                ends.append(killed(world, settings, lambda instant=instant: time.monotonic() >= instant))  # type: ignore[misc]
+            rest = command(settings, "sync", "--json")
+            assert (rest.code, rest.json()["failed"]) == (DONE, 0)
+
+    assert KILLED in ends
+    assert people(world, settings) == people(world, calm)
+    assert needless(world, settings, needless(world, calm, 0)) <= ends.count(KILLED) * 2 * CONCURRENCY
+    assert command(settings, "sync", "--json").json()["outcome"] == "unchanged"

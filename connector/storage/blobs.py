@@ -57,12 +57,16 @@ _LEASE_RETRIES = 2
 
 @dataclass(frozen=True, slots=True)
 class BlobInfo:
-    """One version of one blob. ``etag`` is quoted, as in HTTP; ``last_modified`` is the storage's time, in UTC."""
+    """One version of one blob. ``etag`` is quoted, as in HTTP; ``last_modified`` is the storage's time, in UTC.
+
+    ``broken``: its lease was taken from whoever held it, and nobody has had it since. Listings tell, nothing else does.
+    """
 
     name: str
     size: int
     etag: str
     last_modified: datetime
+    broken: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -526,6 +530,8 @@ def _info(name: str, size: int, properties: Any) -> BlobInfo:
         size=size,
         etag=_quoted(properties.etag),
         last_modified=properties.last_modified.astimezone(UTC),
+        # https://learn.microsoft.com/rest/api/storageservices/lease-blob (outcomes of lease operations by lease state)
+        broken=properties.lease.state == "broken",
     )
 
 

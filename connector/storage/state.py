@@ -65,12 +65,18 @@ JSON: Final = "application/json"
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """What one listing tells: which of our blobs there are, by ETag ("" when absent)."""
+    """What one listing tells: which of our blobs there are, by ETag ("" when absent).
+
+    ``runs``: there are plans or journals, of the unfinished run or left over from others. ``broken``: somebody has
+    broken the head's lease, and nobody has had it since.
+    """
 
     head: str
     connection: str
     requests: bool
     paused: bool = False
+    runs: bool = False
+    broken: bool = False
 
 
 class NoLease:
@@ -138,6 +144,8 @@ class State:
             connection=etags.get("connection.json", ""),
             requests=f"{self._root}/requests/" in listing.prefixes,
             paused="paused.json" in etags,
+            runs=f"{self._root}/runs/" in listing.prefixes,
+            broken=any(info.name == self._head_name and info.broken for info in listing.blobs),
         )
 
     async def head(self) -> tuple[Head, str]:
@@ -166,8 +174,11 @@ class State:
     # --- the lease --------------------------------------------------------------------------------------------------
 
     @asynccontextmanager
-    async def lease(self, clock: Clock) -> AsyncIterator[Lease]:
+    async def lease(self, clock: Clock, *, broken: bool = False) -> AsyncIterator[Lease]:
         """Hold the head's lease, renewed in the background, until the block ends.
+
+        Whoever had it may be at work yet when it was ``broken`` instead of running out, and learns of it only at their
+        next renewal. So the block begins when theirs would have run out.
 
         Raises:
             Busy: another run holds it.
@@ -179,6 +190,8 @@ class State:
         lease = Lease(self.container, self._head_name, clock, lease_id, sent)
         keeping = asyncio.create_task(lease.keep())
         try:
+            if broken:
+                await clock.sleep(LEASE_SECONDS)
             yield lease
         finally:
             keeping.cancel()

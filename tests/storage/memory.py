@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, BinaryIO
 from uuid import UUID
@@ -17,7 +17,7 @@ from connector.errors import Busy, LeaseLost, StateChanged, StoreUnavailable
 from connector.storage.blobs import ABSENT, FULL, Blob, BlobInfo, Listing, check_block
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from datetime import datetime
 
     from connector.clock import Clock
@@ -40,6 +40,7 @@ class _Stored:
     lease: str | None = None
     lease_seconds: int = 0
     lease_until: datetime | None = None
+    lease_broken: bool = False
 
 
 class MemoryContainer:
@@ -54,6 +55,7 @@ class MemoryContainer:
         self._blobs: dict[str, _Stored] = {}
         self._number = 0
         self._faults: dict[int, tuple[BaseException, bool]] = {}
+        self._stalls: dict[int, tuple[Callable[[], None], bool]] = {}
         self._no_writes: BaseException | None = None
 
     @property
@@ -78,6 +80,13 @@ class MemoryContainer:
         """Let the process end at this position, before or after the request has taken effect."""
         self._faults[position] = (Killed(position), after_effect)
 
+    def stall(self, position: int, meanwhile: Callable[[], None], *, after_effect: bool) -> None:
+        """Let the process stand still at this position, before or after the request has taken effect.
+
+        ``meanwhile`` is what the rest of the world does until it goes on.
+        """
+        self._stalls[position] = (meanwhile, after_effect)
+
     def refuse_writes(self, error: BaseException) -> None:
         """Let every write raise from now on: storage judges who asks before it judges conditions."""
         self._no_writes = error
@@ -90,6 +99,7 @@ class MemoryContainer:
     def break_lease(self, name: str) -> None:
         """Take a lease from whoever holds it."""
         self._blobs[name].lease = None
+        self._blobs[name].lease_broken = True
 
     async def list(self, prefix: str = "", *, delimiter: str | None = None) -> Listing:
         await asyncio.sleep(0)
@@ -103,7 +113,7 @@ class MemoryContainer:
                 if found:
                     prefixes[prefix + head + found] = None
                 else:
-                    blobs.append(_info(name, stored))
+                    blobs.append(replace(_info(name, stored), broken=stored.lease_broken))
         return Listing(blobs=tuple(blobs), prefixes=tuple(prefixes), date=self._now())
 
     async def read(self, name: str) -> Blob | None:
@@ -182,6 +192,7 @@ class MemoryContainer:
                 raise Busy("another run holds the lease")
             stored.lease = str(UUID(int=self._next()))
             stored.lease_seconds = seconds
+            stored.lease_broken = False
             self._extend(stored)
             return stored.lease
 
@@ -211,11 +222,16 @@ class MemoryContainer:
     def _request(self, what: str, *, needs_container: bool = True) -> Iterator[None]:
         self.seen.append(what)
         error, after_effect = self._faults.pop(self.requests, (None, False))
+        meanwhile, afterwards = self._stalls.pop(self.requests, (None, False))
+        if meanwhile is not None and not afterwards:
+            meanwhile()
         if error is not None and not after_effect:
             raise error
         if needs_container and not self._exists:
             raise StoreUnavailable("the container does not exist")
         yield
+        if meanwhile is not None and afterwards:
+            meanwhile()
         if error is not None:
             raise error
 
@@ -264,7 +280,7 @@ class MemoryContainer:
         return stored.lease is not None and stored.lease_until is not None and self._clock.now() < stored.lease_until
 
     def _check_lease(self, stored: _Stored | None, lease: str | None) -> None:
-        """Refuse a change under the wrong lease; a change without one ends a lease that has run out."""
+        """Refuse a change under the wrong lease; a change without one ends a lease that has run out or was broken."""
         held = stored is not None and self._held(stored)
         if stored is None:
             if lease is not None:
@@ -274,7 +290,7 @@ class MemoryContainer:
         elif not held:
             if lease is not None:
                 raise LeaseLost("the lease has run out")
-            stored.lease = None
+            stored.lease, stored.lease_broken = None, False
 
 
 def _info(name: str, stored: _Stored) -> BlobInfo:

@@ -494,6 +494,30 @@ class TestLeases:
         with pytest.raises(LeaseLost):
             await container.write("head.json", b"zombie", lease=lease)
 
+    async def test_a_listing_tells_of_a_broken_lease(self, room: Room):
+        """From when it is taken away until somebody takes it or writes; one that is held or given back is none."""
+        container = room.container
+        told: list[bool] = []
+
+        async def look() -> None:
+            told.extend(info.broken for info in (await container.list("head.json")).blobs)
+
+        await container.write("head.json", b"1")
+        await container.acquire_lease("head.json")
+        await look()
+        await room.take_lease_away("head.json")
+        await look()
+        lease = await container.acquire_lease("head.json")
+        await look()
+        await container.release_lease("head.json", lease)
+        await look()
+        await container.acquire_lease("head.json")
+        await room.take_lease_away("head.json")
+        await container.write("head.json", b"2")
+        await look()
+
+        assert told == [False, True, False, False, False]
+
     async def test_renewing_keeps_the_lease(self, container: Container):
         """Others still find it busy."""
         await container.write("head.json", b"1")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gzip
 import io
 from dataclasses import replace
@@ -17,6 +18,7 @@ from connector.core.ledger import dump_ledger
 from connector.core.plan import Progress, hold
 from connector.core.setup import Registration
 from connector.errors import Busy, LeaseLost, StateChanged, StoreError
+from connector.graph.client import REQUEST_TIMEOUT
 from connector.storage.state import LEASE_SECONDS, RENEW_SECONDS, WRITE_MARGIN_SECONDS, Lease, Look, State
 from tests.core.nights import a_night
 from tests.core.people import a_ledger, a_person, an_entry
@@ -228,6 +230,29 @@ async def test_a_stolen_lease_stops_the_run(state: State, container: MemoryConta
             await state.commit(Head(epoch=9), etag=etag, lease=lease)
 
     assert (await state.head())[0] == Head()
+
+
+async def test_a_broken_lease_is_waited_out(state: State, container: MemoryContainer, clock: VirtualClock):
+    """Whoever had it may write for a while without knowing; nobody else begins as long as they may."""
+    moments: list[float] = []
+
+    async def work_until_it_is_lost() -> None:
+        async with state.lease(clock) as lease:
+            while may_write(lease):
+                moments.append(clock.monotonic())
+                await clock.sleep(1)
+
+    first = asyncio.create_task(work_until_it_is_lost())
+    await clock.sleep(20)
+    container.break_lease("contosohr/head.json")
+    look = await state.look()
+
+    async with state.lease(clock, broken=look.broken) as lease:
+        assert clock.monotonic() >= max(moments) + REQUEST_TIMEOUT
+        assert may_write(lease)
+    await first
+    assert max(moments) >= 29
+    assert not (await state.look()).broken
 
 
 # --- the head --------------------------------------------------------------------------------------------------------

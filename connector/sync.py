@@ -16,10 +16,12 @@ import orjson
 from connector.core.contracts import contract_of
 from connector.core.due import Dropped, Request, Waiting, Work, unmet_exports, work_due
 from connector.core.ledger import Ledger
+from connector.ending import LEDGER_MISSING
 from connector.errors import Busy, ConnectorError, NotReady, StoreError, StoreUnavailable
 from connector.events import emit
 from connector.exports import exports_there
-from connector.run import LEDGER_MISSING, Run, Services, Standing
+from connector.run import Run
+from connector.services import Services, Standing
 from connector.storage.state import NoLease
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ from connector.core.contracts import contract_of
 from connector.core.due import unmet_exports
 from connector.core.mapping import load_mapping
 from connector.errors import BadRequest, ConfigurationError, Forbidden, StoreError
-from connector.run import Ingest, Services
+from connector.services import Ingest, Services
 from connector.settings import Settings, mapping_problems
 from connector.storage.state import State
 

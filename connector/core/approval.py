@@ -9,13 +9,15 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from connector.core.plan import Delete
+from connector.core.reporting import with_warnings
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Collection, Iterable, Mapping, Sequence
 
     from connector.core.guards import Verdict
     from connector.core.head import Approval
     from connector.core.plan import Action
+    from connector.core.report import Report
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,3 +128,24 @@ def load_pending(data: bytes) -> Pending | None:
         return Pending(raw["export"], raw["mapping"], tuple(raw["guards"]), frozenset(raw["lines"]))
     except (ValueError, KeyError, TypeError):
         return None
+
+
+def with_approvals(
+    report: Report,
+    approvals: Iterable[Approval],
+    *,
+    used: Sequence[Approval] = (),
+    now: int,
+    about: Collection[str] | None = None,
+) -> Report:
+    """Return the report with who let this run do what it does, and with the approvals that came to nothing.
+
+    ``approvals``: all there are; ``used``: those that were needed. ``about`` are the hashes that this run has to do
+    with; None: all.
+    """
+    unused = [
+        each for each in approvals if not each.used and each not in used and (about is None or each.plan in about)
+    ]
+    expired = sum(each.has_expired(now) for each in unused)
+    report = with_warnings(report, {"approval_expired": expired, "approval_outdated": len(unused) - expired})
+    return replace(report, approved=used[-1].body()) if used else report

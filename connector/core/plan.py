@@ -707,3 +707,13 @@ def _unsettled(entry: Entry, outcome: str | None, *, now: int) -> Entry:
     if outcome is None or outcome == IN_DOUBT:
         return entry.in_doubt(now=now)
     return entry.failed(outcome, now=now)
+
+
+def deleted(plan: Plan) -> frozenset[str]:
+    """Return whom the ledger does not know any more when a plan's items are deleted."""
+    return frozenset(entry.key for entry in deleted_entries(plan) if entry.state != "outside")
+
+
+def deleted_entries(plan: Plan) -> Iterator[Entry]:
+    """Yield the entries of the items that a plan deletes."""
+    return (action.entry for action in plan.actions if isinstance(action, Delete))

@@ -1,0 +1,56 @@
+"""What the stored plan of an unfinished run still tells, and whether that run may go on."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from connector.core.accounts import AMBIGUOUS, SHARED, Known
+from connector.core.plan import IN_DOUBT, Delete, Plan, Progress, Upsert, deleted_entries
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from connector.core.due import Work
+    from connector.core.head import RunMark
+    from connector.core.ledger import Ledger
+
+
+def may_resume(mark: RunMark, work: Work, *, circumstances: str, incarnation: str) -> bool:
+    """Tell whether an unfinished run would still do the same, so that it goes on (design §3.11)."""
+    same = mark.circumstances == circumstances and (mark.full or not work.full)
+    same = same and mark.incarnation == incarnation
+    newer = any(
+        (dropped.modified, dropped.name) > (mark.export.modified, mark.export.name) if mark.export else True
+        for dropped in work.candidates
+    )
+    return same and not newer
+
+
+def known_by(plan: Plan, ledger: Ledger) -> dict[str, Known]:
+    """Return the accounts a stored plan was made with: they are in its entries, or unchanged in the ledger."""
+    entries = dict(ledger.entries)
+    entries.update((entry.key, entry) for entry in plan.changes)
+    entries.update((action.after.key, action.after) for action in plan.actions if isinstance(action, Upsert))
+    entries.update((entry.key, entry) for entry in deleted_entries(plan) if entry.state == "outside")
+    return {
+        key: Known(entry.user_id, entry.upn)
+        for key, entry in entries.items()
+        if entry.user_id and entry.state != "unmatched"
+    }
+
+
+def contested_by(plan: Plan) -> list[str]:
+    """Return the people whose rows a stored plan was made without, because of what Entra had answered."""
+    entries = (*plan.changes, *deleted_entries(plan))
+    return [entry.key for entry in entries if entry.state == "unmatched" and entry.code in {AMBIGUOUS, SHARED}]
+
+
+def doubting(plan: Plan, progress: Progress, lost: Collection[int]) -> Progress:
+    """Return how far a run got whose deletions may have met a closed door: they are done again once it is open.
+
+    ``lost`` are the actions that Graph answered with 404. Who may not see a connection might be told 404 as well; an
+    item that is forgotten stays in profiles for good.
+    """
+    doubts = {index: IN_DOUBT for index in lost if isinstance(plan.actions[index], Delete)}
+    return replace(progress, outcomes={**progress.outcomes, **doubts})

@@ -1,0 +1,346 @@
+"""What a run will do about its input: read, matched, judged by guards, planned. Nothing is written anywhere."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field, replace
+from typing import TYPE_CHECKING
+
+from connector.core import guards
+from connector.core.accounts import Found, contest, lookups, match_people
+from connector.core.approval import Pending, Word, with_approvals
+from connector.core.ledger import Ledger
+from connector.core.mapping import Fill
+from connector.core.others import elsewhere, references_after
+from connector.core.plan import (
+    ItemIds,
+    Plan,
+    Rules,
+    deleted,
+    hold,
+    in_pilot,
+    make_plan,
+    pilot_waits,
+    release,
+    sift,
+)
+from connector.core.rendering import Rendering
+from connector.core.reporting import with_changes, with_matching, with_older, with_reading, with_warnings
+from connector.core.resume import contested_by, known_by
+from connector.core.setup import schema_contained
+from connector.errors import NotReady
+from connector.intake import as_read, hold_to_last, hold_to_manifest
+from connector.offload import offload
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+
+    from connector.core.accounts import Known, Matching, References
+    from connector.core.due import Work
+    from connector.core.guards import Verdict
+    from connector.core.head import ExportMark
+    from connector.core.mapping import Mapping as ColumnMapping
+    from connector.core.mapping import Person
+    from connector.core.plan import Population
+    from connector.core.population import Reading
+    from connector.core.report import Report
+    from connector.intake import Input, Intake
+    from connector.services import Services, Standing
+
+
+@dataclass(frozen=True, slots=True)
+class Settles:
+    """What a run makes of approvals, by their hashes: those it has ``judged`` count no more when it has ended.
+
+    ``deletes``: the one that let deletions go, "" for none. Those that fail may be tried again under it.
+    """
+
+    judged: tuple[str, ...] = ()
+    deletes: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """A run with its plan: what its actions are made from, and what they will be folded into."""
+
+    report: Report
+    chosen: Input
+    reading: Reading
+    ledger: Ledger
+    plan: Plan
+    known: Mapping[str, Known]
+    references: References
+    settles: Settles = field(default_factory=Settles)
+    pending: Pending | None = None
+
+
+class Refusal(Exception):
+    """A guard does not let the whole export pass.
+
+    ``code`` and ``message`` are for the report, which is ``report`` as far as it had come; ``pending`` is what an
+    approval would release.
+    """
+
+    def __init__(self, code: str, message: str, pending: Pending) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+        self.pending = pending
+        self.report: Report | None = None
+
+
+class Planner:
+    """Makes the plan of one run. ``word``: what approvals let it do."""
+
+    def __init__(self, services: Services, standing: Standing, intake: Intake) -> None:
+        self._services = services
+        self._at = standing
+        self._settings = services.settings
+        self._intake = intake
+        self._now = int(services.clock.now().timestamp())
+        self.word = Word("", "")
+
+    async def plan(self, work: Work, chosen: Input, report: Report, ledger: Ledger | None = None) -> Planned:
+        """Read an input and decide what is to be done; nothing is written anywhere.
+
+        ``ledger``: what Graph holds, where the stored one does not say it all.
+
+        Raises:
+            ExportError: the files cannot be used.
+            Refusal: a guard on the whole export tripped.
+        """
+        mapping = self._at.mapping
+        if not schema_contained(self._services.contract.schema(mapping), self._at.registration.schema):
+            raise NotReady("the mapping has properties that the registered schema lacks; run setup, which adds them")
+        ledger = ledger or await self.ledger()
+        reading = await self._intake.read(chosen, ledger)
+        hold_to_manifest(chosen, reading)
+        report = with_reading(report, reading)
+        self.word = await self._what_may_pass(chosen.marks)
+        verdicts = [self._rejected_verdict(reading)]
+        if chosen.fresh is not None:
+            chosen, report = self._compare(chosen, reading, report, verdicts, work)
+        if chosen.complete:
+            verdicts.append(guards.everyone(reading.population, ledger))
+        try:
+            self._stop_if_tripped(verdicts)
+            rules = self._rules(ledger, full=work.full)
+            matching, wanted, rules = await self._match(reading.population, ledger, rules)
+            if matching.contested:
+                reading = await self._intake.set_aside(reading, chosen, matching)
+                report = with_reading(report, reading)
+                verdicts[0] = self._rejected_verdict(reading)
+                self._stop_if_tripped(verdicts)
+            report = with_matching(report, matching, wanted)
+            matched = sum(person.key in matching.known for person in wanted)
+            rate = guards.match_rate(len(wanted), matched, min_percent=self._settings.min_match_percent)
+            verdicts += [rate, *self._change_verdicts(chosen, reading, ledger)]
+            self._stop_if_tripped(verdicts)
+            # Who is deleted does not depend on what is rendered, but the reverse: they are nobody's manager any more.
+            draft = make_plan(reading.population, ledger, matching, {}, {}, rules)
+            verdicts.append(guards.rekeyed(draft, ledger))
+            self._stop_if_tripped(verdicts, draft)
+            decide = self._about_deletions(draft, ledger, verdicts)
+            gone = deleted(decide(draft))
+            references = references_after(
+                reading.population, ledger, matching.known, gone, sent={person.key for person in wanted}
+            )
+            report = with_warnings(report, {code: len(keys) for code, keys in references.warnings.items()})
+            plan = await self._with_items(chosen, reading.population, ledger, matching, references, rules)
+            verdicts.append(self._mapping_verdict(plan, ledger))
+            self._stop_if_tripped(verdicts, plan)
+        except Refusal as refusal:
+            refusal.report = replace(report, guards=tuple(map(asdict, verdicts)))
+            raise
+        plan = decide(plan)
+        report = with_approvals(report, self._at.head.approvals, used=self.word.used, now=self._now)
+        report = replace(report, guards=tuple(map(asdict, verdicts)))
+        pending = self.word.pending(actions=plan.held) if plan.held else None
+        report = replace(report, plan=pending.digest if pending else None)
+        settles = Settles(tuple(each.plan for each in self._at.head.approvals), self.word.deletes)
+        chosen = _as_released(chosen, verdicts, mapping)
+        return Planned(report, chosen, reading, ledger, plan, matching.known, references, settles, pending)
+
+    async def _with_items(
+        self,
+        chosen: Input,
+        population: Population,
+        ledger: Ledger,
+        matching: Matching,
+        references: References,
+        rules: Rules,
+    ) -> Plan:
+        """Return the plan, for which those are rendered of whom something has changed."""
+        sources = sift(population, ledger, matching, references, rules)
+        rendering = self._rendering(chosen, population, matching.known, references)
+        rendered = await offload(chosen.size, lambda: rendering.digests(sources, rules.ids))
+        return make_plan(population, ledger, matching, sources, rendered, rules)
+
+    async def again(self, report: Report, chosen: Input, plan: Plan, ledger: Ledger, *, settles: Settles) -> Planned:
+        """Return a stored plan with what its items are made from: what was read and known when it was made."""
+        reading = await self._intake.read(chosen, ledger)
+        people = reading.population.without(contested_by(plan))
+        known = known_by(plan, ledger)
+        references = references_after(people, ledger, known, deleted(plan))
+        return Planned(report, chosen, reading, ledger, plan, known, references, settles)
+
+    def rendering(self, planned: Planned) -> Rendering:
+        """Return what makes the items of a plan."""
+        return self._rendering(planned.chosen, planned.reading.population, planned.known, planned.references)
+
+    def _rendering(
+        self, chosen: Input, population: Population, known: Mapping[str, Known], references: References
+    ) -> Rendering:
+        return Rendering(
+            self._services.contract,
+            self._settings.connection_id,
+            self._at.mapping,
+            chosen.files,
+            chosen.today,
+            population,
+            known,
+            references,
+        )
+
+    async def ledger(self) -> Ledger:
+        """Return the ledger, or an empty one for a connection that is not the one it belongs to (design §3.13)."""
+        empty = Ledger(
+            connection=self._settings.connection_id,
+            tenant=self._settings.tenant_id,
+            contract=self._settings.contract,
+            incarnation=self._at.registration.incarnation,
+            generation=self._at.head.generation,
+        )
+        if not empty.generation:
+            return empty
+        ledger = await self._services.state.ledger(empty.generation)
+        return ledger if ledger.is_of_the_same(empty) else empty
+
+    def _compare(
+        self, chosen: Input, reading: Reading, report: Report, verdicts: list[Verdict], work: Work
+    ) -> tuple[Input, Report]:
+        """Hold a new export to the last applied one; return it with how it was read, and the report with the rest."""
+        last = self._at.head.applied if chosen.complete else None
+        hold_to_last(chosen, last, reading)
+        if last is not None and last.members:
+            verdicts.append(guards.one_of_a_set(len(last.files), alone=bool(chosen.says.files)))
+        verdicts += _name_verdict(chosen, last)
+        report = with_changes(report, last, reading)
+        report = with_older(report, chosen.fresh, (*work.candidates, *self._at.arriving))
+        return as_read(chosen, reading), report
+
+    def _about_deletions(self, draft: Plan, ledger: Ledger, verdicts: list[Verdict]) -> Callable[[Plan], Plan]:
+        """Return what becomes of a plan's deletions: they are as they are, held, or released by an approval."""
+        verdict = self._deletion_verdict(draft, ledger)
+        decide = hold if verdict.tripped else _as_planned
+        waiting = self.word.pending(actions=decide(draft).held)
+        if self.word.lets_delete(waiting):
+            verdict, decide = replace(verdict, released=verdict.tripped), release
+        verdicts.append(verdict)
+        return decide
+
+    async def _what_may_pass(self, marks: Sequence[ExportMark]) -> Word:
+        """Return what approvals let this run do with these exports."""
+        mapping, approvals = self._at.mapping.digest, self._at.head.approvals
+        counting = tuple(each for each in approvals if not each.has_expired(self._now))
+        found = {each.plan: await self._services.state.pending(each.plan) for each in counting}
+        return Word(
+            marks[-1].digest,
+            mapping,
+            frozenset(name for mark in marks if mark.released_under == mapping for name in mark.released),
+            counting,
+            {plan: pending for plan, pending in found.items() if pending is not None},
+        )
+
+    def _rejected_verdict(self, reading: Reading) -> Verdict:
+        return guards.rejected_rows(
+            reading.rows, len(reading.rejections), max_percent=self._settings.max_reject_percent
+        )
+
+    def _change_verdicts(self, chosen: Input, reading: Reading, ledger: Ledger) -> Iterator[Verdict]:
+        """Yield what is said of how an export differs from what was taken before; the most telling comes first."""
+        if chosen.complete and chosen.fresh is not None:
+            applied = self._at.head.applied
+            yield guards.emptied(applied.fill if applied else Fill(), reading.fill)
+        found = guards.changes(reading.population, ledger, self._at.mapping.columns)
+        yield guards.changed_field(found, max_percent=self._settings.max_change_percent)
+        yield guards.changed_cells(found, max_percent=self._settings.max_change_percent)
+
+    def _mapping_verdict(self, plan: Plan, ledger: Ledger) -> Verdict:
+        before = self._at.head.mapping
+        changed = before not in {"", self._at.mapping.digest}
+        return guards.rewritten(plan, ledger, changed=changed, max_percent=self._settings.max_change_percent)
+
+    def _deletion_verdict(self, plan: Plan, ledger: Ledger) -> Verdict:
+        limit = guards.DeletionLimit(
+            self._settings.max_delete_percent, self._settings.max_delete_count, self._settings.min_delete_allowance
+        )
+        return guards.deletions(plan, ledger, self._at.head.deletions, limit, self._now)
+
+    def _stop_if_tripped(self, verdicts: list[Verdict], plan: Plan | None = None) -> None:
+        """Refuse the export for what guards found, unless somebody has approved just that."""
+        refused = self.word.judge(verdicts, plan.actions if plan else ())
+        if refused is not None:
+            verdict, pending = refused
+            message = f"{verdict.name}: found {verdict.found}; allowed: {verdict.limit}"
+            raise Refusal(verdict.code, message, pending)
+
+    def _rules(self, ledger: Ledger, *, full: bool) -> Rules:
+        sender = f"{self._at.mapping.digest}/{self._services.contract.NAME}/{self._services.contract.RENDERER}".encode()
+        return Rules(
+            now=self._now,
+            grace=self._settings.leaver_grace_exports,
+            resolve_after=int(self._settings.resolve_after_days * 86400),
+            sender=sender,
+            in_pilot=in_pilot(self._settings.pilot),
+            ids=ItemIds.of_ledger(
+                ledger, self._services.item_id, following=self._services.contract.IDS_FOLLOW_ACCOUNTS
+            ),
+            full=full,
+        )
+
+    async def _match(
+        self, population: Population, ledger: Ledger, rules: Rules
+    ) -> tuple[Matching, list[Person], Rules]:
+        """Find the accounts of everybody who is sent, and of those they refer to.
+
+        Returns who is to be sent as well, and the rules: a pilot of UPNs may need Entra to say who is in it.
+        """
+        people = population.people
+        here = [person for person in people.values() if not (person.leaver or person.outside)]
+        waiting = {person.key: person for person in here if pilot_waits(self._settings.pilot, person)}
+        found, asked = await self._look_up(waiting.values(), ledger, rules)
+        known = match_people(waiting.values(), ledger.entries, found, asked, now=rules.now).known
+        rules = replace(rules, in_pilot=in_pilot(self._settings.pilot, known))
+        wanted = {person.key: person for person in here if rules.in_pilot(person)}
+        keys = {reference for person in wanted.values() for reference in person.references}.difference(wanted, waiting)
+        others = {key: people[key] for key in people if key in keys and not people[key].leaver}
+        everybody = {**waiting, **wanted, **others}
+        rest = [person for key, person in everybody.items() if key not in waiting]
+        further, also = await self._look_up(rest, ledger, rules)
+        matching = match_people(everybody.values(), ledger.entries, found | further, (*asked, *also), now=rules.now)
+        matching = contest(matching, people, ledger.entries, elsewhere(population, ledger))
+        return matching, [person for key, person in wanted.items() if key not in matching.contested], rules
+
+    async def _look_up(self, people: Iterable[Person], ledger: Ledger, rules: Rules) -> tuple[Found, tuple[str, ...]]:
+        """Ask Entra for those of these people who are due; return its answers, and what was asked."""
+        due = lookups(people, ledger.entries, now=rules.now, resolve_after=rules.resolve_after, everyone=rules.full).due
+        return (await (await self._services.graph(self._at)).users.find(due) if due else Found()), due
+
+
+def _name_verdict(chosen: Input, last: ExportMark | None) -> Iterator[Verdict]:
+    if last is not None:
+        names = [file.name for file in chosen.files]
+        yield guards.same_name(names, [file.name for file in last.files], vouched=len(chosen.says.files) == 1)
+
+
+def _as_planned(plan: Plan) -> Plan:
+    return plan
+
+
+def _as_released(chosen: Input, verdicts: Iterable[Verdict], mapping: ColumnMapping) -> Input:
+    """Return the input whose newest mark tells which guards were released for it: it will be gone through again."""
+    released = tuple(verdict.name for verdict in verdicts if verdict.code and verdict.released)
+    if not released:
+        return chosen
+    mark = replace(chosen.marks[-1], released=released, released_under=mapping.digest)
+    return replace(chosen, marks=(*chosen.marks[:-1], mark), fresh=chosen.fresh and mark)

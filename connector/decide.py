@@ -149,18 +149,19 @@ def _refuse_what_is_overtaken(
     head: Head, plan: str, settled: Sequence[Dropped], *, circumstances: str, approval: Approval
 ) -> None:
     """Refuse to approve an export that the next tick would not take, because it is gone or there is a newer one."""
-    refused = _refused(head, plan)
+    # The same content under another name, dropped another night, waits under the same hash.
+    refused = {(each.name, each.etag) for each in head.refused if each.plan == plan}
     unmet = unmet_exports(head.adopt([approval]), settled, circumstances=circumstances)
     applied = head.applied
-    if refused is None or (applied and (refused.name, refused.etag) == (applied.name, applied.etag)):
+    if not refused or (applied and (applied.name, applied.etag) in refused):
         return
-    there = [place for place, blob in enumerate(unmet) if (blob.name, blob.etag) == (refused.name, refused.etag)]
+    there = [place for place, blob in enumerate(unmet) if (blob.name, blob.etag) in refused]
     if not there:
         raise Conflict(
             "that export is not there any more, or a newer one has been applied since. If it is still wanted, HR drops"
             " it anew; approve what its new report says"
         )
-    if there[0] < len(unmet) - 1:
+    if there[-1] < len(unmet) - 1:
         raise Conflict(
             "a newer export is there, and the next tick takes that one instead. If it is right, there is nothing to"
             " approve. If this one is the right one, HR removes the newer one; then approve again. If the newer one is"

@@ -592,6 +592,20 @@ async def test_a_lost_ledger_cannot_be_approved():
     assert "Do what the report says" in raised.value.message
 
 
+async def test_what_is_refused_night_after_night_can_be_approved():
+    """HR drops the same content again under another name, and it is refused again: the newest waits under its hash."""
+    world, first = await refused_world()
+    second = await world.night(BAD)
+
+    await approve(world, second)
+    report = await world.tick() or {}
+
+    assert (first["outcome"], second["outcome"], second["plan"]) == ("refused", "refused", first["plan"])
+    assert (report["outcome"], report["export"]["name"]) == ("unchanged", second["export"]["name"])
+    assert report["approved"]["by"] == ADA
+    assert await world.tick() is None
+
+
 # --- deaths -----------------------------------------------------------------------------------------------------------
 
 

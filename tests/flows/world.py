@@ -163,11 +163,15 @@ class Vault:
 
 
 class Write(NamedTuple):
-    """A write to Graph that was served: ``changed`` tells whether an item is another one since."""
+    """A write to Graph that was served: ``changed`` tells whether an item is another one since.
+
+    ``answered``: the sender has been told that it succeeded.
+    """
 
     method: str
     item_id: str
     changed: bool
+    answered: bool
 
 
 @dataclass(slots=True)
@@ -491,7 +495,7 @@ class _Wire(httpx.AsyncBaseTransport):
             finally:
                 changed = self._body(item_id) != before
                 if changed or answered:
-                    self._world.served.append(Write(request.method, item_id, changed))
+                    self._world.served.append(Write(request.method, item_id, changed, answered))
 
     def _body(self, item_id: str) -> Any:
         connection = self._world.graph.connections.get(CONNECTION)

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 from connector.core import guards
-from connector.core.approval import Pending, with_approvals
+from connector.core.approval import Pending, left_of, with_approvals
 from connector.core.head import Refused, moment
 from connector.core.plan import Progress, fold
 from connector.core.report import dump_report
@@ -18,10 +18,10 @@ from connector.events import emit
 from connector.intake import UNREAD
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from connector.core.due import Work
-    from connector.core.head import ExportMark, Head
+    from connector.core.head import Approval, ExportMark, Head
     from connector.core.plan import Plan
     from connector.core.report import Outcome, Report
     from connector.errors import ConnectorError
@@ -98,36 +98,33 @@ class Ending:
         message: str,
         file: str = "",
         pending: Pending | None = None,
+        used: Sequence[Approval] = (),
     ) -> Report:
         """End a run whose export cannot be used: nothing is done, the ledger stays, and HR hears why.
 
         ``refused`` is the export in question, as far as there is one; ``pending`` what an approval would release, None
-        where none can.
+        where none can. ``used`` are approvals that have let some of it pass: they go on doing so as long as they count.
         """
         if pending is not None:
             await self._state.save_pending(pending)
-        report = self.refused(report, refused, code=code, message=message, file=file, pending=pending)
-        refusals, judged = self._at.head.refused, self._at.head.approved
+        report = self.refused(report, refused, work, code=code, message=message, file=file, pending=pending, used=used)
+        await self.publish(report)
+        refusals, judged = self._at.head.refused, self._judged(refused, work)
         if refused is not None:
-            members = tuple((file.name, file.etag) for file in refused.members)
             refusal = Refused(
                 refused.name,
                 refused.etag,
                 self._at.circumstances,
                 code,
                 refused.manifest,
-                members,
+                tuple((file.name, file.etag) for file in refused.members),
                 report.plan or "",
                 pending.guards if pending else (),
                 report.run,
             )
-            same = [each for each in refusals if _is_again(each, refusal)]
-            if work.kind != "again":
-                judged = judged.intersection(each.plan for each in same)
-            refusals = (*(each for each in refusals if each not in same), refusal)[-KEPT_REFUSALS:]
-        report = with_approvals(report, self._at.head.approvals, now=self._now, about=judged)
-        await self.publish(report)
-        approvals = tuple(each for each in self._at.head.approvals if each.plan not in judged)
+            others = (each for each in refusals if not _is_again(each, refusal))
+            refusals = (*others, refusal)[-KEPT_REFUSALS:]
+        approvals = left_of(self._at.head.approvals, judged=judged, used=used, now=self._now)
         head = replace(
             self._at.head, refused=refusals, approvals=approvals, last_run=report.run, failures=0, retry_at=0
         )
@@ -146,13 +143,17 @@ class Ending:
         self,
         report: Report,
         refused: ExportMark | None,
+        work: Work,
         *,
         code: str,
         message: str,
         file: str = "",
         pending: Pending | None = None,
+        used: Sequence[Approval] = (),
     ) -> Report:
-        """Return the report of a refusal. The arguments are those of `refuse`."""
+        """Return the report of a refusal, with what became of approvals. The arguments are those of `refuse`."""
+        judged = self._judged(refused, work)
+        report = with_approvals(report, self._at.head.approvals, used=used, now=self._now, about=judged)
         pending = pending or Pending(refused.digest if refused else "", self._at.mapping.digest)
         return replace(
             report,
@@ -163,6 +164,16 @@ class Ending:
             finished=self._finish_time(),
             graph=self._graph_numbers(report),
         )
+
+    def _judged(self, refused: ExportMark | None, work: Work) -> frozenset[str]:
+        """Return the hashes of the approvals that a refusal has to do with: those of this file, or all if it is old."""
+        head = self._at.head
+        if refused is None or work.kind == "again":
+            return head.approved
+        members = tuple((file.name, file.etag) for file in refused.members)
+        version = (refused.name, refused.etag, refused.manifest, members)
+        same = (each for each in head.refused if (each.name, each.etag, each.manifest, each.members) == version)
+        return head.approved.intersection(each.plan for each in same)
 
     async def stop(self, planned: Planned, progress: Progress, error: ConnectorError) -> Report:
         """End a run that Graph does not let go on: what was done is folded, and a later tick tries again."""

@@ -32,7 +32,7 @@ from connector.intake import as_read, hold_to_last, hold_to_manifest
 from connector.offload import offload
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 
     from connector.core.accounts import Known, Matching, References
     from connector.core.due import Work
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from connector.core.head import ExportMark
     from connector.core.mapping import Mapping as ColumnMapping
     from connector.core.mapping import Person
-    from connector.core.plan import Population
+    from connector.core.plan import Action, Population
     from connector.core.population import Reading
     from connector.core.report import Report
     from connector.intake import Input, Intake
@@ -121,24 +121,26 @@ class Planner:
             chosen, report = self._compare(chosen, reading, report, verdicts, work)
         if chosen.complete:
             verdicts.append(guards.everyone(reading.population, ledger))
+        changes = [*self._change_verdicts(chosen, reading, ledger)]
         try:
-            self._stop_if_tripped(verdicts)
+            if any(verdict.refuses for verdict in verdicts):
+                # Another file than it should be: all is told of it that can be without asking Entra who its people are.
+                verdicts += changes
+                changes = []
+                self._stop_if_tripped(verdicts)
             rules = self._rules(ledger, full=work.full)
             matching, wanted, rules = await self._match(reading.population, ledger, rules)
             if matching.contested:
                 reading = await self._intake.set_aside(reading, chosen, matching)
                 report = with_reading(report, reading)
                 verdicts[0] = self._rejected_verdict(reading)
-                self._stop_if_tripped(verdicts)
             report = with_matching(report, matching, wanted)
             matched = sum(person.key in matching.known for person in wanted)
             rate = guards.match_rate(len(wanted), matched, min_percent=self._settings.min_match_percent)
-            verdicts += [rate, *self._change_verdicts(chosen, reading, ledger)]
-            self._stop_if_tripped(verdicts)
+            verdicts += [rate, *changes]
             # Who is deleted does not depend on what is rendered, but the reverse: they are nobody's manager any more.
             draft = make_plan(reading.population, ledger, matching, {}, {}, rules)
             verdicts.append(guards.rekeyed(draft, ledger))
-            self._stop_if_tripped(verdicts, draft)
             decide = self._about_deletions(draft, ledger, verdicts)
             gone = deleted(decide(draft))
             references = references_after(
@@ -147,8 +149,9 @@ class Planner:
             report = with_warnings(report, {code: len(keys) for code, keys in references.warnings.items()})
             plan = await self._with_items(chosen, reading.population, ledger, matching, references, rules)
             verdicts.append(self._mapping_verdict(plan, ledger))
-            self._stop_if_tripped(verdicts, plan)
+            self._stop_if_tripped(verdicts, guards.about(plan, ledger))
         except Refusal as refusal:
+            self.word.take_back()
             refusal.report = replace(report, guards=tuple(map(asdict, verdicts)))
             raise
         plan = decide(plan)
@@ -276,13 +279,13 @@ class Planner:
         )
         return guards.deletions(plan, ledger, self._at.head.deletions, limit, self._now)
 
-    def _stop_if_tripped(self, verdicts: list[Verdict], plan: Plan | None = None) -> None:
-        """Refuse the export for what guards found, unless somebody has approved just that."""
-        refused = self.word.judge(verdicts, plan.actions if plan else ())
+    def _stop_if_tripped(self, verdicts: list[Verdict], about: Mapping[str, Collection[Action]] | None = None) -> None:
+        """Refuse the export for all that guards found, unless somebody has approved just that."""
+        refused = self.word.judge(verdicts, about)
         if refused is not None:
-            verdict, pending = refused
-            message = f"{verdict.name}: found {verdict.found}; allowed: {verdict.limit}"
-            raise Refusal(verdict.code, message, pending)
+            refusing, pending = refused
+            found = (f"{each.name}: found {each.found}; allowed: {each.limit}" for each in refusing)
+            raise Refusal(refusing[0].code, ". ".join(found), pending)
 
     def _rules(self, ledger: Ledger, *, full: bool) -> Rules:
         sender = f"{self._at.mapping.digest}/{self._services.contract.NAME}/{self._services.contract.RENDERER}".encode()

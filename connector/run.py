@@ -87,7 +87,13 @@ class Run:
                 return await self._plan_and_apply(work, chosen, report)
             except ExportError as error:
                 return await self._ending.refuse(
-                    report, self._export_of(chosen), work, code=error.code, message=error.message, file=error.file
+                    report,
+                    self._export_of(chosen),
+                    work,
+                    code=error.code,
+                    message=error.message,
+                    file=error.file,
+                    used=self._planner.word.used,
                 )
             except (LeaseLost, StateChanged):
                 raise
@@ -115,6 +121,7 @@ class Run:
                 code=refusal.code,
                 message=refusal.message,
                 pending=refusal.pending,
+                used=self._planner.word.used,
             )
         if planned.pending is not None:
             await self._state.save_pending(planned.pending)
@@ -141,16 +148,24 @@ class Run:
                 planned = await self._planner.plan(work, chosen, report, ledger)
             except ExportError as error:
                 report = self._ending.refused(
-                    report, self._export_of(chosen), code=error.code, message=error.message, file=error.file
+                    report,
+                    self._export_of(chosen),
+                    work,
+                    code=error.code,
+                    message=error.message,
+                    file=error.file,
+                    used=self._planner.word.used,
                 )
                 return Rehearsal(report, unfinished=unfinished)
             except Refusal as refusal:
                 report = self._ending.refused(
                     refusal.report or report,
                     self._export_of(chosen),
+                    work,
                     code=refusal.code,
                     message=refusal.message,
                     pending=refusal.pending,
+                    used=self._planner.word.used,
                 )
                 return Rehearsal(report, unfinished=unfinished)
         plan = planned.plan

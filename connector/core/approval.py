@@ -88,22 +88,32 @@ class Word:
         self.deletes = next(each.plan for each in self.used if self._is_of(each, held))
         return True
 
-    def judge(self, verdicts: list[Verdict], actions: Iterable[Action] = ()) -> tuple[Verdict, Pending] | None:
-        """Release the guards that an approval lets pass; return the first that refuses the export, and what waits.
+    def judge(
+        self, verdicts: list[Verdict], about: Mapping[str, Collection[Action]] | None = None
+    ) -> tuple[list[Verdict], Pending] | None:
+        """Release the guards that an approval lets pass; return those that refuse the export, and what waits then.
 
-        None when nothing stands in the way. All that tripped are judged together; ``verdicts`` are replaced in it.
+        None when nothing stands in the way. ``verdicts`` are replaced in it. ``about`` tells, by their names, which
+        actions guards have something against. What waits are all that tripped, also those that somebody has approved:
+        so the next approval is enough by itself.
         """
-        refusing = next((verdict for verdict in verdicts if verdict.refuses), None)
-        if refusing is None:
-            return None
-        names = [verdict.name for verdict in verdicts if verdict.code and verdict.tripped]
-        waiting = [name for name in names if name not in self.before]
-        pending = self.pending(waiting, actions)
-        if waiting and not self.lets(pending):
-            verdicts[:] = [replace(each, released=False) for each in verdicts]
-            return refusing, pending
-        verdicts[:] = [replace(each, released=each.released or each.name in names) for each in verdicts]
-        return None
+        of = about or {}
+        tripped = [verdict.name for verdict in verdicts if verdict.code and verdict.tripped]
+        waiting = [name for name in tripped if name not in self.before]
+        pending = self.pending(waiting, (action for name in waiting for action in of.get(name, ())))
+        if waiting and self.lets(pending):
+            let = waiting
+        else:  # whoever approved some of it has said so, and is not asked about that again
+            let = [name for name in waiting if self.lets(self.pending((name,), of.get(name, ())))]
+        passed = {*tripped} - {*waiting} | {*let}
+        verdicts[:] = [replace(each, released=each.released or each.name in passed) for each in verdicts]
+        refusing = [verdict for verdict in verdicts if verdict.refuses]
+        return (refusing, pending) if refusing else None
+
+    def take_back(self) -> None:
+        """Let nobody be deleted after all: the export is refused, so that an approval of deletions has to wait."""
+        self.used = [each for each in self.used if each.plan != self.deletes]
+        self.deletes = ""
 
 
 def action_lines(actions: Iterable[Action]) -> frozenset[str]:
@@ -149,3 +159,15 @@ def with_approvals(
     expired = sum(each.has_expired(now) for each in unused)
     report = with_warnings(report, {"approval_expired": expired, "approval_outdated": len(unused) - expired})
     return replace(report, approved=used[-1].body()) if used else report
+
+
+def left_of(
+    approvals: Iterable[Approval], *, judged: Collection[str], used: Sequence[Approval], now: int
+) -> tuple[Approval, ...]:
+    """Return the approvals that still count when an export has been refused.
+
+    ``judged`` are the hashes of those that were about it. One that was ``used``, and so let some of the export pass,
+    goes on doing so until it expires; it makes no further run by itself.
+    """
+    left = (replace(each, used=True) if each in used else each for each in approvals)
+    return tuple(each for each in left if (not each.has_expired(now) if each.used else each.plan not in judged))

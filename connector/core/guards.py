@@ -11,13 +11,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from connector.core.mapping import Fill, changed_fields
-from connector.core.plan import Upsert
+from connector.core.plan import Delete, Upsert
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
     from connector.core.ledger import Ledger
-    from connector.core.plan import Plan, Population
+    from connector.core.plan import Action, Plan, Population
 
 JUDGED_FROM: Final = 20
 """People (or rows) from which a percentage means something (interface §10)."""
@@ -232,16 +232,32 @@ def rewritten(plan: Plan, ledger: Ledger, *, changed: bool, max_percent: float) 
     ``changed``: the mapping is not the one of the last export that was carried out. Whose item is new, or is merely
     sent again, is not counted; nor is a day on which rows begin to count, which changes cells, and no mapping.
     """
-    known = {entry.key: entry.item for entry in ledger.entries.values() if entry.held and not entry.is_former}
-    upserts = (action.after for action in plan.actions if isinstance(action, Upsert)) if changed else ()
-    count = sum(bool(known.get(after.key)) and known[after.key] != after.item for after in upserts)
+    known = sum(entry.held and not entry.is_former for entry in ledger.entries.values())
+    count = sum(1 for _ in _rewrites(plan, ledger)) if changed else 0
     return Verdict(
         "mapping",
         f"at most {max_percent:g} % of the items rewritten by another mapping; judged from {JUDGED_FROM} items up",
-        f"{count} of {len(known)} items rewritten" if changed else "the mapping is the same",
-        _too_many(count, len(known), max_percent),
+        f"{count} of {known} items rewritten" if changed else "the mapping is the same",
+        _too_many(count, known, max_percent),
         "mapping_change",
     )
+
+
+def _rewrites(plan: Plan, ledger: Ledger) -> Iterator[Upsert]:
+    for action in plan.actions:
+        if isinstance(action, Upsert):
+            entry = ledger.entries.get(action.after.key)
+            if entry is not None and entry.held and entry.item and entry.item != action.after.item:
+                yield action
+
+
+def about(plan: Plan, ledger: Ledger) -> dict[str, list[Action]]:
+    """Return what of a plan the guards on it are about, by their names: an approval is one of exactly that.
+
+    Whoever joins meanwhile, or gets an account, is sent in any case, and so makes no other plan of it.
+    """
+    moved = [action for action in plan.actions if isinstance(action, Delete) and action.reason == "transferred"]
+    return {"rekeyed": [*moved], "mapping": [*_rewrites(plan, ledger)]}
 
 
 def everyone(population: Population, ledger: Ledger) -> Verdict:

@@ -63,7 +63,7 @@ class Report:
     stays in the HR storage account, and none of it goes into a log. ``quarantine`` is the first of ``quarantines``, of
     which there is one per file with rejected rows. ``verified``: how many items were read back, by what was found;
     ``drifted_people`` are those whose item Graph has otherwise, or not at all.
-    which there is one per file with rejected rows. ``approved``: who released what had been held or refused (``by``),
+    ``approved``: who released what had been held or refused (``by``),
     when, and under which hash (``plan``).
     """
 

@@ -15,8 +15,10 @@ from connector.core.plan import Delete, Upsert
 from tests.core.people import NOW, an_entry
 
 LEAVERS = [Delete(an_entry("E1"), "absent"), Delete(an_entry("E2"), "absent")]
+MORE = Delete(an_entry("E3"), "absent")
 REJECTED = Verdict("rejected", "20 %", "30 %", tripped=True, code="too_many_rejected")
 UNMATCHED = Verdict("match_rate", "50 %", "40 %", tripped=True, code="match_rate")
+REKEYED = Verdict("rekeyed", "5 people", "6 people", tripped=True, code="rekeyed")
 PASSED = Verdict("everyone", "one", "20", tripped=False, code="everyone")
 HELD = Verdict("deletions", "3", "9", tripped=True)
 
@@ -107,7 +109,7 @@ def test_nothing_passes_without_an_approval():
     refused = approved().judge(verdicts)
 
     assert refused is not None
-    assert refused[0] == REJECTED
+    assert refused[0] == [REJECTED, UNMATCHED]
     assert set(refused[1].guards) == {"rejected", "match_rate"}
     assert verdicts == [REJECTED, PASSED, UNMATCHED]
 
@@ -122,8 +124,8 @@ def test_a_released_guard_is_marked_and_the_others_are_not():
     assert verdicts == [replace(REJECTED, released=True), PASSED, HELD]
 
 
-def test_the_next_guard_refuses_for_both():
-    """Whoever approved the first finding has not seen the second; what waits then is both, and nothing is released."""
+def test_the_next_guard_refuses_and_the_first_approval_has_counted():
+    """Whoever approved the first finding has not seen the second; what waits then is both, so one more is enough."""
     word, verdicts = approved(of((), guards=("rejected",))), [REJECTED]
     word.judge(verdicts)
     verdicts.append(UNMATCHED)
@@ -131,8 +133,86 @@ def test_the_next_guard_refuses_for_both():
     refused = word.judge(verdicts)
 
     assert refused is not None
-    assert (refused[0], set(refused[1].guards)) == (UNMATCHED, {"rejected", "match_rate"})
-    assert not any(verdict.released for verdict in verdicts)
+    assert (refused[0], set(refused[1].guards)) == ([UNMATCHED], {"rejected", "match_rate"})
+    assert verdicts == [replace(REJECTED, released=True), UNMATCHED]
+    assert [each.plan for each in word.used] == [of((), guards=("rejected",)).digest]
+
+
+def test_two_approvals_of_one_guard_each_let_both_pass():
+    """Nobody is asked again about what has been approved, by whomever."""
+    verdicts = [REJECTED, UNMATCHED]
+
+    refused = approved(of((), guards=("match_rate",)), of((), guards=("rejected",))).judge(verdicts)
+
+    assert refused is None
+    assert all(verdict.released for verdict in verdicts)
+
+
+@pytest.mark.parametrize(("about", "passes"), [(LEAVERS, True), (LEAVERS[:1], True), ([*LEAVERS, MORE], False)])
+def test_an_approved_guard_lets_pass_what_was_approved_of_it(about, passes):
+    """What it is about may have become less, and no more; what another guard is about makes no difference to it."""
+    word = approved(of(LEAVERS, guards=("rekeyed",)))
+    verdicts = [REKEYED, UNMATCHED]
+
+    refused = word.judge(verdicts, {"rekeyed": about, "match_rate": [MORE]})
+
+    assert refused is not None
+    assert verdicts[0].released is passes
+    assert [verdict.name for verdict in refused[0]] == (["match_rate"] if passes else ["rekeyed", "match_rate"])
+    assert refused[1].lines == action_lines([*about, MORE])
+
+
+def test_a_guard_that_has_not_tripped_waits_for_nothing():
+    """What it would be about is none of the plan."""
+    refused = approved().judge([REKEYED, PASSED], {"rekeyed": LEAVERS, "everyone": [MORE]})
+
+    assert refused is not None
+    assert refused[1] == of(LEAVERS, guards=("rekeyed",))
+
+
+def test_an_approval_of_deletions_is_none_of_a_file():
+    """It is not even used by one, however little is in the way."""
+    word = approved(of(LEAVERS))
+
+    passed, refused = word.judge([PASSED, HELD]), word.judge([REJECTED])
+
+    assert passed is None
+    assert refused is not None
+    assert word.used == []
+
+
+def test_deletions_go_by_an_approval_of_just_these():
+    """Its hash is remembered, for those that fail; without deletions none is used."""
+    word = approved(of(LEAVERS))
+
+    nothing, others, these = (word.lets_delete(of(each)) for each in ((), [*LEAVERS, MORE], LEAVERS))
+
+    assert (nothing, others, these) == (False, False, True)
+    assert word.deletes == of(LEAVERS).digest
+    assert [each.plan for each in word.used] == [word.deletes]
+
+
+def test_each_approval_is_used_once():
+    """However often a run asks."""
+    word = approved(of(LEAVERS))
+
+    answers = [word.lets(of(LEAVERS)), word.lets(of(LEAVERS[:1]))]
+
+    assert answers == [True, True]
+    assert len(word.used) == 1
+
+
+def test_what_is_refused_deletes_nobody():
+    """An approval of deletions is taken back; that of the file has counted."""
+    file = of((), guards=("rejected",))
+    word = approved(of(LEAVERS), file)
+    word.judge([REJECTED])
+    word.lets_delete(of(LEAVERS))
+
+    word.take_back()
+
+    assert word.deletes == ""
+    assert [each.plan for each in word.used] == [file.digest]
 
 
 def test_whoever_approved_both_lets_both_pass_one_after_the_other():
@@ -154,4 +234,4 @@ def test_what_was_released_for_an_export_before_needs_no_further_approval():
 
     assert again is None
     assert new is not None
-    assert new[1].guards == ("match_rate",)
+    assert ([verdict.name for verdict in new[0]], new[1].guards) == (["match_rate"], ("match_rate",))

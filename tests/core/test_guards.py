@@ -416,6 +416,18 @@ def test_a_mapping_that_rewrites_too_many_items_is_refused(items, plan, changed,
     assert (verdict.tripped, verdict.code) == (tripped, "mapping_change")
 
 
+def test_an_approval_is_about_what_a_guard_has_found():
+    """Of a renumbered company the accounts that move, of a mapping the items it rewrites; and nobody who joins."""
+    plan = updating(2, joiners=3, again=4)
+    plan = replace(plan, actions=(*plan.actions, *deleting(2, transferred=2).actions))
+
+    found = guards.about(plan, a_ledger(*holding(10)))
+
+    assert found.keys() == {"rekeyed", "mapping"}
+    assert [action.after.key for action in found["mapping"] if isinstance(action, Upsert)] == ["E0", "E1"]
+    assert [action.entry.key for action in found["rekeyed"] if isinstance(action, Delete)] == ["T0", "T1"]
+
+
 def test_items_that_graph_may_not_have_are_not_rewritten():
     """Whoever was refused, in doubt or without account is sent anyway; a former item is nobody's."""
     doubtful = [an_entry(f"E{number}", state="failed", item=b"") for number in range(40)]

@@ -333,26 +333,144 @@ async def test_the_next_bad_export_is_refused_again():
     assert (report["outcome"], report["error"]["code"]) == ("refused", "too_many_rejected")
 
 
-async def test_a_guard_that_nobody_has_seen_is_not_released():
-    """Whoever approved the rejected rows has not approved what the next guard finds; its report has a hash for both."""
-    strangers = [row | {"UserPrincipalName": f"nobody{number}@contoso.com"} for number, row in enumerate(MANY_BAD)]
+def verdicts(report: Report) -> dict[str, str]:
+    """Return which guards tripped, and whether they stand in the way or were approved."""
+    tripped = (guard for guard in report["guards"] if guard["tripped"])
+    return {guard["name"]: "approved" if guard["released"] else "stands" for guard in tripped}
+
+
+async def test_all_that_a_file_shows_by_itself_is_approved_at_once():
+    """Four guards trip: all are told before anybody asks Entra, and one approval lets all of them pass."""
     world = await a_world()
     await world.night(MANY)
-    world.wait(DAY)
-    await world.drop("people.csv", strangers)
-    rejected = await world.tick() or {}
+    rows = [row | {"JobTitle": "", "Department": "Sales"} for row in MANY_BAD]
+    refused = await world.night(rows, name="staff.csv")
+    asked = world.requests
 
-    await approve(world, rejected)
-    unmatched = await world.tick() or {}
-    await approve(world, unmatched)
+    await approve(world, refused)
     report = await world.tick() or {}
 
-    assert rejected["error"]["code"] == "too_many_rejected"
-    assert (unmatched["outcome"], unmatched["error"]["code"], unmatched["approved"]) == ("refused", "match_rate", None)
-    assert unmatched["plan"] != rejected["plan"]
-    assert unmatched["warnings"]["approval_outdated"] == 1
-    assert (report["outcome"], report["unmatched"]) == ("unchanged", 28)
+    assert verdicts(refused) == dict.fromkeys(("rejected", "same_name", "emptied", "field", "cells"), "stands")
+    assert asked == []
+    assert refused["error"]["code"] == "too_many_rejected"
+    assert all(name in refused["error"]["message"] for name in ("rejected: ", "same_name: ", "emptied: ", "field: "))
+    assert (report["outcome"], report["updated"]) == ("completed", 28)
+    assert verdicts(report) == dict.fromkeys(verdicts(refused), "approved")
     assert await world.tick() is None
+
+
+async def test_what_is_wrong_with_cells_and_accounts_is_approved_at_once():
+    """Everybody has another user principal name, which Entra does not know yet: one report, one approval."""
+    world = await a_world()
+    await world.night(STAFF)
+    rows = [row | {"UserPrincipalName": row["UserPrincipalName"].replace("contoso", "fabrikam")} for row in STAFF]
+    refused = await world.night(rows, accounts=False)
+    await approve(world, refused)
+
+    report = await world.tick() or {}
+
+    assert refused["error"]["code"] == "match_rate"
+    assert verdicts(refused) == dict.fromkeys(("match_rate", "field", "cells"), "stands")
+    assert (report["outcome"], report["unmatched"]) == ("unchanged", 20)
+    assert verdicts(report) == dict.fromkeys(("match_rate", "field", "cells"), "approved")
+
+
+async def half_approved_world() -> tuple[World, Report, Report]:
+    """Return a world in which an approved export is refused for what only Entra could tell, and both reports."""
+    world = await a_world()
+    await world.night(MANY)
+    strangers = people(60, start=1000)
+    world.without_account = {row["UserPrincipalName"] for row in strangers}
+    rejected = await world.night([*MANY_BAD, *strangers, *([BAD[0] | {"EmployeeId": f"B{n}"} for n in range(20)])])
+    await approve(world, rejected)
+    return world, rejected, await world.tick() or {}
+
+
+async def test_a_guard_that_nobody_has_seen_is_not_released():
+    """The first approval has counted, and the report says what it let pass and what stands in the way now."""
+    world, rejected, unmatched = await half_approved_world()
+    idle = await world.tick()
+    await approve(world, unmatched, by="Ben Achebe")
+
+    report = await world.tick() or {}
+
+    assert (rejected["error"]["code"], verdicts(rejected)) == ("too_many_rejected", {"rejected": "stands"})
+    assert (unmatched["outcome"], unmatched["error"]["code"]) == ("refused", "match_rate")
+    assert verdicts(unmatched) == {"rejected": "approved", "match_rate": "stands"}
+    assert unmatched["error"]["message"].startswith("match_rate: found 28 of 88")
+    assert (unmatched["approved"]["by"], unmatched["plan"] != rejected["plan"]) == (ADA, True)
+    assert not unmatched["warnings"].keys() & {"approval_outdated", "approval_expired"}
+    assert idle is None
+    assert (report["outcome"], report["unmatched"], report["approved"]["by"]) == ("unchanged", 60, "Ben Achebe")
+    assert verdicts(report) == {"rejected": "approved", "match_rate": "approved"}
+    assert (await world.head()).approvals == ()
+    assert await world.tick() is None
+
+
+async def test_what_was_approved_stays_so_when_the_rest_is_let_pass_otherwise():
+    """The operator moves the other guard's limit instead: nobody is asked about the rejected rows again."""
+    world, _, _ = await half_approved_world()
+
+    world.decide(MIN_MATCH_PERCENT=0)
+    report = await world.tick() or {}
+
+    assert (report["outcome"], report["approved"]["by"]) == ("unchanged", ADA)
+    assert verdicts(report) == {"rejected": "approved"}
+
+
+async def test_what_was_approved_is_forgotten_after_72_hours():
+    """Then the whole export is as it was before anybody had said anything."""
+    world, rejected, _ = await half_approved_world()
+    world.wait(72 * HOUR)
+
+    world.decide(MIN_MATCH_PERCENT=0)
+    report = await world.tick() or {}
+
+    assert (report["outcome"], report["plan"], report["approved"]) == ("refused", rejected["plan"], None)
+    assert verdicts(report) == {"rejected": "stands"}
+    assert (await world.head()).approvals == ()
+
+
+async def test_an_account_that_turns_up_meanwhile_spoils_no_approval():
+    """Too few accounts were approved; one more of them is no other plan."""
+    world, _, unmatched = await half_approved_world()
+    await approve(world, unmatched)
+    world.without_account.clear()
+    world.follow(people(3, start=1000))
+
+    report = await world.tick() or {}
+
+    assert (report["outcome"], report["created"], report["unmatched"]) == ("completed", 3, 57)
+
+
+async def test_an_approval_under_another_mapping_comes_to_nothing():
+    """What the new mapping makes of the file is another plan; it is told which, under another hash."""
+    world, refused = await refused_world()
+    await approve(world, refused)
+    await world.map_with(('column = "FavoriteColor"', 'column = "FavoriteColor" # the colour'))
+
+    report = await world.tick() or {}
+    between = await world.settle()
+    await approve(world, report)
+    then = await world.tick() or {}
+
+    assert (report["outcome"], report["error"]["code"], report["approved"]) == ("refused", "too_many_rejected", None)
+    assert (report["plan"] != refused["plan"], report["warnings"]["approval_outdated"]) == (True, 1)
+    assert [each["reasons"] for each in between] == [["settings or mapping changed"]]
+    assert "approval_outdated" not in then["warnings"]
+    assert (then["outcome"], then["approved"]["by"]) == ("unchanged", ADA)
+    assert await world.tick() is None
+
+
+async def test_the_same_file_refused_again_waits_under_the_same_hash():
+    """Whatever else is decided meanwhile, the same inputs are the same plan."""
+    world, refused = await refused_world()
+
+    world.decide(MIN_DELETE_ALLOWANCE=7)
+    again = await world.tick() or {}
+
+    assert (again["outcome"], again["plan"]) == ("refused", refused["plan"])
+    assert again["run"] != refused["run"]
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import logging
+import random
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -14,12 +16,14 @@ from tests.flows.world import DAY, KILLED, World, a_person, a_world, people
 
 if TYPE_CHECKING:
     from connector.sync import Rehearsed
+    from tests.flows.world import Row
 
 pytestmark = pytest.mark.anyio
 
 ADA, BEN, CYD = a_person("E1"), a_person("E2"), a_person("E3")
 STAFF = [ADA, BEN, CYD]
 BAD = a_person("E5", HireDate="soon")
+CONTAINERS = ("exports", "state", "reports", "quarantine")
 
 
 async def a_staffed_world(**settings: object) -> World:
@@ -31,11 +35,10 @@ async def a_staffed_world(**settings: object) -> World:
 
 def everything(world: World) -> dict[str, Any]:
     """Return all that anybody holds: every blob of every container with its ETag, and Graph's items."""
-    names = ("exports", "state", "reports", "quarantine")
-    blobs = {name: getattr(world.containers, name)._blobs for name in names}
+    blobs = {name: getattr(world.containers, name)._blobs for name in CONTAINERS}
     held = {
         (name, blob): (stored.etag, bytes(stored.data), stored.lease)
-        for name in names
+        for name in CONTAINERS
         for blob, stored in blobs[name].items()
     }
     return {"blobs": held, "items": dict(world.graph.items)}
@@ -43,9 +46,11 @@ def everything(world: World) -> dict[str, Any]:
 
 async def rehearsed(world: World, **wishes: Any) -> dict[str, Any]:
     """Return the body of a dry run, which has changed nothing."""
-    before = everything(world)
+    before, asked = everything(world), {name: len(getattr(world.containers, name).seen) for name in CONTAINERS}
     found: Rehearsed = await world.application().rehearse(**wishes)
     assert everything(world) == before
+    blobs = [each for name in CONTAINERS for each in getattr(world.containers, name).seen[asked[name] :]]
+    assert {each.split(" ")[0] for each in blobs} <= {"list", "read", "download_to"}
     assert world.writes() == []
     assert {each.method for each in world.requests} <= {"GET", "POST"}
     assert {each.path for each in world.requests if each.method == "POST"} <= {"/$batch"}
@@ -56,7 +61,8 @@ async def rehearsed(world: World, **wishes: Any) -> dict[str, Any]:
 
 NUMBERS = (
     "outcome", "people", "created", "updated", "deleted", "unchanged", "unmatched", "rejected", "held", "grace",
-    "transferred", "failed", "warnings", "guards", "plan",
+    "transferred", "failed", "out_of_scope", "warnings", "guards", "plan", "error", "approved", "export", "rows",
+    "unmatched_people", "missing_people", "held_people",
 )  # fmt: skip
 
 
@@ -87,6 +93,62 @@ async def test_a_dry_run_tells_what_the_run_then_does(caplog: pytest.LogCaptureF
     assert [row["row"] for row in told["rows"]] == [4]
     assert told["expected"] == {"writes": 3, "per_second": 25.0, "learned": False, "seconds": 1, "slices": 1}
     assert logged == []
+
+
+def a_wild_night(dice: random.Random, staff: list[Row], number: int) -> list[Row]:
+    """Return what HR drops after a day on which anything may have happened, mistakes of theirs included."""
+    rows = [dict(row) for row in staff]
+    rows += [a_person(f"J{number}{each}") for each in range(dice.randrange(4))]
+    for place in dice.sample(range(len(rows)), dice.randrange(4)):
+        key = rows[place]["EmployeeId"]
+        rows[place] |= dice.choice(
+            [
+                {"JobTitle": f"Title {number}"},
+                {"Status": "Left"},
+                {"HireDate": "soon"},
+                {"EmployeeId": ""},
+                {"EmployeeId": f"{key}x"},
+                {"UserPrincipalName": f"p{number}.{key}@contoso.com"},
+                {"UserPrincipalName": f"nobody{number}.{key}@contoso.com"},
+                {"UserPrincipalName": rows[0]["UserPrincipalName"]},
+                {"ManagerId": rows[0]["EmployeeId"]},
+            ]
+        )
+    rows = rows[dice.choice([0, 0, 0, 1, 2, 6]) :]
+    for _ in range(dice.choice([0, 0, 1, 2])):
+        cell, share = dice.choice([({"HireDate": "soon"}, 0.4), ({"JobTitle": f"T{number}"}, 0.7), ({}, 0.4)])
+        rows = [
+            row | (cell or {"EmployeeId": f"N{row['EmployeeId']}"}) if dice.random() < share else row for row in rows
+        ]
+    return rows
+
+
+@pytest.mark.parametrize("seed", range(8))
+async def test_whatever_the_night_is_a_dry_run_tells_it_right(seed: int):
+    """Joiners, movers, leavers, renames, mistakes, refused files, approvals: what is told is what happens then."""
+    dice = random.Random(seed)  # noqa: S311
+    world = await a_world(LEAVER_GRACE_EXPORTS=seed % 2)
+    staff = people(24)
+    outcomes: Counter[str] = Counter()
+    for number in range(8):
+        rows = a_wild_night(dice, staff, number) if number else staff
+        world.wait(DAY)
+        world.follow(row for row in rows if not row["UserPrincipalName"].startswith("nobody"))
+        await world.drop(f"people-{number}.csv", rows)
+        world.wait(DAY)
+        for _ in range(4):
+            told, done = await rehearsed(world), await world.tick()
+            assert done is not None
+            assert {name: told.get(name) for name in NUMBERS} == {name: done.get(name) for name in NUMBERS}
+            outcomes[done["outcome"]] += 1
+            if done["outcome"] not in {"held", "refused"} or dice.random() < 0.3:
+                break
+            wish = json.dumps({"plan": done["plan"], "by": "Ada Okafor"}).encode()
+            await world.application().approve(done["run"], wish)
+        staff = [row for row in rows if row["EmployeeId"] and row["HireDate"] != "soon"]
+
+    assert outcomes.keys() & {"held", "refused"}
+    assert outcomes["completed"]
 
 
 async def test_as_many_people_are_named_as_are_asked_for():

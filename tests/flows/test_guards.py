@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from connector.core.head import dump_head
 from connector.core.ledger import dump_ledger
 from tests.flows.world import DAY, World, a_person, a_world, an_export, people
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Awaitable, Callable, Sequence
 
-    from tests.flows.world import Row
+    from tests.flows.world import Report, Row
 
 pytestmark = pytest.mark.anyio
 
@@ -55,6 +56,117 @@ async def a_company(**settings: object) -> World:
     report = await world.night(STAFF)
     assert (report["created"], tripped(report)) == (COUNT, set())
     return world
+
+
+# --- each at its edge -------------------------------------------------------------------------------------------------
+
+
+async def bad_rows(count: int, bad: int) -> Report:
+    """Return the report of an export in which so many rows are rejected."""
+    world = await a_world()
+    return await world.night([row | ({"HireDate": "soon"} if n < bad else {}) for n, row in enumerate(people(count))])
+
+
+async def without_account(count: int, lacking: int) -> Report:
+    """Return the report of an export of which so many people have no account."""
+    world = await a_world()
+    world.without_account = {row["UserPrincipalName"] for row in people(lacking)}
+    return await world.night(people(count))
+
+
+async def other_titles(count: int, other: int) -> Report:
+    """Return the report of a night on which so many people have another title."""
+    world = await a_world()
+    await world.night(people(count))
+    return await world.night([*people(other, title="Chef"), *people(count - other, start=other + 1)])
+
+
+async def other_cells(count: int, other: int) -> Report:
+    """Return the report of a night on which half of so many people have another title, and half another phone."""
+    world = await a_world()
+    await world.night(people(count))
+    half = other // 2
+    chefs, phones = people(half, title="Chef"), people(other - half, start=half + 1, Phone="7")
+    return await world.night([*chefs, *phones, *people(count - other, start=other + 1)])
+
+
+async def blank_titles(count: int, blank: int) -> Report:
+    """Return the report of a night on which so many people have lost their title."""
+    world = await a_world(MAX_CHANGE_PERCENT=100)
+    await world.night(people(count))
+    return await world.night([*people(blank, title=""), *people(count - blank, start=blank + 1)])
+
+
+async def other_items(count: int, other: int) -> Report:
+    """Return the report of a mapping that makes other items of so many people."""
+    world = await a_world()
+    await world.night([*people(other, Division="Chef"), *people(count - other, start=other + 1, Division="Clerk")])
+    await world.map_with(('jobTitle" = "JobTitle"', 'jobTitle" = "Division"'))
+    return await world.tick() or {}
+
+
+async def other_keys(count: int, other: int) -> Report:
+    """Return the report of a night on which so many accounts have another key."""
+    world = await a_world()
+    await world.night(people(count))
+    moved = [row | {"EmployeeId": "N" + row["EmployeeId"]} for row in people(other)]
+    return await world.night([*moved, *people(count - other, start=other + 1)])
+
+
+async def strangers(count: int, other: int) -> Report:
+    """Return the report of a night on which so many people have made way for people of other keys and accounts."""
+    world = await a_world()
+    await world.night(people(count))
+    return await world.night([*people(other, start=1000), *people(count - other, start=other + 1)])
+
+
+@pytest.mark.parametrize(
+    ("name", "code", "night", "count", "many", "trips"),
+    [
+        ("rejected", "too_many_rejected", bad_rows, 20, 4, False),
+        ("rejected", "too_many_rejected", bad_rows, 20, 5, True),
+        ("rejected", "too_many_rejected", bad_rows, 19, 19, False),
+        ("match_rate", "match_rate", without_account, 20, 10, False),
+        ("match_rate", "match_rate", without_account, 20, 11, True),
+        ("match_rate", "match_rate", without_account, 19, 19, False),
+        ("field", "field_changed", other_titles, 20, 10, False),
+        ("field", "field_changed", other_titles, 20, 11, True),
+        ("field", "field_changed", other_titles, 19, 19, False),
+        ("cells", "cells_changed", other_cells, 20, 10, False),
+        ("cells", "cells_changed", other_cells, 20, 11, True),
+        ("cells", "cells_changed", other_cells, 19, 19, False),
+        ("emptied", "column_emptied", blank_titles, 20, 10, False),
+        ("emptied", "column_emptied", blank_titles, 20, 11, True),
+        ("emptied", "column_emptied", blank_titles, 19, 19, False),
+        ("mapping", "mapping_change", other_items, 20, 10, False),
+        ("mapping", "mapping_change", other_items, 20, 11, True),
+        ("mapping", "mapping_change", other_items, 19, 19, False),
+        ("rekeyed", "rekeyed", other_keys, 20, 5, False),
+        ("rekeyed", "rekeyed", other_keys, 20, 6, True),
+        ("rekeyed", "rekeyed", other_keys, 7, 6, True),
+        ("everyone", "everyone", strangers, 20, 19, False),
+        ("everyone", "everyone", strangers, 20, 20, True),
+        ("everyone", "everyone", strangers, 3, 2, False),
+        ("everyone", "everyone", strangers, 3, 3, True),
+        ("everyone", "everyone", strangers, 1, 1, True),
+    ],
+)
+async def test_each_guard_at_its_edge(
+    name: str, code: str, night: Callable[..., Awaitable[Report]], count: int, many: int, *, trips: bool
+):
+    """At the limit it passes and one further it refuses, percentages from twenty on; either way the report says why."""
+    report = await night(count, many)
+
+    verdict = guard(report, name)
+    also = {"deletions", "cells"} if name == "field" else {"deletions"}
+    assert tripped(report) - (also - {name}) == ({name} if trips else set())
+    assert (report["outcome"] == "refused") is trips
+    assert (report["error"] and report["error"]["code"]) == (code if trips else None)
+    assert all(verdict[member] for member in ("limit", "found"))
+    assert verdict["found"] in (report["error"]["message"] if trips else verdict["found"])
+    if trips:
+        assert (report["created"], report["updated"], report["deleted"], report["held"]) == (0, 0, 0, 0)
+        assert report["plan"].startswith("sha256:")
 
 
 # --- cells that changed -----------------------------------------------------------------------------------------------
@@ -176,6 +288,22 @@ async def test_a_full_run_is_no_change():
     report = await world.tick() or {}
 
     assert (report["outcome"], report["updated"], tripped(report)) == ("completed", COUNT, set())
+
+
+async def test_a_release_that_renders_otherwise_is_no_change():
+    """Everyone's item is another one than before, of the same rows under the same mapping: they are sent, unasked."""
+    world = await a_company()
+    ledger, head = await world.ledger(), await world.head()
+    before = {key: replace(entry, item=b"an earlier release's", source=b"") for key, entry in ledger.entries.items()}
+    old = dump_ledger(replace(ledger, entries=before))
+    await world.containers.state.write(f"contosohr/ledger/{head.generation:08d}.jsonl.gz", old)
+    await world.containers.state.write("contosohr/head.json", dump_head(replace(head, circumstances="its renderer")))
+
+    report = await world.tick() or {}
+
+    assert (report["outcome"], report["updated"], tripped(report)) == ("completed", COUNT, set())
+    assert report["reasons"] == ["settings or mapping changed"]
+    assert guard(report, "mapping")["found"] == "the mapping is the same"
 
 
 async def test_a_new_connection_is_filled_whatever_changed():

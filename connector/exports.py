@@ -31,8 +31,9 @@ if TYPE_CHECKING:
 class There:
     """What lies in the exports container. ``now``: the storage's own clock, unix seconds.
 
-    ``blobs`` are all files, ``settled`` the exports that are wholly uploaded, ``arriving`` those that may not be,
-    ``waiting`` sets that are not whole yet, and exports that lack the manifest they must have.
+    ``blobs`` are all files, ``settled`` the exports that are wholly uploaded, ``arriving`` those that may not be, or
+    wait for something else. ``waiting`` says for what: sets that are not whole yet, exports without the manifest they
+    must have.
     """
 
     now: float
@@ -68,6 +69,7 @@ async def exports_there(exports: Container, settings: Settings, head: Head, *, c
     if settings.require_manifest:
         settled, lacking = without_manifest(head, settled, circumstances=circumstances)
         waiting += lacking
+    names -= {each.name for each in waiting}
     return There(now, blobs, settled, [each for each in everything if each.name not in names], waiting)
 
 

@@ -462,6 +462,22 @@ async def test_a_renumbered_hr_system_is_refused():
     assert world.holds(*(row["EmployeeId"] for row in people(20)))
 
 
+async def test_a_few_accounts_may_have_another_key():
+    """Five are rehires, six in a small company mean a renumbered HR system; nothing is held, nobody is a leaver."""
+    rows = people(20)
+    moved = [row | {"EmployeeId": f"N{number}"} for number, row in enumerate(rows)]
+    five, six = await a_company(20), await a_company(20)
+
+    taken = await five.night([*moved[:5], *rows[5:]])
+    refused = await six.night([*moved[:6], *rows[6:]])
+
+    assert (taken["outcome"], taken["transferred"], taken["created"], taken["held"]) == ("completed", 5, 5, 0)
+    assert len(five.graph.items) == 20
+    assert (refused["outcome"], refused["error"]["code"]) == ("refused", "rekeyed")
+    assert guard(refused, "rekeyed")["found"].startswith("6")
+    assert six.holds(*(row["EmployeeId"] for row in rows))
+
+
 # --- transfers ------------------------------------------------------------------------------------------------------
 
 

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 import logging
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from tests.flows.world import DAY, MINUTE, World, a_person, a_world
+from tests.storage.memory import MemoryContainer
+from tests.tenant import VirtualClock
 
 if TYPE_CHECKING:
     from tests.flows.world import Report
@@ -263,3 +266,100 @@ async def test_exports_that_were_applied_are_passed_over_by_nobody():
     reports = [await world.night([ADA, BEN, CYD | {"JobTitle": title}]) for title in ("Chief", "Director")]
 
     assert ["older_export" in report["warnings"] for report in reports] == [False, False]
+
+
+async def test_an_export_that_waits_for_its_manifest_is_passed_over_aloud():
+    """REQUIRE_MANIFEST: a newer export has its manifest first, so the older one will never be taken."""
+    world = await a_world(REQUIRE_MANIFEST="true")
+    world.follow(STAFF)
+    await world.drop("people-1.csv", STAFF[:2])
+    world.wait(MINUTE)
+    await world.drop("people-2.csv", STAFF)
+    await world.promise("people-2.csv")
+
+    report = await world.tick() or {}
+    await world.promise("people-1.csv")
+    later = await world.settle()
+
+    assert (report["outcome"], report["export"]["passed_over"]) == ("completed", ["people-1.csv"])
+    assert later == []
+    assert world.holds("E1", "E2", "E3")
+
+
+async def test_a_refused_export_passes_over_nobody():
+    """The older one is taken in its place, so the report does not call it passed over."""
+    world = await a_staffed_world(EXPORT_SETTLE_SECONDS=0)
+    world.wait(DAY)
+    await world.drop("people-2.csv", [ADA, BEN, CYD | {"JobTitle": "Chief"}])
+    world.wait(MINUTE)
+    await world.drop("contractors.csv", [ADA])
+
+    refused, taken = await world.settle()
+
+    assert (refused["outcome"], taken["outcome"]) == ("refused", "completed")
+    assert "older_export" not in refused["warnings"]
+    assert "passed_over" not in refused["export"]
+    assert taken["export"]["name"] == "people-2.csv"
+
+
+# --- time and order ---------------------------------------------------------------------------------------------------
+
+
+async def test_of_two_exports_of_one_second_the_last_by_name_counts():
+    """Storage tells moments to the second; where two have the same, the name decides, and the other is passed over."""
+    world = await a_staffed_world(EXPORT_SETTLE_SECONDS=0)
+    world.wait(DAY)
+    await world.drop("people-3.csv", [ADA, BEN])
+    await world.drop("people-2.csv", [ADA, CYD])
+
+    (report,) = await world.settle()
+
+    assert (report["export"]["name"], report["export"]["passed_over"]) == ("people-3.csv", ["people-2.csv"])
+    assert world.holds("E1", "E2")
+
+
+async def test_the_storages_clock_tells_whether_an_export_has_settled():
+    """A machine whose clock is a day ahead takes nothing too early, and one that is behind nothing too late."""
+    world = await a_world(EXPORT_SETTLE_SECONDS=300)
+    storage = VirtualClock()
+    world.containers = replace(world.containers, exports=MemoryContainer(storage))
+    world.follow(STAFF)
+    await world.drop("people.csv", STAFF)
+
+    early = await world.tick(after=DAY)
+    storage.advance(299)
+    almost = await world.tick(after=DAY)
+    storage.advance(1)
+    report = await world.tick(after=0) or {}
+
+    assert (early, almost) == (None, None)
+    assert (report["outcome"], report["created"]) == ("completed", 3)
+
+
+async def test_without_patience_an_export_is_taken_at_once():
+    """EXPORT_SETTLE_SECONDS=0: the tick of the same moment takes it."""
+    world = await a_world(EXPORT_SETTLE_SECONDS=0)
+    world.follow(STAFF)
+    await world.drop("people.csv", STAFF)
+
+    report = await world.tick(after=0) or {}
+
+    assert report["created"] == 3
+
+
+async def test_several_exports_of_some_people_are_applied_one_by_one():
+    """In the order in which they came, each with a report of its own, those before a complete one left out."""
+    world = await a_staffed_world(EXPORT_SETTLE_SECONDS=0)
+    world.wait(DAY)
+    for name, title in {"a": "Old", "b": "News", "d": "Newer", "c": "Newest"}.items():
+        if name == "b":
+            await world.drop("people-5.csv", [ADA, BEN | {"JobTitle": "Complete"}, CYD])
+            world.wait(1)
+        await world.drop(f"{name}.csv", [BEN | {"JobTitle": title, "_error_code": ""}])
+        world.wait(1)
+
+    reports = await world.settle()
+
+    assert [report["export"]["name"] for report in reports] == ["people-5.csv", "b.csv", "d.csv", "c.csv"]
+    assert reports[0]["export"]["passed_over"] == ["a.csv"]
+    assert world.title("e2@contoso.com") == "Newest"

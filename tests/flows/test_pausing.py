@@ -177,6 +177,50 @@ async def test_a_teardown_stops_a_run_that_is_under_way():
     assert await world.ticked() == "not_ready"
 
 
+async def test_between_the_steps_of_a_teardown_ticks_say_what_they_wait_for(caplog: pytest.LogCaptureFixture):
+    """They do nothing until it is finished or taken back; taken back, everyone is sent after all."""
+    world = await before_a_slow_night()
+    running = await at_work(world, until=8)
+    await world.application().teardown(confirm=CONNECTION)
+    await running
+    caplog.clear()
+    caplog.set_level("INFO", "connector")
+
+    states = [await world.ticked() for _ in range(3)]
+    quiet = world.requests == []
+    await world.setup()
+    reports = await world.settle()
+
+    told = [json.loads(record.message) for record in caplog.records if "sync.paused" in record.message]
+    assert states == ["paused"] * 3
+    assert quiet
+    assert [line["waiting_for"] for line in told] == ["teardown"] * 3
+    assert reports[-1]["outcome"] == "completed"
+    assert len(world.graph.items) == 60
+
+
+async def test_a_run_that_a_teardown_stopped_is_over_when_the_connection_is_set_up_again():
+    """Its items went with the connection: it is superseded, and the next run sends everyone and deletes nobody."""
+    world = await before_a_slow_night()
+    running = await at_work(world, until=8)
+    await world.application().teardown(confirm=CONNECTION)
+    stopped = (await running).report
+    await world.teardown()
+    gone = dict(world.graph.items)
+    await world.setup()
+    await world.drop("people-2.csv", STAFF[:50])
+
+    reports = await world.settle()
+
+    assert stopped is not None
+    assert gone == {}
+    assert {report["run"] for report in reports}.isdisjoint({stopped.run})
+    assert (reports[-1]["outcome"], reports[-1]["created"], reports[-1]["deleted"]) == ("completed", 50, 0)
+    stored = json.loads(world.blobs("reports")[f"{CONNECTION}/{stopped.run}.json"])
+    assert stored["outcome"] == "superseded"
+    assert len(world.graph.items) == 50
+
+
 async def test_a_paused_connection_can_be_torn_down_and_stays_paused():
     """A pause is no obstacle, and only somebody ends it: not even another setup does."""
     world = await a_world()

@@ -80,3 +80,25 @@ async def test_a_report_that_cannot_be_deleted_stays_until_the_next_run():
     runs = {name.rpartition("/")[2].partition(".")[0] for name in world.blobs("reports")}
     assert len(runs) == 90
     assert {first["run"], second["run"]} <= runs
+
+
+async def test_refused_exports_and_sets_of_files_leave_what_the_last_two_exports_need():
+    """Both files of two sets, one hash that waits, no plan; a full run afterwards finds all it reads."""
+    world = await a_world(EXPORT_SETTLE_SECONDS=0)
+    world.follow(people(2))
+    for night in range(5):
+        await world.drop("employees.csv", people(1, title=f"Chief {night}"))
+        await world.drop("contractors.csv", people(1, start=2, title=f"Chief {night}"))
+        await world.promise("employees.csv", files=["contractors.csv"])
+        taken = await world.tick() or {}
+        await world.drop("others.csv", people(1))
+        refused = await world.tick() or {}
+        assert (taken["outcome"], refused["outcome"]) == ("completed", "refused")
+    state = [name.split("/")[1] for name in world.blobs("state")]
+    await world.application().ask_for_sync(b'{"full": true}')
+
+    report = await world.tick() or {}
+
+    assert (state.count("exports"), state.count("ledger"), state.count("runs"), state.count("pending")) == (4, 3, 0, 1)
+    assert (report["outcome"], report["updated"]) == ("completed", 2)
+    assert world.title("p2@contoso.com") == "Chief 4"

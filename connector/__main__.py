@@ -556,6 +556,7 @@ def _rehearsal(body: Mapping[str, Any]) -> Group:
 
 def _report(report: Mapping[str, Any]) -> Group:
     from connector.pages.report import approve_command
+    from connector.pages.words import warning
 
     named = f"Run {report['run']}" if "run" in report else "Dry run, which has written nothing"
     title = Text(f"{named}: ", style="bold").append(report["outcome"], style=_OUTCOMES[report["outcome"]])
@@ -571,7 +572,7 @@ def _report(report: Mapping[str, Any]) -> Group:
         if guard["tripped"]:
             table.add_row("guard", f"{guard['name']}: {_finding_of(guard)}")
     for code, count in report.get("warnings", {}).items():
-        table.add_row("warning", f"{code}: {count}")
+        table.add_row("warning", warning(code, count))
     approved = report.get("approved")
     facts = {"plan": report.get("plan"), "approved": approved and "{by}, {when}".format(**approved)}
     for name, fact in {**facts, "quarantine": report.get("quarantine")}.items():

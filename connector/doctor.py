@@ -251,7 +251,8 @@ async def _memory(state: State) -> Memory:
     if isinstance(head, StoreError):
         return Memory(known, head)
     if not head.generation:
-        return Memory(known, head, orphans=await _or_error(state.has_ledgers()) is True)
+        newest = 0 if head.epoch else await _or_error(state.newest_ledger())
+        return Memory(known, head, orphans=isinstance(newest, int) and newest > 0)
     sampled = await _or_error(state.sample(head.generation, most=_KNOWN_ITEMS))
     if isinstance(sampled, StoreError):
         return Memory(known, head, whose=sampled)

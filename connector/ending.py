@@ -31,8 +31,10 @@ if TYPE_CHECKING:
 KEPT_REFUSALS: Final = 20
 """Refused exports that the head remembers, so that none is tried again in vain."""
 
-LEDGER_MISSING: Final = "ledger_missing"
-"""The one failure of our own memory that counts as a refusal: nobody can say what Graph holds (interface §10)."""
+
+def is_about_the_ledger(code: str) -> bool:
+    """Tell whether a failure of our own memory counts as a refusal: nobody can say what Graph holds (interface §10)."""
+    return code.startswith("ledger_")
 
 
 class Ending:
@@ -200,7 +202,7 @@ class Ending:
     async def fail(self, report: Report, error: ConnectorError) -> Report:
         """End an invocation that could not go on. A run whose plan is stored stays unfinished and is resumed later."""
         report = replace(report, error={"code": error.code, "message": error.message})
-        outcome: Outcome = "refused" if error.code == LEDGER_MISSING else "failed"
+        outcome: Outcome = "refused" if is_about_the_ledger(error.code) else "failed"
         if outcome == "refused":
             digest = str((report.export or {}).get("sha256", ""))
             report = replace(report, plan=Pending(digest, self._at.mapping.digest).digest)

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Final
 
 from connector.clock import day_in
@@ -19,7 +22,6 @@ from connector.offload import offload
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from datetime import date
-    from pathlib import Path
 
     from connector.core.accounts import Matching
     from connector.core.due import Dropped, Work
@@ -73,16 +75,16 @@ class Intake:
     async def choose(self, work: Work, folder: Path) -> Input:
         """Return the input of ``work``, its files in ``folder``: the newest complete export, or else the oldest other.
 
+        Where the work is about everybody, what has been applied comes before an export of some people.
+
         Raises:
             ExportError: a file is not what its manifest says.
             NotReady: a file was replaced meanwhile.
             CopyMissing: what was applied is to be read again, and our copy is gone.
         """
-        today = self.today()
         if work.kind == "again":
-            marks = tuple(mark for mark in (self._at.head.applied, *self._at.head.partials) if mark)
-            files = await self.from_copies(marks, folder)
-            return Input(marks, files, None, complete=True, size=size_of(folder), today=today)
+            return await self._applied(folder)
+        today = self.today()
         oldest: Input | None = None
         for number, dropped in enumerate(reversed(work.candidates)):
             place = folder / str(number)
@@ -96,7 +98,31 @@ class Intake:
             oldest = chosen
         if oldest is None:
             raise ExportError("there is no export to read", code="empty_file")
+        if work.everybody and self._at.head.applied is not None:
+            with suppress(CopyMissing):
+                return await self._applied(folder)
         return oldest
+
+    async def _applied(self, folder: Path) -> Input:
+        """Return what has been applied: the last complete export, and those of some people that came after it."""
+        marks = tuple(mark for mark in (self._at.head.applied, *self._at.head.partials) if mark)
+        place = folder / "applied"
+        place.mkdir()
+        files = await self.from_copies(marks, place)
+        return Input(marks, files, None, complete=True, size=size_of(place), today=self.today())
+
+    async def is_complete(self, dropped: Dropped) -> bool:
+        """Tell whether an export is there that speaks of everybody, or may: what cannot be read is refused later."""
+        with TemporaryDirectory(prefix="people-connector-") as folder:
+            try:
+                mark, _ = await self._fetch(dropped, Path(folder))
+            except ExportError:
+                return True
+            except NotReady:
+                return False  # it is being replaced
+            finally:
+                self.begun = None
+        return not mark.partial
 
     def today(self) -> date | None:
         """Return which day it is where HR is, for a mapping whose rows count from one day to another."""
@@ -158,13 +184,15 @@ class Intake:
 
     async def read(self, chosen: Input, ledger: Ledger) -> Reading:
         """Return whom an input speaks of. Raises `connector.errors.ExportError` when it cannot be read."""
+        lost = self._at.head.lost
         return await offload(
             chosen.size,
             lambda: read_population(
                 chosen.files,
                 self._at.mapping,
                 complete=chosen.complete,
-                new=chosen.fresh is not None,
+                # Where the head was lost, this may have been applied before: it is no further absence of anybody's.
+                new=chosen.fresh is not None and not (lost is not None and lost.head),
                 item_id=self._services.item_id if self._services.contract.IDS_FOLLOW_ACCOUNTS else None,
                 others=() if chosen.complete else present(ledger),
                 today=chosen.today,

@@ -118,9 +118,8 @@ class Planner:
         self.word = await self._what_may_pass(chosen.marks)
         verdicts = [self._rejected_verdict(reading)]
         if chosen.fresh is not None:
-            chosen, report = self._compare(chosen, reading, report, verdicts, work)
-        if chosen.complete:
-            verdicts.append(guards.everyone(reading.population, ledger))
+            chosen, report = self._compare(chosen, reading, report, verdicts)
+        verdicts += self._everyone_verdict(reading.population, ledger)
         changes = [*self._change_verdicts(chosen, reading, ledger)]
         try:
             if any(verdict.refuses for verdict in verdicts):
@@ -155,6 +154,7 @@ class Planner:
             refusal.report = replace(report, guards=tuple(map(asdict, verdicts)))
             raise
         plan = decide(plan)
+        report = with_older(report, chosen.fresh, (*work.candidates, *self._at.arriving))
         report = with_approvals(report, self._at.head.approvals, used=self.word.used, now=self._now)
         report = replace(report, guards=tuple(map(asdict, verdicts)))
         pending = self.word.pending(actions=plan.held) if plan.held else None
@@ -219,7 +219,7 @@ class Planner:
         return ledger if ledger.is_of_the_same(empty) else empty
 
     def _compare(
-        self, chosen: Input, reading: Reading, report: Report, verdicts: list[Verdict], work: Work
+        self, chosen: Input, reading: Reading, report: Report, verdicts: list[Verdict]
     ) -> tuple[Input, Report]:
         """Hold a new export to the last applied one; return it with how it was read, and the report with the rest."""
         last = self._at.head.applied if chosen.complete else None
@@ -228,7 +228,6 @@ class Planner:
             verdicts.append(guards.one_of_a_set(len(last.files), alone=bool(chosen.says.files)))
         verdicts += _name_verdict(chosen, last)
         report = with_changes(report, last, reading)
-        report = with_older(report, chosen.fresh, (*work.candidates, *self._at.arriving))
         return as_read(chosen, reading), report
 
     def _about_deletions(self, draft: Plan, ledger: Ledger, verdicts: list[Verdict]) -> Callable[[Plan], Plan]:
@@ -258,6 +257,15 @@ class Planner:
         return guards.rejected_rows(
             reading.rows, len(reading.rejections), max_percent=self._settings.max_reject_percent
         )
+
+    def _everyone_verdict(self, population: Population, ledger: Ledger) -> Iterator[Verdict]:
+        """Yield whether anybody stays, of a complete export.
+
+        A ledger that was begun anew knows few of those whom Graph holds, and they may all have left.
+        """
+        lost = self._at.head.lost
+        if population.complete and not (lost is not None and lost.items):
+            yield guards.everyone(population, ledger)
 
     def _change_verdicts(self, chosen: Input, reading: Reading, ledger: Ledger) -> Iterator[Verdict]:
         """Yield what is said of how an export differs from what was taken before; the most telling comes first."""

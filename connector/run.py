@@ -30,7 +30,7 @@ from connector.core.rehearsal import Rehearsal, expected, samples
 from connector.core.rendering import item_digest
 from connector.core.report import MAX_LISTED, Report, load_report
 from connector.core.reporting import outcome_of, with_warnings
-from connector.core.resume import doubting, may_resume
+from connector.core.resume import doubting, may_resume, newer_exports
 from connector.ending import Ending
 from connector.errors import ConnectorError, ExportError, LeaseLost, StateChanged, StoreError
 from connector.events import emit
@@ -83,6 +83,8 @@ class Run:
             chosen: Input | None = None
             try:
                 chosen = await self._intake.choose(work, Path(folder))
+                if chosen.fresh is None:
+                    work = replace(work, kind="again", candidates=())
                 report = replace(report, export=chosen.facts)
                 return await self._plan_and_apply(work, chosen, report)
             except ExportError as error:
@@ -101,7 +103,8 @@ class Run:
                 return await self._ending.fail(report, error)
 
     def _report(self, run: str, work: Work) -> Report:
-        return Report(
+        lost = self._at.head.lost
+        report = Report(
             run=run,
             connection=self._settings.connection_id,
             trigger=self._at.trigger,
@@ -109,6 +112,7 @@ class Run:
             started=moment(self._now),
             reasons=work.reasons,
         )
+        return with_warnings(report, lost.warnings()) if lost else report
 
     async def _plan_and_apply(self, work: Work, chosen: Input, report: Report) -> Report:
         try:
@@ -300,8 +304,7 @@ class Run:
             ledger = await self._planner.ledger()
         except StoreError as error:
             return await self._ending.fail(report, error)
-        at = self._at
-        if not may_resume(mark, work, circumstances=at.circumstances, incarnation=at.registration.incarnation):
+        if not await self._may_resume(mark, work):
             await self._supersede(mark, report, ledger, plan, before)
             return None
         emit("sync.started", run=mark.id, trigger=self._at.trigger, reasons=work.reasons)
@@ -325,6 +328,15 @@ class Run:
                 raise
             except ConnectorError as error:
                 return await self._ending.fail(report, error)
+
+    async def _may_resume(self, mark: RunMark, work: Work) -> bool:
+        at = self._at
+        if not may_resume(mark, work, circumstances=at.circumstances, incarnation=at.registration.incarnation):
+            return False
+        for export in newer_exports(mark, work):
+            if await self._intake.is_complete(export):
+                return False
+        return True
 
     async def _supersede(self, mark: RunMark, report: Report, ledger: Ledger, plan: Plan, progress: Progress) -> None:
         """Fold what an unfinished run did and end it; the ledger of another incarnation stays as it is, void."""
@@ -369,6 +381,8 @@ class Run:
             # Gone through again, perhaps under a mapping that reads other columns.
             applied = replace(chosen.marks[0], fill=guards.to_remember(planned.reading.fill))
             head = replace(head, applied=applied, partials=chosen.marks[1:])
+        if chosen.complete:
+            head = replace(head, lost=None)
         told = not plan.held or (head.held is not None and head.held.plan == report.plan)
         quiet = told and not plan.actions and set(report.reasons) <= LOOKS_ONLY
         if not quiet:

@@ -16,10 +16,11 @@ import orjson
 from connector.core.contracts import contract_of
 from connector.core.due import Dropped, Request, Waiting, Work, unmet_exports, work_due
 from connector.core.ledger import Ledger
-from connector.ending import LEDGER_MISSING
-from connector.errors import Busy, ConnectorError, NotReady, StoreError, StoreUnavailable
+from connector.ending import is_about_the_ledger
+from connector.errors import Busy, ConnectorError, NotReady, StoreError
 from connector.events import emit
 from connector.exports import exports_there
+from connector.recovery import begin_anew, take_up
 from connector.run import Run
 from connector.services import Services, Standing
 from connector.storage.state import NoLease
@@ -151,6 +152,8 @@ async def rehearse(services: Services, *, full: bool = False, limit: int = SAMPL
     if registration is None or not registration.ready(services.clock.now()):
         return Rehearsed("not_ready")
     _refuse_other_connection(services.settings, registration)
+    if not head.epoch and await services.state.newest_ledger():
+        raise NotReady("head.json is lost; the next tick makes a new one of the newest ledger, so rehearse after that")
     seen = await look_around(services, head)
     work = work_due(
         replace(head, run=None),
@@ -253,9 +256,12 @@ async def _under_lease(
     _refuse_other_connection(services.settings, registration)
     left = await services.state.requests() if look.requests else []
     requests = [*left, *([request] if request else ())]
+    empty = _empty_ledger(services.settings, registration)
+    if not head.epoch:  # nobody has ever worked here; or head.json was lost
+        head = await take_up(services.state, empty, now=int(services.clock.now().timestamp())) or head
     head = replace(head, epoch=head.epoch + 1).adopt(each.approval for each in left if each.approval)
     if any(each.rebuild for each in requests):
-        head = await _begin_anew(services, head, registration)
+        head = await begin_anew(services.state, head, empty)
     etag = await services.state.commit(head, etag=etag, lease=lease)
     # From here on the head knows them. They must be gone before they are used, or they would be given once more.
     await services.state.forget_requests(each for each in left if each.approval)
@@ -350,41 +356,13 @@ def _answers(report: Report, head: Head) -> bool:
     A new file that is refused is no answer as long as there is an older export to do it with.
     """
     if report.outcome == "refused" and report.error is not None:
-        new = bool(report.export and report.export.get("new")) and report.error["code"] != LEDGER_MISSING
+        new = bool(report.export and report.export.get("new")) and not is_about_the_ledger(report.error["code"])
         return not (new and head.applied is not None)
     return report.outcome not in {"partial", "failed"}
 
 
-async def _begin_anew(services: Services, head: Head, registration: Registration) -> Head:
-    """Return the head without what is lost: an empty ledger in place of one that cannot be read, no unfinished run.
-
-    What can be read stays: a ledger that is there is not forgotten by a slip of the operator's.
-    """
-    state = services.state
-    run = head.run
-    try:
-        if head.generation:
-            await state.ledger(head.generation)
-        if run is not None:
-            await state.plan(run.id)
-            await state.progress(run.id, run.epochs)
-    except StoreUnavailable:
-        raise
-    except StoreError as error:
-        run = None  # without its plan, or the ledger it was made for, nothing of it can be folded
-        if not error.code.startswith("ledger_"):
-            return replace(head, run=run)
-    else:
-        return head
-    ledger = Ledger(
-        connection=services.settings.connection_id,
-        tenant=services.settings.tenant_id,
-        contract=services.settings.contract,
-        incarnation=registration.incarnation,
-        generation=head.generation + 1,
-    )
-    ledger = await state.save_ledger(ledger)
-    return replace(head, generation=ledger.generation, run=run, held=None, held_items=0, people=0)
+def _empty_ledger(settings: Settings, registration: Registration) -> Ledger:
+    return Ledger(settings.connection_id, settings.tenant_id, settings.contract, registration.incarnation)
 
 
 def _refuse_other_connection(settings: Settings, registration: Registration) -> None:

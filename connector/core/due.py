@@ -24,6 +24,7 @@ TURNED_DATE: Final = "a date that turns"
 NEW_EXPORT: Final = "new export"
 APPROVAL: Final = "approval"
 HELD_ANEW: Final = "held deletions to plan anew"
+BEGUN_ANEW: Final = "memory begun anew"
 
 LOOKS_ONLY: Final = frozenset({FAILED_ITEMS, UNMATCHED_PEOPLE, KNOWN_ACCOUNTS, FAILED_RUN})
 """Reasons for which nobody waits for an answer: such a run makes a report only if it sent something."""
@@ -76,7 +77,7 @@ class Waiting:
 class Request:
     """What an operator asked for through HTTP or the command line; the blob is deleted once it is carried out.
 
-    ``full``: everyone is sent again. ``rebuild``: the ledger, which is lost, is made anew from the export.
+    ``full``: everyone is sent again. ``rebuild``: what is lost of our memory is begun anew.
     ``verify``: so many items are read back, whatever VERIFY_ITEMS says.
     ``approval``: what waits under its hash may happen; the head remembers that from the first tick that sees it.
     """
@@ -94,13 +95,15 @@ class Work:
     """What a tick does.
 
     ``candidates`` are the exports not met yet, oldest first; without one, the last applied export
-    is gone through once more. ``reasons`` say why.
+    is gone through once more. ``reasons`` say why. ``everybody``: some of them are about everybody, so that an export
+    of some people only is no answer.
     """
 
     kind: Literal["resume", "export", "again"]
     reasons: tuple[str, ...]
     candidates: tuple[Dropped, ...] = ()
     full: bool = False
+    everybody: bool = False
 
 
 def settled_exports(
@@ -285,18 +288,20 @@ def work_due(
     asked = bool(requests)
     full = any(request.full for request in requests)
     changed = _changes(head, circumstances, incarnation)
+    begun = (BEGUN_ANEW,) if head.lost is not None else ()
+    everybody = full or bool(changed or begun)
     waiting = head.retry_at > now and not asked and not changed
     if head.run is not None:
-        return None if waiting else Work("resume", ("unfinished run", *changed), tuple(unmet), full)
+        return None if waiting else Work("resume", ("unfinished run", *changed, *begun), tuple(unmet), full, everybody)
     if unmet and not (waiting and head.failures and _same_as_failed(head, unmet)):
-        return Work("export", (_why(head, unmet[-1]), *changed), tuple(unmet), full)
+        return Work("export", (_why(head, unmet[-1]), *changed, *begun), tuple(unmet), full, everybody)
     approved = (APPROVAL,) if head.approved or any(request.approval for request in requests) else ()
     barred = _cannot_be_repeated(head, circumstances) and not (asked or approved)
     if head.applied is None or waiting or barred:
         return None
     anew = (HELD_ANEW,) if head.held is not None and head.held.outdated else ()
-    reasons = (*_wishes(requests), *approved, *changed, *anew, *_overdue(head, now))
-    return Work("again", reasons, (), full) if reasons else None
+    reasons = (*_wishes(requests), *approved, *changed, *begun, *anew, *_overdue(head, now))
+    return Work("again", reasons, (), full, everybody) if reasons else None
 
 
 def _why(head: Head, newest: Dropped) -> str:
@@ -314,8 +319,7 @@ def _cannot_be_repeated(head: Head, circumstances: str) -> bool:
 
 
 def _wishes(requests: Sequence[Request]) -> tuple[str, ...]:
-    wishes = ("request",) if any(request.kind == "sync" for request in requests) else ()
-    return (*wishes, "ledger begun anew") if any(request.rebuild for request in requests) else wishes
+    return ("request",) if any(request.kind == "sync" for request in requests) else ()
 
 
 def _same_as_failed(head: Head, unmet: Sequence[Dropped]) -> bool:

@@ -149,13 +149,30 @@ class Approval:
 
 
 @dataclass(frozen=True, slots=True)
+class Lost:
+    """What of our memory was lost, so that nobody can say who still has an item of ours.
+
+    ``items``: how many Graph held by the last count of a ledger that was lost. ``run``: the unfinished run whose plan
+    or journal was lost. ``head``: head.json was lost.
+    """
+
+    items: int = 0
+    run: str = ""
+    head: bool = False
+
+    def warnings(self) -> dict[str, int]:
+        """Return what reports warn of."""
+        return {"ledger_begun_anew": self.items, "run_forgotten": int(bool(self.run)), "head_lost": int(self.head)}
+
+
+@dataclass(frozen=True, slots=True)
 class Head:
     """What the next tick must know. ``circumstances`` digests settings, mapping and connection of the last run.
 
     ``generation`` 0: there is no ledger yet. ``previous``: the complete export that was applied before ``applied``.
     ``mapping`` digests the one under which everybody in the last complete export was judged; "" is not known.
     ``deletions``: (unix seconds, how many), of the last 24 hours. ``verified``: whose item was read back last
-    (`connector.core.readback.turn_of`).
+    (`connector.core.readback.turn_of`). ``lost``: what had to be begun anew, until a run has gone through everybody.
     """
 
     epoch: int = 0
@@ -181,6 +198,7 @@ class Head:
     failed_export: tuple[str, str] = ("", "")
     last_run: str = ""
     verified: str = ""
+    lost: Lost | None = None
     format: int = FORMAT
 
     def failed(self, export: ExportMark | None, *, now: int) -> Head:
@@ -233,6 +251,7 @@ def load_head(data: bytes) -> Head:
                 "deletions": tuple((moment, count) for moment, count in raw["deletions"]),
                 "failed_export": tuple(raw["failed_export"]),
                 "due": DueTimes(**raw["due"]),
+                "lost": Lost(**raw["lost"]) if raw.get("lost") else None,
             }
         )
     except (AttributeError, ValueError, KeyError, TypeError) as error:

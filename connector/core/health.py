@@ -794,15 +794,15 @@ def ledger(memory: Memory, wanted: Wanted) -> Check:
             if status == "failed"
             else "see containers"
         )
-        missing = "the ledger that head.json names is not there"
-        what = missing if whose.code == "ledger_missing" else whose.message
+        what = whose.message.partition(";")[0] if whose.code == "ledger_missing" else whose.message
         return check(name, findings=[Finding(status, what, why, advice)])
     if whose is None and memory.orphans:
         finding = Finding(
             "failed",
             "head.json is gone, while ledgers are there",
-            "the next run believes it is the first: whoever has left by then keeps HR's data in their profile for good",
-            "restore head.json (soft delete, versions) before the next tick",
+            "the next run takes up the newest ledger and sends everyone again; what was held, approved or refused is"
+            " forgotten",
+            "restore head.json (soft delete, versions) before the next tick, if its versions are there",
         )
         return check(name, findings=[finding])
     if whose is None:

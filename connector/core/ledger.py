@@ -10,7 +10,6 @@ from __future__ import annotations
 import base64
 import gzip
 import io
-import itertools
 import zlib
 from dataclasses import dataclass, field, replace
 from typing import IO, TYPE_CHECKING, Any, Literal
@@ -180,6 +179,11 @@ def settle(ledger: Ledger, changes: Iterable[Entry], gone: Iterable[str]) -> Led
     return replace(ledger, generation=ledger.generation + 1, entries=entries)
 
 
+def unsure(ledger: Ledger) -> Ledger:
+    """Return the ledger in which nobody knows what items say, only that they are there: everyone is sent again."""
+    return replace(ledger, entries={key: replace(entry, source=b"", item=b"") for key, entry in ledger.entries.items()})
+
+
 def dump_entry(entry: Entry) -> list[Any]:
     """Return an entry as the JSON array that ledgers and plans store."""
     return [
@@ -265,16 +269,25 @@ def load_ledger(data: bytes) -> Ledger:
 def sample(data: bytes, *, most: int) -> tuple[Ledger, tuple[str, ...]]:
     """Return whose ledger it is, without its entries, and the ids of some items that Graph certainly holds.
 
-    Reads no further than it must.
+    The others are counted, not read: that tells whether it is whole, and costs little.
 
     Raises:
         StoreError: as `load_ledger`, as far as that shows.
     """
     try:
-        header, rows = read_lines(data)
+        lines = gzip.GzipFile(fileobj=io.BytesIO(data), mode="rb")
+        header = orjson.loads(lines.readline())
         owner = _owner(header)
-        certain = (entry.item_id for entry in map(load_entry, rows) if entry.held and entry.state == "sent")
-        return owner, tuple(itertools.islice(certain, most))
+        items: list[str] = []
+        people = 0
+        for line in lines:
+            people += 1
+            if len(items) < most:
+                entry = load_entry(orjson.loads(line))
+                items += [entry.item_id] if entry.held and entry.state == "sent" else []
+        if people != header["people"]:
+            raise StoreError("the ledger does not hold as many people as its header says", code="ledger_corrupt")
+        return owner, tuple(items)
     except (OSError, EOFError, zlib.error, ValueError, KeyError, TypeError) as error:
         raise StoreError(f"the ledger cannot be read ({type(error).__name__})", code="ledger_corrupt") from error
 

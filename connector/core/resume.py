@@ -11,20 +11,21 @@ from connector.core.plan import IN_DOUBT, Delete, Plan, Progress, Upsert, delete
 if TYPE_CHECKING:
     from collections.abc import Collection
 
-    from connector.core.due import Work
+    from connector.core.due import Dropped, Work
     from connector.core.head import RunMark
     from connector.core.ledger import Ledger
 
 
 def may_resume(mark: RunMark, work: Work, *, circumstances: str, incarnation: str) -> bool:
-    """Tell whether an unfinished run would still do the same, so that it goes on (design §3.11)."""
+    """Tell whether an unfinished run would still do the same, unless a newer export has overtaken it (design §3.11)."""
     same = mark.circumstances == circumstances and (mark.full or not work.full)
-    same = same and mark.incarnation == incarnation
-    newer = any(
-        (dropped.modified, dropped.name) > (mark.export.modified, mark.export.name) if mark.export else True
-        for dropped in work.candidates
-    )
-    return same and not newer
+    return same and mark.incarnation == incarnation
+
+
+def newer_exports(mark: RunMark, work: Work) -> list[Dropped]:
+    """Return the exports that came after an unfinished run's own, the newest first: one of everybody ends it."""
+    since = (mark.export.modified, mark.export.name) if mark.export else (0.0, "")
+    return [dropped for dropped in reversed(work.candidates) if (dropped.modified, dropped.name) > since]
 
 
 def known_by(plan: Plan, ledger: Ledger) -> dict[str, Known]:

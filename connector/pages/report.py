@@ -453,8 +453,7 @@ def _warnings(report: _Read) -> Iterator[str]:
         count = len(value) if isinstance(value, list | tuple) else _number(value)
         if not count:
             continue
-        one, several = words.WARNINGS.get(code, ("{code}: {n}", "{code}: {n}"))
-        yield (one if count == 1 else several).format(n=f"{count:,}", code=code)
+        yield words.warning(code, count)
 
 
 def _guards(report: _Read) -> Iterator[dict[str, Any]]:

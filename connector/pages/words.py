@@ -375,6 +375,12 @@ PEOPLE: Final[Mapping[str, str]] = {
 }
 """Why somebody is held, missing or failed; another word is Graph's own code."""
 
+_STAYS: Final = "Who is not in the export keeps the entry in their profile, and nobody can say who that is."
+_HEAD_LOST: Final = (
+    "The blob head.json was lost, and made anew of the newest ledger. Everyone is sent again. What was held, approved"
+    " or refused until then is forgotten."
+)
+
 WARNINGS: Final[Mapping[str, tuple[str, str]]] = {
     "encoding_changed": (
         "The file has another encoding than the last export. Look whether names with accents are right.",
@@ -440,8 +446,24 @@ WARNINGS: Final[Mapping[str, tuple[str, str]]] = {
         "An approval came to nothing: it was more than 72 hours old when its turn came.",
         "{n} approvals came to nothing: they were more than 72 hours old when their turn came.",
     ),
+    "ledger_begun_anew": (
+        f"The memory of Microsoft Graph's items was lost and begun anew; the last count was {{n}}. {_STAYS}",
+        f"The memory of Microsoft Graph's items was lost and begun anew; the last count was {{n}}. {_STAYS}",
+    ),
+    "run_forgotten": (
+        f"The plan or journal of an unfinished run was lost, and with it whom that run had sent. {_STAYS}",
+        f"The plans or journals of unfinished runs were lost, and with them whom those runs had sent. {_STAYS}",
+    ),
+    "head_lost": (_HEAD_LOST, _HEAD_LOST),
 }
 """For one, and for several."""
+
+
+def warning(code: str, count: int) -> str:
+    """Return what a warning says; the code and the number of one that is not here."""
+    one, several = WARNINGS.get(code, ("{code}: {n}", "{code}: {n}"))
+    return (one if count == 1 else several).format(code=code, n=f"{count:,}")
+
 
 GUARDS: Final[Mapping[str, str]] = {
     "rejected": "Rejected rows",

@@ -40,7 +40,7 @@ from connector.errors import Busy, LeaseLost, StateChanged, StoreError, StoreUna
 from connector.offload import offload
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+    from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 
     from connector.clock import Clock
     from connector.core.approval import Pending
@@ -59,6 +59,8 @@ _ENTRY: Final = 200
 """Bytes of one entry as JSON, about."""
 _PACKED: Final = 4
 """How much gzip makes of our lines, about."""
+
+_JOURNAL: Final = "journal-"
 
 JSON: Final = "application/json"
 
@@ -216,23 +218,26 @@ class State:
         """Return a generation of the ledger.
 
         Raises:
-            StoreError: ``ledger_missing`` or ``ledger_corrupt``. Without it nobody can say what Graph holds.
+            StoreError: ``ledger_missing`` when it is not there, not whole, or of another generation: without it nobody
+                can say what Graph holds. ``ledger_format`` when another release wrote it.
         """
         blob = await self._ledger_blob(generation)
-        return await offload(len(blob.data) * _PACKED, lambda: load_ledger(blob.data))
+        return await offload(len(blob.data) * _PACKED, lambda: _load_ledger(blob.data, generation))
 
     async def sample(self, generation: int, *, most: int) -> tuple[Ledger, tuple[str, ...]]:
         """Return whose ledger a generation is, without its entries, and the ids of some items that Graph holds.
 
         Raises:
-            StoreError: as `ledger`.
+            StoreError: as `ledger`, as far as that shows.
         """
         blob = await self._ledger_blob(generation)
-        return ledger_sample(blob.data, most=most)
+        return await offload(len(blob.data) * _PACKED, lambda: _sample_ledger(blob.data, generation, most))
 
-    async def has_ledgers(self) -> bool:
-        """Tell whether there is any, named by a head or not."""
-        return bool((await self.container.list(f"{self._root}/ledger/")).blobs)
+    async def newest_ledger(self) -> int:
+        """Return the newest generation there is, named by a head or not; 0 when there is none."""
+        listing = await self.container.list(f"{self._root}/ledger/")
+        numbers = (info.name.rpartition("/")[2].partition(".")[0] for info in listing.blobs)
+        return max((int(number) for number in numbers if number.isdecimal()), default=0)
 
     async def save_ledger(self, ledger: Ledger) -> Ledger:
         """Store a ledger as a new generation and return it, under the number it got.
@@ -252,11 +257,7 @@ class State:
     async def _ledger_blob(self, generation: int) -> Blob:
         blob = await self.container.read(self._ledger_name(generation))
         if blob is None:
-            raise StoreError(
-                "the ledger that head.json names is not there; without it nobody can say what Graph holds."
-                " Restore the blob (soft delete, versions), or run: sync --full --rebuild",
-                code="ledger_missing",
-            )
+            raise _ledger_missing("is not there")
         return blob
 
     def _ledger_name(self, generation: int) -> str:
@@ -282,7 +283,7 @@ class State:
 
     def journal(self, run: str, epoch: int) -> Journal:
         """Return the journal that this epoch of a run writes."""
-        return Journal(self.container, f"{self._root}/runs/{run}/journal-{epoch:06d}")
+        return Journal(self.container, f"{self._root}/runs/{run}/{_JOURNAL}{epoch:06d}")
 
     async def progress(self, run: str, epochs: Sequence[int]) -> Progress:
         """Return what all journals of a run say together.
@@ -293,7 +294,7 @@ class State:
         announced: set[int] = set()
         outcomes: dict[int, str] = {}
         for epoch in epochs:
-            blob = await self.container.read(f"{self._root}/runs/{run}/journal-{epoch:06d}")
+            blob = await self.container.read(f"{self._root}/runs/{run}/{_JOURNAL}{epoch:06d}")
             try:
                 for block in map(orjson.loads, blob.data.splitlines() if blob else ()):
                     announced.update(block.get("a", ()))
@@ -302,6 +303,19 @@ class State:
             except (AttributeError, TypeError, ValueError) as error:
                 raise StoreError("a journal of the unfinished run cannot be read", code="journal_corrupt") from error
         return Progress(frozenset(announced), outcomes)
+
+    async def runs(self) -> list[tuple[str, tuple[int, ...]]]:
+        """Return the runs of which a plan or journals are there, the oldest first, with the epochs of their journals.
+
+        That is the unfinished run, and what could not be deleted of others.
+        """
+        found: dict[str, list[int]] = {}
+        for info in (await self.container.list(f"{self._root}/runs/")).blobs:
+            run, _, part = info.name.removeprefix(f"{self._root}/runs/").partition("/")
+            epochs = found.setdefault(run, [])
+            if part.startswith(_JOURNAL) and part.removeprefix(_JOURNAL).isdecimal():
+                epochs.append(int(part.removeprefix(_JOURNAL)))
+        return [(run, tuple(sorted(epochs))) for run, epochs in sorted(found.items())]
 
     # --- copies of exports ------------------------------------------------------------------------------------------
 
@@ -457,6 +471,43 @@ def _request(info: BlobInfo, data: bytes) -> Request:
         return Request(info.name, kind="approve", approval=approval)
     except (orjson.JSONDecodeError, AttributeError, KeyError, TypeError, ValueError):
         return Request(info.name)
+
+
+def _load_ledger(data: bytes, generation: int) -> Ledger:
+    with _explained():
+        return _of_generation(load_ledger(data), generation)
+
+
+def _sample_ledger(data: bytes, generation: int, most: int) -> tuple[Ledger, tuple[str, ...]]:
+    with _explained():
+        owner, items = ledger_sample(data, most=most)
+        return _of_generation(owner, generation), items
+
+
+def _of_generation(ledger: Ledger, generation: int) -> Ledger:
+    """Return the ledger, unless it is another than its name says: an older one may have been put in its place."""
+    if ledger.generation != generation:
+        raise _ledger_missing(f"is not there: generation {ledger.generation} stands in the place of {generation}")
+    return ledger
+
+
+@contextlib.contextmanager
+def _explained() -> Iterator[None]:
+    """Let a ledger that is damaged be one that is missing: neither can say what Graph holds."""
+    try:
+        yield
+    except StoreError as error:
+        if error.code != "ledger_corrupt":
+            raise
+        raise _ledger_missing(f"is damaged: {error.message}") from error
+
+
+def _ledger_missing(how: str) -> StoreError:
+    return StoreError(
+        f"the ledger that head.json names {how}; without it nobody can say what Graph holds."
+        " Restore the blob (soft delete, versions), or run: sync --full --rebuild",
+        code="ledger_missing",
+    )
 
 
 def _dump_plan(plan: Plan, facts: Mapping[str, Any]) -> bytes:

@@ -9,7 +9,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connector.core.head import Approval, ExportMark, Head, Held, Refused, RunMark, dump_head, load_head, moment
+from connector.core.head import (
+    Approval,
+    ExportMark,
+    Head,
+    Held,
+    Lost,
+    Refused,
+    RunMark,
+    dump_head,
+    load_head,
+    moment,
+)
 from connector.core.ledger import DueTimes
 from connector.core.mapping import Fill
 from connector.errors import StoreError
@@ -76,6 +87,7 @@ _HEADS = st.builds(
     failed_export=st.tuples(_TEXT, _TEXT),
     last_run=_TEXT,
     verified=_TEXT,
+    lost=st.none() | st.builds(Lost, _COUNT, _TEXT, st.booleans()),
 )
 
 

@@ -86,7 +86,10 @@ def test_a_sample_names_items_that_graph_certainly_holds():
     assert items == (an_entry("E4").item_id, an_entry("E5").item_id)
 
 
-@pytest.mark.parametrize("data", [b"", b"nonsense", gzip.compress(b"{}\n")])
+WHOLE = dump_ledger(a_ledger(*(an_entry(f"E{number}") for number in range(200))))
+
+
+@pytest.mark.parametrize("data", [b"", b"nonsense", gzip.compress(b"{}\n"), WHOLE[:-9], WHOLE[: len(WHOLE) // 2]])
 def test_no_sample_is_taken_of_what_is_no_ledger(data):
     """Damage has the code that it has wherever a ledger is read."""
     with pytest.raises(StoreError) as caught:

@@ -143,8 +143,12 @@ async def test_memory_that_is_lost_or_broken_says_so(lost: str, caplog: pytest.L
 
     report = await world.tick() or {}
 
-    code = {"/ledger/": "ledger_corrupt", "/plan": "plan_corrupt", "/journal": "journal_corrupt"}[lost]
-    assert (report["outcome"], report["error"]["code"]) == ("failed", code)
+    told = {
+        "/ledger/": ("refused", "ledger_missing"),
+        "/plan": ("failed", "plan_corrupt"),
+        "/journal": ("failed", "journal_corrupt"),
+    }
+    assert (report["outcome"], report["error"]["code"]) == told[lost]
     assert logged(caplog)["error"] == report["error"]
     assert world.writes() == []
     await world.application().tick(trigger="cli", request=Request("cli", full=True, rebuild=True))

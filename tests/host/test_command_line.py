@@ -341,6 +341,74 @@ def test_a_refused_export_is_a_failure(world: Contoso, ready: dict[str, str]) ->
     assert "people[1] :x:.csv" in told.out
 
 
+def lose_the_ledger(world: Contoso, settings: dict[str, str]) -> None:
+    """Cut the connection's newest ledger in half."""
+    with world.storage() as account:
+        container = account.get_container_client(STATE)
+        name = max(container.list_blob_names(name_starts_with=f"{settings['CONNECTION_ID']}/ledger/"))
+        whole = container.download_blob(name).readall()
+        container.upload_blob(name, whole[: len(whole) // 2], overwrite=True)
+
+
+def test_a_lost_ledger_is_begun_anew_at_the_command_line(
+    app: FunctionApp, world: Contoso, ready: dict[str, str]
+) -> None:
+    """Timer and command refuse and say what to do, health fails; done, the loss is told in words."""
+    synced(app, world, ready)
+    items = world.tenant.graph.connections[ready["CONNECTION_ID"]].items
+    before = len(items)
+    lose_the_ledger(world, ready)
+    drop(world, ready, SECOND_NIGHT, "people2.csv")
+
+    with app.under(ready):
+        error = app.fire("sync_people")
+        refused = app.get("runs").json()["runs"][0]
+        health = app.get("health")
+    told = command(ready, "sync")
+    plan = command(ready, "sync", "--dry-run")
+    rebuilt = command(ready, "sync", "--full", "--rebuild")
+    after = len(items)
+    good = command(ready, "sync", "--json")
+
+    assert error is None
+    assert (refused["outcome"], refused["error"]["code"]) == ("refused", "ledger_missing")
+    assert health.status_code == 503
+    assert (told.code, plan.code) == (FAILED, FAILED)
+    for answer in (told.out, plan.out + plan.err):
+        assert "sync --full --rebuild" in re.sub(r"\s+", " ", answer)
+    assert rebuilt.code == DONE
+    assert f"the last count was {before}" in re.sub(r"\s+", " ", rebuilt.out)
+    assert after >= before
+    assert (good.code, good.json()["deleted"]) == (DONE, 0)
+
+
+def test_while_another_process_works_a_second_one_ends_quietly(
+    app: FunctionApp, world: Contoso, ready: dict[str, str]
+) -> None:
+    """Timer and command do nothing and say so: `sync.tick` in the log, exit code 4, no report, nothing sent."""
+    synced(app, world, ready)
+    drop(world, ready, SECOND_NIGHT, "people2.csv")
+    with world.storage() as account, app.under(ready):
+        lease = account.get_blob_client(STATE, f"{ready['CONNECTION_ID']}/head.json").acquire_lease(60)
+        before = len(world.tenant.graph.requests)
+
+        told = command(ready, "sync", "--json")
+        words = command(ready, "sync")
+        error = app.fire("sync_people")
+        runs = app.get("runs").json()["runs"]
+        sent = len(world.tenant.graph.requests) - before
+        lease.release()
+        again = app.fire("sync_people")
+        report = app.get("runs").json()["runs"][0]
+
+    assert (told.code, told.json()) == (NOT_READY, {"state": "busy"})
+    assert (words.code, len(words.out.strip().splitlines())) == (NOT_READY, 1)
+    assert (error, again) == (None, None)
+    assert (len(runs), sent) == (1, 0)
+    assert '"waiting_for": "another run"' in app.log.read_text()
+    assert report["outcome"] == "completed"
+
+
 def test_one_slice_may_leave_the_rest(world: Contoso, ready: dict[str, str]) -> None:
     """Exit code 4 with ``--slice``; without it sync goes on until the run ends."""
     drop(world, ready, FIRST_NIGHT)

@@ -592,7 +592,7 @@ def test_there_are_words_for_every_warning_and_for_everybody_without_account():
     read_back = {"item_changed", "item_vanished", "not_read_back"}
     approvals = {"approval_outdated", "approval_expired"}
     counted = {"missing_columns", "unreadable_keys", "former_item_kept", "older_export", *read_back, *changed}
-    counted |= approvals
+    counted |= approvals | {"ledger_begun_anew", "run_forgotten", "head_lost"}
     assert {*matching.warnings, *references.warnings} | counted == set(words.WARNINGS)
 
 

@@ -343,13 +343,47 @@ async def test_a_missing_ledger_is_refused(state: State):
 
 
 async def test_a_broken_ledger_is_refused(state: State, container: MemoryContainer):
-    """Half a ledger is none."""
-    await container.write("contosohr/ledger/00000003.jsonl.gz", dump_ledger(a_ledger(an_entry()))[:-9])
+    """Half a ledger is none, and what to do is the same."""
+    await container.write("contosohr/ledger/00000003.jsonl.gz", dump_ledger(a_ledger(an_entry(), generation=3))[:-9])
 
     with pytest.raises(StoreError) as raised:
         await state.ledger(3)
 
-    assert raised.value.code == "ledger_corrupt"
+    assert raised.value.code == "ledger_missing"
+    assert "damaged" in raised.value.message
+    assert "--rebuild" in raised.value.message
+
+
+async def test_a_ledger_of_another_generation_is_refused(state: State, container: MemoryContainer):
+    """An older one in the place of the last would forget whoever joined since; a glance at it sees that, too."""
+    await container.write("contosohr/ledger/00000003.jsonl.gz", dump_ledger(a_ledger(an_entry(), generation=2)))
+
+    for reading in (state.ledger(3), state.sample(3, most=3)):
+        with pytest.raises(StoreError) as raised:
+            await reading
+
+        assert raised.value.code == "ledger_missing"
+
+
+async def test_the_newest_ledger_is_found_without_a_head(state: State, container: MemoryContainer):
+    """By the number in its name, whoever wrote it; what is no ledger's name is none."""
+    none = await state.newest_ledger()
+    for generation in (9, 10):
+        await state.save_ledger(a_ledger(generation=generation))
+    await container.write("contosohr/ledger/notes.txt", b"")
+
+    assert none == 0
+    assert await state.newest_ledger() == 10
+
+
+async def test_runs_of_which_something_is_left_are_found_without_a_head(state: State):
+    """With the epochs of their journals, so that they can be read."""
+    await state.save_plan("20260101T000000Z-0001", a_plan(), {})
+    for epoch in (2, 1):
+        await state.journal("20260101T000000Z-0001", epoch).record(announced=[0], outcomes={})
+    await state.journal("20260102T000000Z-0003", 3).record(announced=[0], outcomes={})
+
+    assert await state.runs() == [("20260101T000000Z-0001", (1, 2)), ("20260102T000000Z-0003", (3,))]
 
 
 # --- plans and journals ----------------------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from connector.pages.words import GUARD_SETTINGS, OUTCOMES, ROW_CODES, UNMATCHED, WARNINGS, fault
+from connector.pages.words import GUARD_SETTINGS, OUTCOMES, ROW_CODES, UNMATCHED, fault, warning
 from tests.tenant.demo import StoryFailed, numbers, set_up
 
 if TYPE_CHECKING:
@@ -115,8 +115,7 @@ def _told(report: Mapping[str, Any]) -> Iterator[Text]:
     for reason, count in unmatched.items():
         yield Text(f"∅ {count} unmatched: {UNMATCHED.get(reason, reason)}", style="magenta")
     for code, count in report["warnings"].items():
-        one, several = WARNINGS.get(code, (f"{code}: {{n}}", f"{code}: {{n}}"))
-        yield Text(f"! {(one if count == 1 else several).format(n=count)}", style="yellow")
+        yield Text(f"! {warning(code, count)}", style="yellow")
 
 
 def _moves(report: Mapping[str, Any]) -> Iterator[Text]:

@@ -539,7 +539,7 @@ def _rehearsal(body: Mapping[str, Any]) -> Group:
     table = _table()
     for guard in body["guards"]:
         mark, style = _MARKS["ok" if not guard["tripped"] else "warning" if guard["released"] else "failed"]
-        table.add_row(Text(f"{mark} {guard['name']}", style=style), _finding_of(guard))
+        table.add_row(Text(f"{mark} {_named(guard)}", style=style), _finding_of(guard))
     parts: list[RenderableType] = [_report(body), Text("Guards", style="bold"), table]
     if body["expected"] is not None:
         pace = body["expected"]
@@ -562,7 +562,9 @@ def _report(report: Mapping[str, Any]) -> Group:
     title = Text(f"{named}: ", style="bold").append(report["outcome"], style=_OUTCOMES[report["outcome"]])
     table = _table()
     if report.get("error"):
-        table.add_row("error", f"{report['error']['code']}: {report['error']['message']}")
+        code, message = report["error"]["code"], report["error"]["message"]
+        told = any(guard["tripped"] and guard.get("code") == code for guard in report.get("guards", ()))
+        table.add_row("error", code if told else f"{code}: {message}")  # guards tell the rest themselves, below
     if report.get("export"):
         table.add_row("export", str(report["export"].get("name", "")))
     for name in _COUNTS:
@@ -570,7 +572,7 @@ def _report(report: Mapping[str, Any]) -> Group:
             table.add_row(name, f"{report[name]:,}")
     for guard in report.get("guards", ()):
         if guard["tripped"]:
-            table.add_row("guard", f"{guard['name']}: {_finding_of(guard)}")
+            table.add_row("guard", f"{_named(guard)}: {_finding_of(guard)}")
     for code, count in report.get("warnings", {}).items():
         table.add_row("warning", warning(code, count))
     approved = report.get("approved")
@@ -585,8 +587,11 @@ def _report(report: Mapping[str, Any]) -> Group:
 
 
 def _finding_of(guard: Mapping[str, Any]) -> str:
-    approved = " (approved)" if guard.get("released") else ""
-    return f"found {guard['found']}; allowed: {guard['limit']}{approved}"
+    return f"found {guard['found']}; allowed: {guard['limit']}"
+
+
+def _named(guard: Mapping[str, Any]) -> str:
+    return f"{guard['name']} (approved)" if guard.get("released") else str(guard["name"])
 
 
 def _runs(reports: list[Mapping[str, Any]]) -> RenderableType:

@@ -13,6 +13,8 @@ from tests.flows.world import DAY, World, a_person, a_world, people
 from tests.tenant.graph import Failed, Throttled
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from tests.flows.world import Report
 
 pytestmark = pytest.mark.anyio
@@ -172,6 +174,95 @@ async def test_what_drifted_is_sent_again(caplog: pytest.LogCaptureFixture):
     assert {key: item["properties"] for key, item in world.graph.items.items()} == {
         key: item["properties"] | ({name: before} if key == world.item_of("P2") else {}) for key, item in right.items()
     }
+
+
+def recolour(item: Any) -> None:
+    item["properties"]["favoriteColor"] = "mauve"
+
+
+def take_skills(item: Any) -> None:
+    for name in ("skills", "skills@odata.type"):
+        item["properties"].pop(name, None)
+
+
+def retype(item: Any) -> None:
+    (name,) = item["properties"].keys() & {"name", "names"}
+    item["properties"][name] = item["properties"][name].replace("Person", "Persona")
+
+
+def hide(item: Any) -> None:
+    item["acl"] = [{"type": "user", "value": "9f1c4f0a-5d0e-4b6c-8b1e-0c0ffee00001", "accessType": "deny"}]
+
+
+@pytest.mark.parametrize(
+    ("meddle", "properties"),
+    [(recolour, {"favoriteColor"}), (take_skills, {"skills"}), (retype, {"name", "names"}), (hide, {"acl"})],
+)
+async def test_whatever_somebody_changed_is_told_and_mended(meddle: Callable[[Any], None], properties: set[str]):
+    """A property more, one less, another value, another access list: named, sent once, and then as it was."""
+    skilled = [row | {"Skills": "Go;Rust"} for row in STAFF]
+    world = await a_world()
+    await world.night(skilled)
+    before = json.dumps(stored(world, "P3"), sort_keys=True)
+    world.decide(VERIFY_ITEMS=6)
+    meddle(stored(world, "P3"))
+
+    report = await world.night(skilled)
+    mended = await world.tick() or {}
+    sent = world.writes()
+    later = await world.tick()
+    then = await world.night(skilled)
+
+    assert by_finding(report) == {"asked": 6, "same": 5, "changed": 1}
+    (person,) = report["drifted_people"]
+    assert (person["key"], person["reason"]) == ("P3", "changed")
+    assert len(person["properties"]) == 1
+    assert set(person["properties"]) <= properties
+    assert (mended["outcome"], mended["updated"], sent, later) == ("completed", 1, [world.item_of("P3")], None)
+    assert json.dumps(stored(world, "P3"), sort_keys=True) == before
+    assert by_finding(then) == {"asked": 6, "same": 6}
+
+
+async def test_what_graph_adds_by_itself_is_no_drift():
+    """Annotations, a property of somebody else's schema, who wrote it and when: nothing is told, nothing sent."""
+    world = await a_staffed_world()
+    for key in ("P1", "P2"):
+        item = stored(world, key)
+        item["properties"] |= {"favoriteColor@odata.type": "String", "lastModifiedBy": "Graph", "favoriteColor": None}
+        item |= {"createdDateTime": "2026-03-01T00:00:00Z", "@odata.etag": "W/1", "activities": []}
+
+    report = await world.night(STAFF)
+
+    assert by_finding(report) == {"asked": 6, "same": 6}
+    assert (report["drifted_people"], await world.tick()) == ([], None)
+
+
+async def test_reading_back_changes_nothing_else_about_a_run():
+    """Outcome, counts, guards and the rest of the report are those of a run that reads nothing back."""
+    reports = []
+    for items in (0, 9):
+        world = await a_world(VERIFY_ITEMS=items, LEAVER_GRACE_EXPORTS=0)
+        await world.night(STAFF)
+        vanish(world, "P2")
+        reports.append(await world.night([*STAFF[:4], a_person("P5", title="Chief"), a_person("P7")]))
+
+    without, beside = reports
+    assert by_finding(beside) == {"asked": 6, "same": 5, "vanished": 1}
+    assert without["verified"] is None
+    for name in without.keys() - {"verified", "drifted_people", "graph", "warnings", "finished"}:
+        assert beside[name] == without[name], name
+    assert {**without["warnings"], "item_vanished": 1} == beside["warnings"]
+
+
+async def test_a_throttled_reading_waits_and_reads_on():
+    """Graph says wait, and is waited for, as with any request."""
+    world = await a_staffed_world()
+    world.graph.fault_when(_is_read, Throttled(20), after=1, times=2)
+
+    report = await world.night(STAFF)
+
+    assert by_finding(report) == {"asked": 6, "same": 6}
+    assert report["graph"]["throttled"] == 2
 
 
 async def test_what_graph_keeps_otherwise_is_not_sent_for_ever():

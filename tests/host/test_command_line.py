@@ -303,6 +303,7 @@ def test_held_deletions_are_approved_at_the_command_line(
 
     approved = command(strict, *words)
     report = command(strict, "sync", "--json")
+    shown = command(strict, "runs", report.json()["run"])
     again = command(strict, *words, "--json")
 
     assert held["outcome"] == "held"
@@ -310,6 +311,7 @@ def test_held_deletions_are_approved_at_the_command_line(
     assert "connector sync" in approved.out
     assert (report.code, report.json()["outcome"]) == (DONE, "completed")
     assert report.json()["approved"]["by"] == "Ada Okafor"
+    assert "deletions (approved): found 1 planned" in shown.out
     assert (again.code, again.json()["error"]["code"]) == (FAILED, "conflict")
 
 
@@ -461,6 +463,33 @@ def test_a_dry_run_tells_and_does_nothing(app: FunctionApp, world: Contoso, read
     assert len(as_json.json()["samples"]) == 10
     assert world.tenant.graph.connections[ready["CONNECTION_ID"]].items == {}
     assert get(app, ready, "runs") == {"runs": []}
+
+
+def test_a_dry_run_writes_nothing_anywhere(app: FunctionApp, world: Contoso, ready: dict[str, str]) -> None:
+    """Not to storage, where every blob keeps its version; not to the vault; and Graph is only asked for accounts."""
+    synced(app, world, ready)
+    drop(world, ready, SECOND_NIGHT)
+    tenant = world.tenant
+    before, graph, vault = blobs(world), len(tenant.graph.requests), len(tenant.vault.requests)
+
+    told = command(ready, "sync", "--dry-run", "--full", "--verbose", "--json")
+
+    assert told.code == DONE
+    assert told.json()["updated"] > 0
+    assert blobs(world) == before
+    assert {method for method, _ in tenant.vault.requests[vault:]} <= {"GET"}
+    assert {(each.method, each.path) for each in tenant.graph.requests[graph:]} == {("POST", "/$batch")}
+    assert not [each["key"] for each in told.json()["samples"] if each["key"] in told.err]
+
+
+def blobs(world: Contoso) -> dict[tuple[str, str], tuple[str, str]]:
+    """Return every blob of the storage account, with its version and who has leased it."""
+    with world.storage() as account:
+        return {
+            (container.name, blob.name): (str(blob.etag), str(blob.lease.state))
+            for container in account.list_containers()
+            for blob in account.get_container_client(container.name).list_blobs()
+        }
 
 
 def test_a_dry_run_has_the_exit_code_of_its_outcome(app: FunctionApp, world: Contoso, ready: dict[str, str]) -> None:

@@ -18,6 +18,7 @@
     - GraphDenied           401/403: the identity lacks something; the run stops
     - GraphRejected         another 4xx: this request will never work; the next one may
     - GraphUnavailable      429/5xx/no answer, after all patience: try again later
+  + DiskError               the temporary folder takes no file; the operator makes room
   + InternalError           a mistake of ours; the entry points make it of whatever else is raised
 
 Messages say what was found, what is allowed and who can mend it. They hold no name, UPN, key or mail of a person:
@@ -26,6 +27,7 @@ whatever may hold one (a cell, a filter, Graph's own error text about an item) s
 
 from __future__ import annotations
 
+import os
 import traceback
 from pathlib import PurePath
 from typing import TYPE_CHECKING
@@ -170,6 +172,20 @@ class GraphRejected(GraphError):
 
 class GraphUnavailable(GraphError):
     """429, 5xx or no answer, after all retries."""
+
+
+class DiskError(ConnectorError):
+    """The temporary folder does not take what has to be written there."""
+
+    code = "disk"
+
+    def __init__(self, error: OSError) -> None:
+        # An operating system's own words are about a file, and files are named by HR.
+        reason = os.strerror(error.errno) if error.errno else type(error).__name__
+        super().__init__(
+            f"the temporary folder does not take the export ({reason}): make room, or let TMPDIR name a larger one."
+            " It needs as much as the exports that are read have together"
+        )
 
 
 class InternalError(ConnectorError):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -16,11 +16,11 @@ from connector.core.manifest import Manifest
 from connector.core.others import present
 from connector.core.population import ExportFile, Reading, is_correction, read_population, set_aside
 from connector.core.quarantine import quarantine_file, quarantine_name
-from connector.errors import ConnectorError, ExportError, NotReady, StateChanged
+from connector.errors import ConnectorError, DiskError, ExportError, NotReady, StateChanged
 from connector.offload import offload
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
     from datetime import date
 
     from connector.core.accounts import Matching
@@ -154,7 +154,7 @@ class Intake:
         return lead, tuple(files)
 
     async def _download(self, blob: Dropped, path: Path) -> None:
-        with path.open("wb") as stream:
+        with _on_disk(), path.open("wb") as stream:
             try:
                 await self._services.exports.download_to(blob.name, stream, if_match=blob.etag)
             except StateChanged as error:
@@ -172,7 +172,7 @@ class Intake:
             for file in mark.files:
                 path = folder / f"copy-{len(files)}"
                 try:
-                    with path.open("wb") as stream:
+                    with _on_disk(), path.open("wb") as stream:
                         await self._state.container.download_to(file.copy, stream)
                 except StateChanged as error:
                     raise CopyMissing(
@@ -281,6 +281,15 @@ def as_read(chosen: Input, reading: Reading) -> Input:
     )
     mark = replace(lead, members=tuple(members), fill=guards.to_remember(reading.fill))
     return replace(chosen, marks=(*chosen.marks[:-1], mark), fresh=mark)
+
+
+@contextmanager
+def _on_disk() -> Iterator[None]:
+    """Let a run end with a sentence about the disk where a file cannot be written."""
+    try:
+        yield
+    except OSError as error:
+        raise DiskError(error) from error
 
 
 def _file(name: str, path: Path, *, joins: bool) -> ExportFile:

@@ -246,6 +246,11 @@ FAULTS: Final[Mapping[str, Fault]] = {
         "Operator",
         "Delete connection.json in the state container and run setup: everyone is sent again.",
     ),
+    "disk": Fault(
+        "the temporary folder has no room for the export",
+        "Operator",
+        "Do what the message says; the next tick tries again.",
+    ),
     "internal": Fault(
         "the connector made a mistake",
         "Operator",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import random
+import signal
 import subprocess
 import sys
 import time
@@ -14,6 +15,7 @@ import pytest
 from azure.core.exceptions import HttpResponseError
 from azure.storage.blob import BlobLeaseClient
 
+from connector.storage.state import LEASE_SECONDS, WRITE_MARGIN_SECONDS
 from tests.flows.deaths import EXHAUSTIVE
 from tests.host.world import FIRST_NIGHT, SECOND_NIGHT, FunctionApp, command, drop, environment, fresh
 from tests.tenant.contoso import ROOT, STATE
@@ -61,8 +63,8 @@ def needless(world: Contoso, settings: Mapping[str, str], changes: int) -> int:
     return sum(seen.method in {"PUT", "DELETE"} and path in seen.path for seen in world.tenant.graph.requests) - changes
 
 
-def killed(world: Contoso, settings: Mapping[str, str], when: Callable[[], bool]) -> int:
-    """Start a sync, kill it as soon as ``when`` says so, and let its lease run out; return how it ended."""
+def begun(settings: Mapping[str, str], until: Callable[[], bool]) -> subprocess.Popen[bytes]:
+    """Start a sync, and return when ``until`` says so, or it has ended."""
     process = subprocess.Popen(
         [sys.executable, "-m", "connector", "sync"],
         env=environment({**settings, "MAX_CONCURRENCY": str(CONCURRENCY)}),
@@ -71,16 +73,27 @@ def killed(world: Contoso, settings: Mapping[str, str], when: Callable[[], bool]
         stderr=subprocess.DEVNULL,
     )
     give_up = time.monotonic() + 60
-    while process.poll() is None and not when() and time.monotonic() < give_up:
+    while process.poll() is None and not until() and time.monotonic() < give_up:
         time.sleep(0.005)
+    return process
+
+
+def killed(world: Contoso, settings: Mapping[str, str], when: Callable[[], bool]) -> int:
+    """Start a sync, kill it as soon as ``when`` says so, and let its lease run out; return how it ended."""
+    process = begun(settings, when)
     process.kill()
     ended = process.wait(30)
+    a_minute_passes(world, settings)
+    return ended
+
+
+def a_minute_passes(world: Contoso, settings: Mapping[str, str]) -> None:
+    """Let the lease of a process that does not renew it run out."""
     with world.storage() as account, contextlib.suppress(HttpResponseError):
         lease = BlobLeaseClient(account.get_blob_client(STATE, f"{settings['CONNECTION_ID']}/head.json"))
         lease.break_lease(lease_break_period=0)
-        lease.acquire(15)  # a lease that was broken is waited out; this one was not, as a minute later
+        lease.acquire(15)  # a lease that was broken would be waited out
         lease.release()
-    return ended
 
 
 @contextlib.contextmanager
@@ -145,4 +158,31 @@ def test_processes_killed_at_any_instant_lose_nothing(app: FunctionApp, world: C
     assert KILLED in ends
     assert people(world, settings) == people(world, calm)
     assert needless(world, settings, needless(world, calm, 0)) <= ends.count(KILLED) * 2 * CONCURRENCY
+    assert command(settings, "sync", "--json").json()["outcome"] == "unchanged"
+
+
+@pytest.mark.skipif(not EXHAUSTIVE, reason="takes half a minute of real time: make exhaustive")
+def test_a_process_that_was_stopped_sends_nothing_when_it_goes_on(app: FunctionApp, world: Contoso) -> None:
+    """Stopped (SIGSTOP) while it sends, and continued when another one has done its work: it gives up."""
+    settings, calm = set_up(app, world), set_up(app, world)
+    held = items(world, settings)
+    drop(world, settings, FIRST_NIGHT)
+    with slow(world):
+        process = begun(settings, lambda: len(held) >= 3)
+        process.send_signal(signal.SIGSTOP)
+        time.sleep(LEASE_SECONDS - WRITE_MARGIN_SECONDS + 1)  # so much later no write of it may begin
+    a_minute_passes(world, settings)
+    for night in (FIRST_NIGHT, SECOND_NIGHT):
+        drop(world, calm, night)
+        assert command(calm, "sync").code == DONE
+        drop(world, settings, night)
+        assert command(settings, "sync").code == DONE
+    writes = needless(world, settings, 0)
+
+    process.send_signal(signal.SIGCONT)
+    ended = process.wait(60)
+
+    assert ended == 1
+    assert needless(world, settings, 0) == writes
+    assert people(world, settings) == people(world, calm)
     assert command(settings, "sync", "--json").json()["outcome"] == "unchanged"

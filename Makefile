@@ -16,7 +16,7 @@ help:
 	@echo '             MAX_REJECT_PERCENT=90. All of them: .venv/bin/python -m tests.tenant serve --help)'
 	@echo 'make test    the whole test suite'
 	@echo 'make exhaustive  the tests that otherwise try a part: every death with every export,'
-	@echo '             every cut, 20,000 people, random nights; twenty minutes or so'
+	@echo '             every two deaths in a row, every cut, 20,000 people, random nights; an hour or so'
 	@echo 'make check   what CI runs: format, lint, types, layers, tests with coverage'
 	@echo 'make beliefs write docs/graph.md: what we believe about Microsoft Graph, from its tests'
 	@echo 'make reference  write the tables of docs/mapping.md and mapping.schema.json, from the models'
@@ -37,8 +37,9 @@ test: venv
 	@$(PY) -m pytest -rs $(ARGS)
 
 exhaustive: venv
-	@EXHAUSTIVE=1 $(PY) -m pytest -rs tests/flows/test_crashes.py tests/flows/test_truncated.py \
-		tests/flows/test_large.py tests/flows/test_random_nights.py $(ARGS)
+	@EXHAUSTIVE=1 $(PY) -m pytest -rs tests/flows/test_crashes.py tests/flows/test_deaths.py \
+		tests/flows/test_zombies.py tests/flows/test_truncated.py tests/flows/test_large.py \
+		tests/flows/test_random_nights.py tests/host/test_killed.py $(ARGS)
 
 check: venv
 	@tools/check.sh

@@ -60,10 +60,15 @@ class Ending:
         leftovers = await self._state.leftovers(head)
         await self.commit(head)
         with suppress(StoreError):
-            await self._state.forget(leftovers)
+            await self._state.forget(leftovers, lease=self._at.lease)
 
     async def publish(self, report: Report) -> None:
-        """Store the report, before the head moves on: what was done is told even if this process dies now."""
+        """Store the report, before the head moves on: what was done is told even if this process dies now.
+
+        Raises:
+            LeaseLost: whoever has taken over tells of the same run, and knows more.
+        """
+        self._at.lease.check()
         name = f"{report.connection}/{report.run}.json"
         await self._services.reports.write(name, dump_report(report), content_type="application/json")
 
@@ -73,6 +78,7 @@ class Ending:
         page = self._services.page(report.body())
         name = f"{report.connection}/{report.run}.html"
         with suppress(StoreError):
+            self._at.lease.check()
             await self._services.reports.write(name, page, content_type="text/html; charset=utf-8")
             await self._forget_old_reports()
         return report

@@ -127,6 +127,7 @@ class Run:
                 pending=refusal.pending,
                 used=self._planner.word.used,
             )
+        self._at.lease.check()  # or copies and quarantine files would be left that are of no run
         if planned.pending is not None:
             await self._state.save_pending(planned.pending)
         planned = replace(

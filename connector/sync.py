@@ -119,12 +119,14 @@ async def _tick(services: Services, trigger: str, request: Request | None, *, st
         return Tick("not_ready")
     head, _ = await services.state.head()
     seen = await look_around(services, head)
-    if _work(services, head, seen, look, request, known=head.incarnation) is None and not look.requests:
+    left_over = look.runs and head.run is None
+    due = _work(services, head, seen, look, request, known=head.incarnation) is not None
+    if not (due or look.requests or left_over):
         _tell_if_stale(services, head)
         emit("sync.tick", trigger=trigger, work=None, **_waits(seen.waiting))
         return Tick("idle")
     try:
-        async with services.state.lease(services.clock) as lease:
+        async with services.state.lease(services.clock, broken=look.broken) as lease:
             return await _under_lease(services, lease, look, seen, trigger, request, stop_at)
     except Busy:
         emit("sync.tick", trigger=trigger, waiting_for="another run")
@@ -284,15 +286,26 @@ async def _under_lease(
             report = await _carry_out(services, standing, seen, requests)
         if report is None or _answers(report, standing.head):
             await services.state.forget_requests(each for each in left if not each.approval)
-        if report is None and standing.head.connection_etag != look.connection:
-            # Setup wrote connection.json anew without changing whose it is: remember that we have seen it.
-            known = replace(standing.head, connection_etag=look.connection, incarnation=registration.incarnation)
-            standing.etag = await services.state.commit(known, etag=standing.etag, lease=lease)
+        if report is None:
+            await _see_to_the_rest(services, standing, look)
     _tell_if_stale(services, standing.head)  # as it is after the run: an export that was taken is not stale any more
     if report is None:
         emit("sync.tick", trigger=trigger, work=None, **_waits(seen.waiting))
         return Tick("idle")
     return Tick("ran", report)
+
+
+async def _see_to_the_rest(services: Services, standing: Standing, look: Look) -> None:
+    """Do what needs no run: remember a connection that is still the same, tidy up after a process that died of it."""
+    head, state = standing.head, services.state
+    # Setup wrote connection.json anew without changing whose it is: remember that we have seen it.
+    known = replace(head, connection_etag=look.connection, incarnation=standing.registration.incarnation)
+    left_over = await state.leftovers(known) if look.runs and head.run is None else []
+    if left_over or known != head:
+        standing.etag = await state.commit(known, etag=standing.etag, lease=standing.lease)
+        standing.head = known
+        with suppress(StoreError):
+            await state.forget(left_over, lease=standing.lease)
 
 
 @asynccontextmanager

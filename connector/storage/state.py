@@ -349,9 +349,14 @@ class State:
         ]
         return left[: retention.MOST_DELETED]
 
-    async def forget(self, names: Iterable[str]) -> None:
-        """Delete blobs of ours."""
+    async def forget(self, names: Iterable[str], *, lease: Lease | NoLease) -> None:
+        """Delete blobs of ours, as long as the lease is.
+
+        Raises:
+            LeaseLost: it is not any more; whoever has it may use what has one of these names by now.
+        """
         for name in names:
+            lease.check()
             await self.container.delete(name)
 
     # --- requests ---------------------------------------------------------------------------------------------------

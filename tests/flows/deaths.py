@@ -14,7 +14,7 @@ from tests.flows.world import CONNECTION, KILLED, World
 from tests.tenant.graph.faults import Kill
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Awaitable, Callable, Iterator
 
 EXHAUSTIVE: Final = os.environ.get("EXHAUSTIVE", "") not in {"", "0"}
 """Every case of the long tests is tried, instead of some of each kind (``make exhaustive``)."""
@@ -44,11 +44,16 @@ def begun(world: World) -> dict[str, int]:
     return {**counts, "graph": len(world.graph.requests)}
 
 
-async def deaths(world: World) -> list[Death]:
-    """Return every place at which the next process can die. The world stays as it is."""
+async def a_tick(world: World) -> object:
+    """Be the process that the timer starts."""
+    return await world.tick()
+
+
+async def deaths(world: World, process: Callable[[World], Awaitable[object]] = a_tick) -> list[Death]:
+    """Return every place at which the next ``process`` can die. The world stays as it is."""
     twin = deepcopy(world)
     before = begun(twin)
-    await twin.tick()
+    await process(twin)
     return list(_since(twin, before))
 
 
@@ -87,11 +92,11 @@ def nobody_dies_any_more(world: World) -> None:
         getattr(world.containers, name).mend()
 
 
-async def die_once(world: World, death: Death) -> Counter[str]:
+async def die_once(world: World, death: Death, process: Callable[[World], Awaitable[object]] = a_tick) -> Counter[str]:
     """Let one process die there; return the items that were announced by then and have no recorded outcome."""
     let_it_die(world, death)
     with suppress(*KILLED):
-        await world.tick()
+        await process(world)
     nobody_dies_any_more(world)
     return await in_doubt(world)
 
@@ -108,7 +113,7 @@ async def in_doubt(world: World) -> Counter[str]:
     plan, _ = await world.state.plan(run.id)
     progress = await world.state.progress(run.id, run.epochs)
     announced = [plan.actions[index] for index in progress.announced - progress.outcomes.keys()]
-    former = {action.moved for action in plan.actions if isinstance(action, Upsert)}
+    former = {action.moved for action in plan.actions if isinstance(action, Upsert) and action.moved}
     in_doubt = (action.after.item_id if isinstance(action, Upsert) else action.entry.item_id for action in announced)
     return Counter({*former, *in_doubt})
 

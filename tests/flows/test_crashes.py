@@ -6,6 +6,7 @@ that may come after it.
 
 from __future__ import annotations
 
+import hashlib
 from collections import Counter
 from contextlib import contextmanager
 from copy import deepcopy
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.flows.deaths import EXHAUSTIVE, Death, deaths, die_once, is_at_rest, needless
+from tests.flows.deaths import CONTAINERS, EXHAUSTIVE, Death, deaths, die_once, is_at_rest, needless
 from tests.flows.world import DAY, Row, World, a_person, a_world
 
 if TYPE_CHECKING:
@@ -90,7 +91,10 @@ async def as_hr_says(world: World, later: str) -> list[dict[str, Any]]:
 
 
 async def is_survived(world: World, doubts: Counter[str], later: str, wanted: list[dict[str, Any]], since: int) -> None:
-    """Let HR drop the later export and the next processes work: Graph is as HR says, and nothing is left over."""
+    """Let HR drop the later export and the next processes work: Graph is as HR says, and nothing is left over.
+
+    ``doubts`` are the items in doubt after the deaths, who may be written once more.
+    """
     await hr_drops(world, LATER[later])
 
     await world.settle()
@@ -99,14 +103,8 @@ async def is_survived(world: World, doubts: Counter[str], later: str, wanted: li
     for item_id in {*items, *wanted[0], *wanted[1]}:
         # Whose row is rejected keeps what was sent of them last, by whichever run that was.
         assert items.get(item_id) in [each.get(item_id) for each in wanted], item_id
-    again = needless(world, since)
-    assert Counter(again) <= doubts
+    assert Counter(needless(world, since)) <= doubts
     assert await world.tick() is None
-    if not await is_at_rest(world):  # it died of tidying up, which the next night makes up for
-        assert (await world.head()).run is None
-        world.wait(DAY)
-        await world.drop("people-9.csv", world.blobs("exports")[max(world.blobs("exports"))])
-        await world.settle()
     assert await is_at_rest(world)
 
 
@@ -116,16 +114,21 @@ def chosen(everything: list[Death], number: int, *, of: int) -> list[Death]:
 
 
 @pytest.mark.parametrize(("night", "later"), PAIRS)
-async def test_a_death_anywhere_is_survived(night: str, later: str):
+async def test_a_death_anywhere_is_survived(night: str, later: str, contract: str):
     """Killed at any request, with or without a newer export, the next ticks end as HR says and send nothing twice."""
-    world = await before(night)
-    wanted = await as_hr_says(world, later)
+    for concurrency in (1, 16) if EXHAUSTIVE else (1,):
+        world = await before(night, MAX_CONCURRENCY=concurrency)
+        wanted = await as_hr_says(world, later)
 
-    for death in chosen(await deaths(world), PAIRS.index((night, later)), of=len(LATER) - 1):
-        twin = deepcopy(world)
-        doubts = await die_once(twin, death)
-        with told(death):
-            await is_survived(twin, doubts, later, wanted, len(twin.served))
+        for death in chosen(await deaths(world), PAIRS.index((night, later)), of=len(LATER) - 1):
+            twin = deepcopy(world)
+            doubts = await die_once(twin, death)
+            with told(death):
+                since = len(twin.served)
+                await is_survived(twin, doubts, later, wanted, since)
+                # Where ids follow UPNs, the one who was renamed may have got their former name back meanwhile.
+                renamed = contract == "preview" and night == "renamed"
+                assert len(needless(twin, since)) <= 2 * concurrency + renamed
 
 
 STAGES = {"sending": "PUT external", "folding": "write ledger"}
@@ -150,6 +153,34 @@ async def test_a_death_of_the_next_process_is_survived(stage: str, later: str):
         further = await die_once(twin, death)
         with told(death):
             await is_survived(twin, doubts + further, "nothing", wanted, since)
+
+
+FEW = 60
+"""So many pairs of deaths are tried, unless all are."""
+
+
+async def test_any_two_deaths_in_a_row_are_survived():
+    """Whoever takes over from a dead process may die as well, wherever both of them do: the third ends as HR says."""
+    world = await before("changed", MAX_CONCURRENCY=1)
+    wanted = await as_hr_says(world, "nothing")
+    left: dict[bytes, tuple[Death, World, Counter[str]]] = {}
+    for death in await deaths(world):
+        twin = deepcopy(world)
+        doubts = await die_once(twin, death)
+        left.setdefault(what_is_left(twin), (death, twin, doubts))
+
+    pairs = [(first, second) for first in left.values() for second in await deaths(first[1])]
+    for (death, twin, doubts), second in pairs if EXHAUSTIVE else pairs[:: len(pairs) // FEW]:
+        third = deepcopy(twin)
+        further = await die_once(third, second)
+        with told(death), told(second):
+            await is_survived(third, doubts + further, "nothing", wanted, len(twin.served))
+
+
+def what_is_left(world: World) -> bytes:
+    """Return a digest of all that is stored: what two deaths leave alike, the next process does alike."""
+    stored = [world.blobs(name) for name in CONTAINERS]
+    return hashlib.sha256(repr((stored, dict(world.graph.items))).encode()).digest()
 
 
 async def test_no_kind_of_request_is_left_out():

@@ -50,6 +50,12 @@ def state(container: MemoryContainer) -> State:
     return State(container, "contosohr")
 
 
+@pytest.fixture
+def lease(container: MemoryContainer, clock: VirtualClock) -> Lease:
+    """Return a lease that has just been taken, whatever storage knows of it."""
+    return Lease(container, "contosohr/head.json", clock, "a-lease", clock.monotonic())
+
+
 def may_write(lease: Lease) -> bool:
     """Tell whether a write may begin now."""
     try:
@@ -310,12 +316,12 @@ async def test_a_ledger_is_found_by_its_generation(state: State):
     assert await state.ledger(2) == second
 
 
-async def test_the_last_generations_are_kept(state: State, container: MemoryContainer):
+async def test_the_last_generations_are_kept(state: State, container: MemoryContainer, lease: Lease):
     """A few generations stay for whoever must look back; older ones are left over once head names a newer one."""
     for generation in range(1, 7):
         await state.save_ledger(a_ledger(generation=generation))
 
-    await state.forget(await state.leftovers(Head(generation=6)))
+    await state.forget(await state.leftovers(Head(generation=6)), lease=lease)
 
     kept = [name for name in container.contents if "/ledger/" in name]
     assert kept == [f"contosohr/ledger/{generation:08d}.jsonl.gz" for generation in (4, 5, 6)]
@@ -507,16 +513,16 @@ async def test_a_broken_journal_is_refused(state: State, container: MemoryContai
     assert raised.value.code == "journal_corrupt"
 
 
-async def test_a_run_that_is_over_is_left_over(state: State, container: MemoryContainer):
+async def test_a_run_that_is_over_is_left_over(state: State, container: MemoryContainer, lease: Lease):
     """Plans and journals go, but for those of the run that is still under way."""
     for run in ("r1", "r2"):
         await state.save_plan(run, a_plan(), {})
         await state.journal(run, 1).record(announced=[0], outcomes={})
 
-    await state.forget(await state.leftovers(Head(run=RunMark("r2", (1,), None, "", ""))))
+    await state.forget(await state.leftovers(Head(run=RunMark("r2", (1,), None, "", ""))), lease=lease)
     assert {name.split("/")[2] for name in container.contents} == {"r2"}
 
-    await state.forget(await state.leftovers(Head()))
+    await state.forget(await state.leftovers(Head()), lease=lease)
     assert container.contents == {}
 
 
@@ -531,7 +537,7 @@ async def test_only_what_a_head_can_refer_to_is_ever_left_over(state: State, con
 # --- copies of exports -----------------------------------------------------------------------------------------------
 
 
-async def test_a_copy_keeps_what_the_export_said(state: State, container: MemoryContainer):
+async def test_a_copy_keeps_what_the_export_said(state: State, container: MemoryContainer, lease: Lease):
     """Our own copy has a name of its own run, without the folders of HR's; what nothing refers to goes."""
     first = await state.save_copy("r1", "daily/people.csv", io.BytesIO(b"one"))
     second = await state.save_copy("r2", "daily/people.csv", io.BytesIO(b"two"))
@@ -541,22 +547,37 @@ async def test_a_copy_keeps_what_the_export_said(state: State, container: Memory
     under_way = RunMark("r3", (1,), ExportMark("people.csv", "", 0, copy=third), "", "")
 
     head = Head(applied=ExportMark("people.csv", "", 0, copy=second), run=under_way)
-    await state.forget(await state.leftovers(head))
+    await state.forget(await state.leftovers(head), lease=lease)
 
     assert container.contents == {second: b"two", third: b"three"}
 
 
-async def test_what_is_left_over_goes_in_pieces(state: State, container: MemoryContainer):
+async def test_what_is_left_over_goes_in_pieces(state: State, container: MemoryContainer, lease: Lease):
     """A run does not stay at work for what hundreds before it left: so much goes with each."""
     for number in range(250):
         await container.write(f"contosohr/runs/r{number}/journal-000001", b"")
 
     left = []
     for _ in range(4):
-        await state.forget(await state.leftovers(Head()))
+        await state.forget(await state.leftovers(Head()), lease=lease)
         left.append(len(container.contents))
 
     assert left == [150, 50, 0, 0]
+
+
+async def test_who_has_lost_the_lease_tidies_up_no_more(
+    state: State, container: MemoryContainer, clock: VirtualClock, lease: Lease
+):
+    """What was left over a minute ago may be of use to somebody by now."""
+    for number in range(3):
+        await container.write(f"contosohr/runs/r{number}/journal-000001", b"")
+    leftovers = await state.leftovers(Head())
+    clock.advance(LEASE_SECONDS)
+
+    with pytest.raises(LeaseLost):
+        await state.forget(leftovers, lease=lease)
+
+    assert len(container.contents) == 3
 
 
 # --- requests --------------------------------------------------------------------------------------------------------
@@ -596,7 +617,7 @@ async def test_an_approval_waits_with_who_gave_it_and_when(state: State):
     assert await state.requests() == [Request("contosohr/requests/1.json", kind="approve", approval=approval)]
 
 
-async def test_what_waits_is_kept_under_its_hash(state: State):
+async def test_what_waits_is_kept_under_its_hash(state: State, lease: Lease):
     """For as long as the head names it: held, refused or approved."""
     kept = [Pending("x", "m", lines=frozenset({f"u{number} delete absent"})) for number in range(4)]
     for each in kept:
@@ -608,7 +629,7 @@ async def test_what_waits_is_kept_under_its_hash(state: State):
         approvals=(Approval(approved, "Ada", 1),),
     )
 
-    await state.forget(await state.leftovers(head))
+    await state.forget(await state.leftovers(head), lease=lease)
 
     assert [await state.pending(plan) for plan in (held, refused, approved)] == kept[:3]
     assert await state.pending(forgotten) is None

@@ -5,8 +5,12 @@ from __future__ import annotations
 import asyncio
 import heapq
 import itertools
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 START = datetime(2026, 3, 2, 2, 0, tzinfo=UTC)
 """A Monday night, when the exports arrive."""
@@ -51,6 +55,19 @@ class VirtualClock:
     def advance(self, seconds: float) -> None:
         """Let so many seconds pass at once; whoever slept until then or earlier becomes ready, earliest first."""
         self._leap_to(self._elapsed + seconds)
+
+    @contextmanager
+    def stopped_loop(self) -> Iterator[None]:
+        """Give the time to another loop, while this one stands still; its sleepers wake when it goes on, however late.
+
+        This is what a process knows of being stopped by its host: nothing, until it runs again.
+        """
+        sleepers, watched = self._sleepers, self._watched
+        self._sleepers, self._watched = [], None
+        try:
+            yield
+        finally:
+            self._sleepers, self._watched = sleepers, watched
 
     async def sleep(self, seconds: float) -> None:
         """Wait until the clock has advanced by so many seconds; without seconds, only let the others run."""

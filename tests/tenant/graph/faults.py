@@ -10,13 +10,12 @@ from typing import TYPE_CHECKING
 import orjson
 
 from tests.tenant.graph.replies import error_reply
-from tests.tenant.wire import Killed, NoAnswer, json_reply
+from tests.tenant.wire import Killed, NoAnswer, Reply, json_reply
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from tests.tenant.graph.seen import Seen
-    from tests.tenant.wire import Reply
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +112,23 @@ class ShortPage:
         return json_reply(200, content)
 
 
-Fault = Throttled | Failed | Dropped | Kill | Refused | ShortPage
+@dataclass(frozen=True, slots=True)
+class Stalled:
+    """The sending process stands still after its request has been served, and reads the answer only later.
+
+    ``meanwhile`` is what the rest of the world does until it goes on.
+    """
+
+    meanwhile: Callable[[], None]
+    effect = True
+
+    def reply(self, answer: Reply | None) -> Reply:
+        """Let the world go on without the sender, then return the genuine answer."""
+        self.meanwhile()
+        return answer or Reply(500)
+
+
+Fault = Throttled | Failed | Dropped | Kill | Refused | ShortPage | Stalled
 
 
 @dataclass(slots=True)

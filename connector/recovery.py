@@ -31,7 +31,7 @@ async def begin_anew(state: State, head: Head, empty: Ledger) -> Head:
     run has sent is known by its plan. ``empty`` is a ledger of the connection without entries.
 
     Raises:
-        StoreError: storage is away, or cannot be written.
+        StoreError: storage is away, or cannot be written; or another release wrote the ledger.
     """
     run = head.run
     ledger = await _if_readable(state.ledger(head.generation)) if head.generation else empty
@@ -57,7 +57,7 @@ async def take_up(state: State, empty: Ledger, *, now: int) -> Head | None:
     what items say is not known. ``empty`` is a ledger of the connection without entries, ``now`` unix seconds.
 
     Raises:
-        StoreError: storage is away, or cannot be written.
+        StoreError: storage is away, or cannot be written; or another release wrote the ledger.
     """
     newest = await state.newest_ledger()
     if not newest:
@@ -86,10 +86,15 @@ async def _told(state: State, run: str, epochs: Sequence[int]) -> tuple[Plan, Pr
 
 
 async def _if_readable(reading: Awaitable[T]) -> T | None:
-    """Return what is read; None when it is lost or damaged, which is not to be mistaken for storage that is away."""
+    """Return what is read; None when it is lost or damaged.
+
+    Storage that is away has lost nothing, and neither has another release that wrote in its own format.
+    """
     try:
         return await reading
     except StoreUnavailable:
         raise
-    except StoreError:
+    except StoreError as error:
+        if error.code == "ledger_format":
+            raise
         return None

@@ -270,7 +270,9 @@ FAULTS: Final[Mapping[str, Fault]] = {
         "our copy of the last export is gone", "By itself", "The next export mends it; nothing is sent until then."
     ),
     "plan_missing": Fault(
-        "the plan of the unfinished run is gone", "Operator", "Restore it in the state container from its versions."
+        "the plan of the unfinished run is gone",
+        "Operator",
+        "Restore it in the state container from its versions, or run: sync --full --rebuild.",
     ),
 }
 

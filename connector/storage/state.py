@@ -62,6 +62,11 @@ _PACKED: Final = 4
 
 _JOURNAL: Final = "journal-"
 
+_OR_FORGET_IT: Final = (
+    "; without it nobody can say what that run has sent. Restore the blob (soft delete, versions), or run:"
+    " sync --full --rebuild"
+)
+
 JSON: Final = "application/json"
 
 
@@ -278,7 +283,7 @@ class State:
         """
         blob = await self.container.read(f"{self._root}/runs/{run}/plan.jsonl.gz")
         if blob is None:
-            raise StoreError("the plan of the unfinished run is not there", code="plan_missing")
+            raise StoreError(f"the plan of the unfinished run is not there{_OR_FORGET_IT}", code="plan_missing")
         return await offload(len(blob.data) * _PACKED, lambda: _load_plan(blob.data))
 
     def journal(self, run: str, epoch: int) -> Journal:
@@ -301,7 +306,9 @@ class State:
                     announced.difference_update(block.get("w", ()))
                     outcomes.update(dict(block.get("o", ())))
             except (AttributeError, TypeError, ValueError) as error:
-                raise StoreError("a journal of the unfinished run cannot be read", code="journal_corrupt") from error
+                raise StoreError(
+                    f"a journal of the unfinished run cannot be read{_OR_FORGET_IT}", code="journal_corrupt"
+                ) from error
         return Progress(frozenset(announced), outcomes)
 
     async def runs(self) -> list[tuple[str, tuple[int, ...]]]:
@@ -538,7 +545,9 @@ def _load_plan(data: bytes) -> tuple[Plan, dict[str, Any]]:
     try:
         return _read_plan(data)
     except (OSError, EOFError, zlib.error, ValueError, KeyError, TypeError, IndexError) as error:
-        raise StoreError("the plan of the unfinished run cannot be read", code="plan_corrupt") from error
+        raise StoreError(
+            f"the plan of the unfinished run cannot be read{_OR_FORGET_IT}", code="plan_corrupt"
+        ) from error
 
 
 def _read_plan(data: bytes) -> tuple[Plan, dict[str, Any]]:

@@ -255,6 +255,23 @@ async def test_an_approval_waits_for_the_end_of_a_pause():
     assert (report["outcome"], report["deleted"]) == ("completed", 6)
 
 
+async def test_a_wish_waits_for_the_end_of_a_pause():
+    """Somebody asks for everyone to be sent while syncing is paused: the first tick afterwards does it, once."""
+    world = await a_world()
+    await world.night(STAFF)
+    await pause(world)
+    await world.application().ask_for_sync(b'{"full": true}')
+    meanwhile = [await world.ticked() for _ in range(3)]
+    await resume(world)
+
+    report = await world.tick() or {}
+    later = await world.tick()
+
+    assert meanwhile == ["paused"] * 3
+    assert (report["outcome"], report["updated"]) == ("completed", 60)
+    assert later is None
+
+
 async def test_a_forgotten_pause_is_told_as_stale(caplog: pytest.LogCaptureFixture):
     """Alerts go on while syncing is paused; who paused it, and why, is nobody's business in a log."""
     world = await a_world()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 from contextlib import suppress
 from copy import deepcopy
@@ -207,6 +208,25 @@ async def test_a_ledger_that_can_be_read_is_kept():
     assert "ledger_begun_anew" not in report["warnings"]
 
 
+async def test_a_ledger_of_another_release_is_not_begun_anew():
+    """It is not lost: the release that wrote it can read it. Until then runs are refused, and it stays as it is."""
+    world = await a_staffed_world()
+    name = ledger_of(world)
+    header, *rows = gzip.decompress(world.blobs("state")[name]).splitlines(keepends=True)
+    theirs = gzip.compress(b"".join([json.dumps({**json.loads(header), "format": 99}).encode() + b"\n", *rows]))
+    await world.containers.state.write(name, theirs)
+
+    refused = await world.night([ADA, BEN])
+    with pytest.raises(StoreError) as raised:
+        await rebuild(world)
+
+    assert (refused["outcome"], refused["error"]["code"]) == ("refused", "ledger_format")
+    assert raised.value.code == "ledger_format"
+    assert ledger_of(world) == name
+    assert world.blobs("state")[name] == theirs
+    assert world.holds("E1", "E2", "E3")
+
+
 async def test_an_export_of_some_people_does_not_rebuild_the_ledger_alone():
     """A correction is all that is new: the last complete export is gone through as well, so everybody is known."""
     world = await a_staffed_world()
@@ -295,6 +315,7 @@ async def test_an_unfinished_run_that_cannot_be_understood_is_forgotten_when_som
     report = await rebuild(world)
 
     assert stuck["outcome"] == "failed"
+    assert "sync --full --rebuild" in stuck["error"]["message"]
     assert report["warnings"]["run_forgotten"] == 1
     assert "ledger_begun_anew" not in report["warnings"]
     assert (report["outcome"], report["deleted"]) == ("completed", 1)

@@ -15,7 +15,7 @@ from connector.core.accounts import Known, asked_by, is_referred
 from connector.core.contracts import ContractName, contract_of
 from connector.core.guards import rejected_rows
 from connector.core.mapping import load_mapping
-from connector.core.mapping.file import ColumnField, ConstantField, PersonField
+from connector.core.mapping.file import ColumnField, ConstantField, PersonField, compared
 from connector.core.population import ExportFile, is_correction, read_population, rows_of
 from connector.core.quarantine import quarantine_file
 from connector.errors import BadRequest, ConfigurationError, ExportError
@@ -110,7 +110,8 @@ def _mapping(question: Question) -> Mapping:
 
 def _described(mapping: Mapping, contract: ContractName) -> dict[str, Any]:
     file = mapping.file
-    types = {made["name"]: made["type"] for made in contract_of(contract).schema(mapping)["properties"]}
+    schema, name_of = contract_of(contract).schema(mapping)["properties"], contract_of(contract).name_of
+    types = {made["name"]: made["type"] for made in schema}
     return {
         "name": mapping.name,
         "description": file.description,
@@ -119,10 +120,15 @@ def _described(mapping: Mapping, contract: ContractName) -> dict[str, Any]:
         "key": _source(file.key),
         "account": {"match": file.account.match, "from": _source(file.account)},
         "properties": [
-            {"name": part.name, "label": part.label, "type": types.get(part.name), "fields": list(_fields(part))}
+            {
+                "name": name_of(part),
+                "label": part.label,
+                "type": types[name_of(part)],
+                "fields": list(_fields(part)),
+            }
             for part in file.property
         ],
-        "schema": contract_of(contract).schema(mapping)["properties"],
+        "schema": schema,
     }
 
 
@@ -297,7 +303,8 @@ def _look_again(
         leave = _is_on_leave(bound, cells)
         on_leave += leave
         if len(shown) < question.people:
-            shown.append(_profile(by_row[number, row], files[number].name, cells, bound, reading) | {"on_leave": leave})
+            profile = _profile(by_row[number, row], cells, bound, question, reading)
+            shown.append({"file": files[number].name} | profile | {"on_leave": leave})
     return on_leave, shown
 
 
@@ -305,22 +312,25 @@ def _is_on_leave(bound: BoundMapping, cells: Sequence[str]) -> bool:
     if bound.leave is not None and cells[bound.leave[0]].strip().casefold() in bound.leave[1]:
         return True
     status = bound.mapping.file.status
-    words = {word.casefold() for word in status.on_leave} if status else set()
+    words = compared(status.on_leave if status else ())
     return bound.status >= 0 and cells[bound.status].strip().casefold() in words
 
 
-def _profile(person: Person, file: str, cells: Sequence[str], bound: BoundMapping, reading: Reading) -> dict[str, Any]:
+def _profile(
+    person: Person, cells: Sequence[str], bound: BoundMapping, question: Question, reading: Reading
+) -> dict[str, Any]:
     """Return a person as they are sent, as far as that is known without Entra: accounts are as they are asked for."""
     match, text = asked_by(person.account)
     others = [_known(reading.population.people.get(key)) for key in person.references]
     entities = bound.entities(cells, Known("", text), others)
-    accounts = {part.name for part in bound.mapping.file.property if part.label == "personAccount"}
+    contract = contract_of(question.contract)
+    accounts = {contract.name_of(part) for part in bound.mapping.file.property if part.label == "personAccount"}
+    properties = contract.properties_of(bound.mapping, entities)
     return {
-        "file": file,
         "row": person.row,
         "key": person.key,
         "account": {match: text},
-        "properties": {name: _without_ids(value) for name, value in entities.items() if name not in accounts},
+        "properties": {name: _without_ids(value) for name, value in properties.items() if name not in accounts},
     }
 
 

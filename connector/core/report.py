@@ -62,9 +62,8 @@ class Report:
     Moments are ISO in UTC. The lists of people (each a key and a reason) and ``rows`` hold personal data: the report
     stays in the HR storage account, and none of it goes into a log. ``quarantine`` is the first of ``quarantines``, of
     which there is one per file with rejected rows. ``verified``: how many items were read back, by what was found;
-    ``drifted_people`` are those whose item Graph has otherwise, or not at all.
-    ``approved``: who released what had been held or refused (``by``),
-    when, and under which hash (``plan``).
+    ``drifted_people`` are those whose item Graph has otherwise, or not at all. ``approved``: who released what had been
+    held or refused (``by``), when, and under which hash (``plan``).
     """
 
     run: str

@@ -323,6 +323,20 @@ def test_check_takes_a_contract_and_a_day(tmp_path: Path) -> None:
     assert (before, after) == (0, 1)
 
 
+def test_check_calls_properties_what_the_contract_calls_them() -> None:
+    """In the contract preview a label decides a property's name, and each is a collection."""
+    asked = ("mapping", "check", "connector/mappings/default.toml", "samples/people-2026-11-20.csv", "--json")
+
+    labels = json.loads(command({}, *asked).out)
+    preview = json.loads(command({}, *asked, "--contract", "preview").out)
+
+    assert [part["name"] for part in labels["mapping"]["properties"]][:3] == ["accounts", "name", "positions"]
+    assert [part["name"] for part in preview["mapping"]["properties"]][:3] == ["accounts", "names", "positions"]
+    assert {part["type"] for part in preview["mapping"]["properties"]} == {"string"}
+    assert "name" not in preview["people"][0]["properties"]
+    assert preview["people"][0]["properties"]["names"] == [labels["people"][0]["properties"]["name"]]
+
+
 def test_check_writes_the_quarantine_file(tmp_path: Path) -> None:
     """HR gets the rejected rows in the file's own columns, and what is there already stays."""
     mapping, first = _written(tmp_path, m_toml=MAPPING, a_csv=FIRST)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping as Dict
 
     from connector.core.accounts import Known
-    from connector.core.mapping import Mapping
+    from connector.core.mapping import Mapping, PropertyPart
 
 ContractName = Literal["labels", "preview"]
 
@@ -85,6 +85,14 @@ class Contract(Protocol):
 
     def schema(self, mapping: Mapping) -> dict[str, Any]:
         """Return the schema that a mapping's items need, as the body of the PATCH."""
+        ...
+
+    def name_of(self, part: PropertyPart) -> str:
+        """Return what a property of the mapping is called in schema and items."""
+        ...
+
+    def properties_of(self, mapping: Mapping, filled: Dict[str, Any]) -> Dict[str, Any]:
+        """Return what an item says of a person, by its names there, before it is written as JSON in strings."""
         ...
 
     def item(self, content: Content) -> bytes:

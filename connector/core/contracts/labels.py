@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping as Dict
 
     from connector.core.contracts import Content
-    from connector.core.mapping import Mapping
+    from connector.core.mapping import Mapping, PropertyPart
 
 NAME: Final = "labels"
 
@@ -73,6 +73,16 @@ def schema(mapping: Mapping) -> dict[str, Any]:
             described = {"description": part.description} if part.description else {}
             properties.append({"name": part.name, "type": "string"} | described)
     return {"baseType": "microsoft.graph.externalItem", "properties": properties}
+
+
+def name_of(part: PropertyPart) -> str:
+    """Return what a property is called in an item: as in the mapping."""
+    return part.name
+
+
+def properties_of(mapping: Mapping, filled: Dict[str, Any]) -> dict[str, Any]:  # noqa: ARG001 - the other needs it
+    """Return what an item says of a person, by its names there: all that is filled."""
+    return dict(filled)
 
 
 def item(content: Content) -> bytes:

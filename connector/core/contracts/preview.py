@@ -104,9 +104,13 @@ def schema(mapping: Mapping) -> dict[str, Any]:
 
 
 def _property(part: PropertyPart) -> dict[str, Any]:
-    if part.label is not None:
-        return {"name": _ENTITIES[part.label], "type": "string"}
-    return {"name": part.name, "type": "string"} | ({"description": part.description} if part.description else {})
+    described = {"description": part.description} if part.label is None and part.description else {}
+    return {"name": name_of(part), "type": "string"} | described
+
+
+def name_of(part: PropertyPart) -> str:
+    """Return what a property is called in an item: with a label, by the profile's collection."""
+    return part.name if part.label is None else _ENTITIES[part.label]
 
 
 def item(content: Content) -> bytes:
@@ -121,15 +125,21 @@ def item(content: Content) -> bytes:
         "externalId": content.item_id,
         "oid": content.account.id,
     }
-    labels = {part.name: part.label for part in content.mapping.file.property}
-    filled = _with_former_positions(content.filled, labels)
-    for name, value in filled.items():
-        label = labels[name]
-        written, plain = (name, str(value)) if label is None else (_ENTITIES[label], _array(value, escaped=False))
+    for name, value in properties_of(content.mapping, content.filled).items():
+        plain = value if isinstance(value, str) else _array(value, escaped=False)
         if not plain.isascii():
-            properties[f"{written}@odata.type"] = "String"
-        properties[written] = plain if label is None else _array(value, escaped=True)
+            properties[f"{name}@odata.type"] = "String"
+        properties[name] = value if isinstance(value, str) else _array(value, escaped=True)
     return orjson.dumps({"id": content.item_id, "acl": _EVERYONE, "properties": properties})
+
+
+def properties_of(mapping: Mapping, filled: Dict[str, Any]) -> dict[str, str | list[dict[str, Any]]]:
+    """Return what an item says of a person, by its names there: text, or the entities of a collection."""
+    parts = {part.name: part for part in mapping.file.property}
+    gathered = _with_former_positions(filled, {name: part.label for name, part in parts.items()})
+    return {
+        name_of(parts[name]): value if isinstance(value, str | list) else [value] for name, value in gathered.items()
+    }
 
 
 def _with_former_positions(filled: Dict[str, Any], labels: Dict[str, str | None]) -> Dict[str, Any]:
@@ -147,6 +157,5 @@ def _with_former_positions(filled: Dict[str, Any], labels: Dict[str, str | None]
     }
 
 
-def _array(value: object, *, escaped: bool) -> str:
-    entities = value if isinstance(value, list) else [value]
+def _array(entities: list[dict[str, Any]], *, escaped: bool) -> str:
     return json.dumps(entities, separators=(",", ":"), ensure_ascii=escaped)

@@ -321,10 +321,10 @@ class Mapping:
     @property
     def blanks(self) -> dict[str, frozenset[str]]:
         """The words that count as a blank cell wherever the mapping reads it, by column, in the order of `columns`."""
-        everywhere = blank_words(self.file.file.blanks)
+        everywhere = compared(self.file.file.blanks)
         found: dict[str, frozenset[str]] = {}
         for columns, own in _sources(self.file):
-            words = everywhere | blank_words(own)
+            words = everywhere | compared(own)
             found |= {column: found.get(column, words) & words for column in columns}
         return {column: found[column] for column in self.columns}
 
@@ -370,8 +370,8 @@ def _sources(file: MappingFile) -> Iterator[tuple[tuple[str, ...], Words | None]
                 yield spec.reads, spec.blanks
 
 
-def blank_words(words: Iterable[str] | None) -> frozenset[str]:
-    """Return words as cells are compared with them."""
+def compared(words: Iterable[str] | None) -> frozenset[str]:
+    """Return a mapping's words as cells are compared with them: without case and surrounding spaces."""
     return frozenset(word.strip().casefold() for word in words or ())
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from connector.core.accounts import ask, referred_key
 from connector.core.entities import LABELS, FieldType, field_type
 from connector.core.export import column_key
-from connector.core.mapping.file import ColumnField, ConstantField, PersonField, blank_words, template_parts
+from connector.core.mapping.file import ColumnField, ConstantField, PersonField, compared, template_parts
 from connector.core.mapping.person import KIND, Person, Problem, Rejection
 from connector.core.mapping.values import (
     EXAMPLE,
@@ -439,7 +439,8 @@ def bind(mapping: Mapping, header: Sequence[str], *, today: date | None = None) 
     """Find the mapping's columns in an export's header. ``today`` decides which rows count, where they say from when.
 
     Raises:
-        ExportError: ``missing_column`` when a column of the key or of the account is not there.
+        ExportError: ``missing_column`` when a column is not there without which nobody can tell who a row is about or
+            who counts: of the key, of the account, of ``[[scope]]``, of ``[leave]``, of ``[effective]``.
         ValueError: the mapping has effective dates, and no day is given.
     """
     places = {column_key(name): index for index, name in enumerate(header) if name}
@@ -552,7 +553,7 @@ class _Binding:
 
 
 def _blanks(file: FilePart, more: Sequence[str] = ()) -> frozenset[str]:
-    return blank_words((*(file.blanks or ()), *more))
+    return compared((*(file.blanks or ()), *more))
 
 
 def _cell(index: int, blanks: frozenset[str]) -> Read:
@@ -595,11 +596,10 @@ def _short(mapping: Mapping) -> _Fields:
 def _words(status: StatusPart | None, blanks: Iterable[str]) -> dict[str, bool]:
     if status is None:
         return {}
-    stay = {word.strip().casefold(): False for word in (*status.in_scope, *status.on_leave)}
     return (
         dict.fromkeys(("", *blanks), status.blank == "leaver")
-        | stay
-        | {word.strip().casefold(): True for word in status.leaver}
+        | dict.fromkeys(compared((*status.in_scope, *status.on_leave)), False)
+        | dict.fromkeys(compared(status.leaver), True)
     )
 
 
@@ -607,8 +607,7 @@ def _leave(file: MappingFile, place: Callable[[str], int]) -> tuple[int, frozens
     """Return the column and the words of leave. Without the column, whoever is on leave might count as gone."""
     if file.leave is None:
         return None
-    words = frozenset(word.strip().casefold() for word in file.leave.words)
-    return _placed(place, file.leave.column, "[leave] tells who is on leave"), words
+    return _placed(place, file.leave.column, "[leave] tells who is on leave"), compared(file.leave.words)
 
 
 def _placed(place: Callable[[str], int], column: str, by_which: str) -> int:
@@ -626,7 +625,7 @@ def _scope(file: MappingFile, place: Callable[[str], int]) -> Iterator[tuple[int
     """Yield column, words, and whether the cell is to be one of them. Without its column nobody would be in scope."""
     for part in file.scope:
         index = _placed(place, part.column, "[[scope]] tells who counts")
-        words = frozenset(word.strip().casefold() for word in part.is_ or part.is_not or ())
+        words = compared(part.is_ or part.is_not)
         words |= _blanks(file.file) if "" in words else frozenset()
         yield index, words, part.is_ is not None
 

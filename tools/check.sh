@@ -3,7 +3,7 @@
 # run on it at the same time: its environment is made while the first checks run, and its output is shown at the end.
 # Counting coverage costs as much as the tests do, so nights and doors run under both contracts on the older Python then,
 # and under the default one where coverage is counted. What is long and not about the Python it runs on (marked once) runs
-# on the older one alone, too.
+# on the older one alone, too; and hypothesis, which tries the same everywhere, tries less where coverage is counted.
 set -eu
 
 bin=.venv/bin

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
@@ -98,6 +98,7 @@ def _source(column: str, kind: str, split: bool) -> str:  # noqa: FBT001
 
 @pytest.mark.parametrize("label", sorted(set(LABELS) - {"personAccount"}))
 @given(data=st.data())
+@settings(max_examples=settings().max_examples // 2)
 def test_what_a_mapping_accepts_is_taken_whole_by_graph(label, data):
     """Entities rendered from an accepted row fit their models and are read without anything being dropped or blank."""
     fields, row = data.draw(_rows(label=label))

@@ -734,6 +734,7 @@ async def _count(world: World, held: Report) -> int:
     return len(world.graph.requests) - begun
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("make", [held_world, refused_world])
 async def test_an_approved_run_survives_a_death_at_every_request(make: Callable[..., Any]):
     """Killed before or after any of its Graph requests, the run that was approved goes on, and nobody else is gone."""
@@ -755,6 +756,7 @@ async def test_an_approved_run_survives_a_death_at_every_request(make: Callable[
         assert ((await world.head()).approvals, (await world.head()).run) == ((), None)
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("make", [held_world, refused_world])
 async def test_an_approved_run_survives_a_death_at_every_store_operation(make: Callable[..., Any]):
     """From the request's being read to its end: whatever dies, what was approved is done, once, and nothing is left."""

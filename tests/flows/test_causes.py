@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
     from tests.tenant.graph.seen import Seen
 
+pytestmark = pytest.mark.contracts("labels")
+
 STAFF = people(60)
 CHANGED = [*(row | {"JobTitle": "Chief"} for row in STAFF), a_person("J1")]
 """Everybody is written, and somebody is looked up."""

@@ -10,6 +10,8 @@ from connector.errors import ConfigurationError
 from tests.flows.world import DAY, MINUTE, TICK, a_person, a_world, item_of
 from tests.tenant.graph.faults import Refused
 
+pytestmark = pytest.mark.contracts("labels")
+
 ADA = a_person("E1", "ada@contoso.com")
 BEN = a_person("E2", "ben@contoso.com", manager="E1")
 STAFF = [ADA, BEN]

@@ -145,6 +145,7 @@ FAULTS: list[Fault] = [
 ]
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("fault", [*FAULTS, Refused(401, "InvalidAuthenticationToken")], ids=str)
 async def test_a_fault_at_any_request_leaves_no_trace(fault: Fault):
     """Whichever request of a night meets the fault, the night ends with the same items, byte by byte."""
@@ -429,6 +430,7 @@ async def before_the_second_night() -> World:
     return world
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("after_effect", [False, True])
 @pytest.mark.parametrize(("container", "at_least"), [("exports", 2), ("state", 20), ("reports", 2), ("quarantine", 1)])
 async def test_storage_that_fails_at_any_request_leaves_no_trace(container: str, at_least: int, *, after_effect: bool):

@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from connector.vault import Identity
     from tests.tenant.serve import ServedTenant
 
+pytestmark = pytest.mark.contracts("labels")
+
 GRAPH = "https://graph.microsoft.com/.default"
 MONTH = timedelta(days=30)
 

@@ -801,6 +801,7 @@ def _with_bad_rows(rows: list[Row], dice: random.Random) -> list[Row]:
     return [row | {"HireDate": "soon"} if dice.randrange(10) == 0 else row for row in rows]
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("seed", range(8))
 async def test_whatever_hr_does_graph_ends_as_the_last_export_says(seed: int):
     """After any fortnight Graph holds, byte by byte, what one good export into an empty connection brings.

@@ -193,6 +193,7 @@ INTERRUPTIONS: list[Fault] = [
 ]
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("fault", INTERRUPTIONS, ids=str)
 async def test_wherever_a_teardown_is_interrupted_it_ends_the_same(fault: Fault):
     """Whichever request it was, called again it leaves nothing of ours behind."""

@@ -664,6 +664,7 @@ async def test_no_call_waits_longer_for_graph_than_a_request_lasts(call):
     assert world.tenant.clock.monotonic() - begun < 100
 
 
+@pytest.mark.once
 async def test_wherever_it_is_killed_the_next_calls_finish():
     """Killed at any request to Graph, before or after its effect, setup ends ready and nothing is there twice."""
     requests = World(schema_seconds=20)

@@ -153,6 +153,7 @@ CHANGED = [
 """Somebody is renamed, two have swapped their UPNs, and a joiner has the UPN of somebody who left."""
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("concurrency", [1, 16])
 async def test_a_death_anywhere_among_new_upns_is_survived(concurrency: int):
     """Killed at every request, before or after it took effect: in the end everybody stands there once, as HR says."""

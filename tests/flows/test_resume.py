@@ -242,6 +242,7 @@ async def test_an_outage_in_the_middle_loses_nothing():
 # --- dead -----------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("seed", range(20))
 async def test_many_deaths_in_a_row_are_survived(seed: int):
     """Process after process dies somewhere; the first one that lives ends the night as HR says."""

@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from tests.tenant.graph.seen import Seen
     from tests.tenant.wire import Outage, Reply
 
+pytestmark = pytest.mark.contracts("labels")
+
 VAULT = "contoso.vault.azure.net"
 STAFF = people(40)
 KEYS = tuple(row["EmployeeId"] for row in STAFF)

@@ -17,7 +17,7 @@ import pytest
 from tests.flows.world import CONNECTION, DAY, KILLED, Report, Row, World, a_person, a_world, an_export
 from tests.tenant.graph.faults import Kill
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.contracts("labels")]
 
 ADA = a_person("E1", title="Director")
 BEN = a_person("E2", manager="E1")
@@ -421,6 +421,7 @@ async def before() -> World:
     return world
 
 
+@pytest.mark.once
 async def test_a_set_survives_a_death_at_each_request():
     """Wherever the process dies, in Graph or in storage, the next ones end as if it had not, with all copies."""
     world = await before()

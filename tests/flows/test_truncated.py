@@ -11,7 +11,7 @@ import pytest
 from tests.flows.deaths import EXHAUSTIVE
 from tests.flows.world import DAY, Row, World, a_person, a_world, an_export
 
-pytestmark = pytest.mark.once
+pytestmark = [pytest.mark.once, pytest.mark.contracts("labels")]
 
 COLUMNS = ("EmployeeId", "UserPrincipalName", "DisplayName", "JobTitle", "ManagerId", "Status")
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.host.world import FunctionApp
-from tests.tenant import TESTED_CONTRACTS
+from tests.tenant import tested_contracts
 from tests.tenant.contoso import company, contoso
 
 if TYPE_CHECKING:
@@ -16,7 +16,15 @@ if TYPE_CHECKING:
     from tests.tenant.contoso import Contoso
 
 
-@pytest.fixture(scope="module", params=TESTED_CONTRACTS)
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Let every test that asks for the world run once under each contract that it is about, and this test run."""
+    if "world" in metafunc.fixturenames:
+        marker = metafunc.definition.get_closest_marker("contracts")
+        contracts = tested_contracts(*(marker.args if marker else ()))
+        metafunc.parametrize("world", contracts, indirect=True, scope="module")
+
+
+@pytest.fixture(scope="module")
 def world(request: pytest.FixtureRequest) -> Iterator[Contoso]:
     """Return Contoso, whose schemas are registered at once and registrations settle at once, under either contract."""
     cast = company(request.param)

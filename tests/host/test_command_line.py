@@ -34,7 +34,10 @@ if TYPE_CHECKING:
 
     from tests.tenant.contoso import Contoso
 
-pytestmark = [pytest.mark.host, pytest.mark.azurite]
+pytestmark = [pytest.mark.host, pytest.mark.azurite, pytest.mark.contracts("labels")]
+
+both_contracts = pytest.mark.contracts("labels", "preview")
+"""What the command line does is the same under either contract; so these are the tests of what it shows of one."""
 
 DONE, FAILED, USAGE, HELD, NOT_READY, INTERRUPTED = 0, 1, 2, 3, 4, 130
 COMMANDS = ["setup", "register", "teardown", "sync", "status", "runs", "approve", "pause", "resume", "doctor"]
@@ -80,6 +83,7 @@ def synced(app: FunctionApp, world: Contoso, settings: dict[str, str]) -> str:
 # --- setup ------------------------------------------------------------------------------------------------------------
 
 
+@both_contracts
 def test_setup_waits_until_all_is_done(world: Contoso, unset: dict[str, str]) -> None:
     """One line per step, exit code 0; a second time it finds everything done."""
     first = command(unset, "setup")
@@ -145,6 +149,7 @@ def test_a_priority_that_makes_no_sense_is_bad_usage(ready: dict[str, str]) -> N
     assert told.err == "priority: allowed are first and keep\n"
 
 
+@both_contracts
 def test_teardown_removes_what_setup_made(world: Contoso, ready: dict[str, str]) -> None:
     """Only under the connection's id; exit code 2 otherwise."""
     without = command(ready, "teardown")
@@ -205,6 +210,7 @@ def test_sync_without_an_export_has_nothing_to_do(ready: dict[str, str]) -> None
     assert (told.code, told.out) == (DONE, "Nothing is due.\n")
 
 
+@both_contracts
 def test_sync_prints_the_runs_report(app: FunctionApp, world: Contoso, ready: dict[str, str]) -> None:
     """With ``--json`` the report itself, for people its numbers; nothing but log events on standard error."""
     drop(world, ready, FIRST_NIGHT)
@@ -238,6 +244,7 @@ def test_sync_runs_now_whatever_is_due(app: FunctionApp, world: Contoso, ready: 
     assert (full.code, full.json()["outcome"], full.json()["updated"]) == (DONE, "completed", 23)
 
 
+@both_contracts
 def test_items_are_read_back_on_request(app: FunctionApp, world: Contoso, ready: dict[str, str]) -> None:
     """As many as are asked for; what drifted is told, and sent again by the next run."""
     synced(app, world, ready)
@@ -291,6 +298,7 @@ def test_held_deletions_have_an_exit_code_of_their_own(app: FunctionApp, world: 
     assert "1 deletions under sha256:" in command(ready, "status").out
 
 
+@both_contracts
 def test_held_deletions_are_approved_at_the_command_line(
     app: FunctionApp, world: Contoso, ready: dict[str, str]
 ) -> None:
@@ -444,6 +452,7 @@ def test_sync_goes_on_until_the_run_ends(world: Contoso, ready: dict[str, str]) 
     assert told.json()["slices"] > 1
 
 
+@both_contracts
 def test_a_dry_run_tells_and_does_nothing(app: FunctionApp, world: Contoso, ready: dict[str, str]) -> None:
     """The plan for people and as JSON; no run, no item, no lease, so that another sync may be at work meanwhile."""
     idle = command(ready, "sync", "--dry-run")
@@ -546,6 +555,7 @@ def test_an_interrupted_sync_goes_on_where_it_was(world: Contoso, ready: dict[st
 # --- looking ----------------------------------------------------------------------------------------------------------
 
 
+@both_contracts
 def test_what_is_looked_at_is_what_http_answers(app: FunctionApp, world: Contoso, ready: dict[str, str]) -> None:
     """``--json`` prints the same bodies."""
     run = synced(app, world, ready)

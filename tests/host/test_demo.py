@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.host.serving import COMMAND, serving
+from tests.tenant import TESTED_CONTRACTS
 from tests.tenant.contoso import CASTS, ROOT, SAMPLES, Cast
 from tests.tenant.engines import best_engine
 from tests.tenant.stories import STORIES
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 pytestmark = [pytest.mark.host, pytest.mark.azurite]
 
 
-@pytest.fixture(scope="module", params=list(CASTS.values()), ids=list(CASTS))
+@pytest.fixture(scope="module", params=[CASTS[name] for name in TESTED_CONTRACTS], ids=TESTED_CONTRACTS)
 def cast(request: pytest.FixtureRequest) -> Cast:
     """Return who plays: the demo is told under either contract."""
     chosen: Cast = request.param

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.host.world import environment
-from tests.tenant import ADMIN_CLIENT_ID, INGEST_CLIENT_ID, MANAGED_CLIENT_ID, TENANT_ID
+from tests.tenant import ADMIN_CLIENT_ID, INGEST_CLIENT_ID, MANAGED_CLIENT_ID, TENANT_ID, TESTED_CONTRACTS
 from tests.tenant.azurite import install
 from tests.tenant.engines import best_engine
 from tests.tenant.entra import GRAPH, STORAGE, VAULT
@@ -34,7 +34,7 @@ LOCAL_ONLY = {
 """What the local tenant needs elsewhere, and a deployed app does not have."""
 
 
-@pytest.fixture(scope="module", params=["labels", "preview"])
+@pytest.fixture(scope="module", params=TESTED_CONTRACTS)
 def seen(request: pytest.FixtureRequest) -> Mapping[str, Any]:
     """Return what was seen from setup to teardown, under one contract after the other."""
     install()  # inside there is no network to fetch anything from

@@ -18,6 +18,8 @@ from tests.tenant.graph import ENTRA_SOURCE, Failed, Refused
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+pytestmark = pytest.mark.once
+
 
 def pytest_run(*arguments: str, environment: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
     """Run pytest in a process of its own, with nothing of ours in its environment but what is given."""

@@ -31,6 +31,12 @@ TESTED_CONTRACTS: tuple[ContractName, ...] = tuple(
 )
 """Under which contracts the nights and doors are tested: both, unless CONTRACTS names one of them."""
 
+
+def tested_contracts(*about: str) -> tuple[ContractName, ...]:
+    """Return under which of them something is tested that is ``about`` these contracts, or where none is named, all."""
+    return tuple(name for name in TESTED_CONTRACTS if not about or name in about) or TESTED_CONTRACTS[:1]
+
+
 TENANT_ID = "9f1c4f0a-5d0e-4b6c-8b1e-0c0ffee00001"
 ADMIN_CLIENT_ID = "ad000000-0000-4000-8000-000000000001"
 INGEST_CLIENT_ID = "1e000000-0000-4000-8000-000000000002"

@@ -13,7 +13,7 @@ from connector.core.health import CheckName
 from connector.core.report import Outcome
 from connector.core.sensitive import Category, sensitive
 from connector.events import EventName
-from connector.pages.words import WARNINGS
+from connector.pages.words import FAULTS, WARNINGS
 from connector.settings import _NOT_IN_THIS_RELEASE, Settings
 from tests.reference import tables as reference
 from tests.tenant.contoso import ROOT
@@ -243,27 +243,107 @@ def _argument(call: ast.Call, *, position: int, name: str) -> str:
     return value
 
 
+def _guards() -> dict[str, str]:
+    """Return what each guard refuses with; "" of the one that holds deletions."""
+    return {
+        _argument(call, position=0, name="name"): _argument(call, position=4, name="code") for call in _calls("Verdict")
+    }
+
+
+def _refused_with() -> set[str]:
+    """Return each code that a file can be refused with."""
+    files = {_argument(call, position=1, name="code") for call in _calls("ExportError")}
+    return (files | set(_guards().values())) - {""}
+
+
+def _codes(path: Path, first: str) -> dict[str, Row]:
+    """Return the rows of a table by the codes in their first cell, of which there may be several."""
+    return {code: row for row in _table(path, first) for code in re.findall(r"`([^`]+)`", row[0])}
+
+
 def test_the_error_codes_are_the_codes() -> None:
     """Each code that a row or a file can be refused with stands in the reference with what to do, and no other."""
     rows = {_argument(call, position=0, name="code") for call in _calls("Problem")}
-    files = {_argument(call, position=1, name="code") for call in _calls("ExportError")}
-    guards = {_argument(call, position=4, name="code") for call in _calls("Verdict")} - {""}
 
     told = [_code(row[0]) for row in _table(MAPPING, "code")]
 
-    assert sorted(told) == sorted(rows | files | guards)
+    assert sorted(told) == sorted(rows | _refused_with())
 
 
-def test_the_warnings_are_the_codes() -> None:
-    """The report page and the docs know the same warnings."""
-    assert sorted(_first_column(MAPPING, "warning")) == sorted(WARNINGS)
+@pytest.mark.parametrize("page", [MAPPING, OPERATIONS], ids=lambda page: page.name)
+def test_the_warnings_are_the_codes(page: Path) -> None:
+    """The report page, the reference and the runbook know the same warnings."""
+    assert sorted(_codes(page, "warning")) == sorted(WARNINGS)
 
 
 def test_the_guards_are_the_codes() -> None:
-    """The runbook has a line for each guard."""
-    named = {_argument(call, position=0, name="name") for call in _calls("Verdict")}
+    """The runbook has a line for each guard, with the code that it refuses with."""
+    told = {_code(row[0]): re.findall(r"`([^`]+)`", row[1]) for row in _table(OPERATIONS, "guard")}
 
-    assert sorted(_first_column(OPERATIONS, "guard")) == sorted(named)
+    assert told == {name: [code] if code else [] for name, code in _guards().items()}
+
+
+def test_the_runbook_has_what_a_file_is_refused_with() -> None:
+    """Each code has a line, and a mark where a guard's finding stands behind it, which somebody may approve."""
+    told = _codes(OPERATIONS, "refused with")
+
+    assert sorted(told) == sorted(_refused_with())
+    assert {code for code, row in told.items() if "✎" in row[0]} == set(_guards().values()) - {""}
+
+
+def test_the_runbook_has_what_a_run_fails_with() -> None:
+    """Each code that a report has words for has a line: here, or among those of files."""
+    assert sorted(_codes(OPERATIONS, "failed with")) == sorted(set(FAULTS) - _refused_with())
+
+
+@pytest.mark.parametrize("first", ["refused with", "failed with"])
+def test_runbook_and_report_send_to_the_same_people(first: str) -> None:
+    """HR and IT read one and the same page of a report; the runbook must not say otherwise."""
+    called = {"HR": "HR", "Operator": "IT", "By itself": "nobody"}
+
+    assert [code for code, row in _codes(OPERATIONS, first).items() if called[FAULTS[code].who] not in row[-1]] == []
+
+
+@pytest.mark.parametrize("first", ["outcome", "refused with", "failed with", "warning"])
+def test_each_line_of_the_runbook_says_what_to_do_and_who_can(first: str) -> None:
+    """An operator finds an answer in each cell, the last of which is a person."""
+    tables = [(head, rows) for head, rows in _tables(OPERATIONS) if head[0] == first]
+
+    assert [head[-1] for head, _ in tables] == ["who"]
+    assert [row[0] for head, rows in tables for row in rows if len(row) != len(head) or not all(row)] == []
+
+
+def _shell(path: Path) -> list[str]:
+    """Return the lines of a page that are to be pasted into a shell."""
+    return "\n".join(re.findall(r"```sh\n(.*?)```", path.read_text(encoding="utf-8"), re.DOTALL)).splitlines()
+
+
+@pytest.mark.parametrize("page", [README, OPERATIONS, MAPPING], ids=lambda page: page.name)
+def test_what_is_pasted_names_commands_and_options_that_exist(page: Path) -> None:
+    """Of ``python -m connector``, under its own name or as the function ``connector``."""
+    commands = _commands()
+    told = [found[1] for line in _shell(page) if (found := re.match(r"(?:\S*python -m )?connector ([a-z].*)", line))]
+
+    for line in told:
+        words = line.split("#")[0].split()
+        name = next(name for name in (" ".join(words[:2]), words[0]) if name in commands)
+        known = {option for parameter in commands[name].params for option in parameter.opts}
+        assert {word for word in words if word.startswith("--")} <= known, line
+    assert told
+
+
+@pytest.mark.parametrize("page", [README, OPERATIONS], ids=lambda page: page.name)
+def test_what_is_pasted_asks_for_routes_that_exist(page: Path) -> None:
+    """Each ``curl`` names a method and an address that the function app has."""
+    asked = set()
+    for line in (line for line in _shell(page) if "$URL/" in line):
+        method = found[1] if (found := re.search(r"-X ([A-Z]+)", line)) else "GET"
+        path = re.search(r'"\$URL/([^"?]+)', line)
+        assert path, line
+        asked.add(f"{method} /{path[1].replace('$RUN', '{run}')}")
+
+    assert asked
+    assert asked <= _routes()
 
 
 def test_the_reference_tables_are_the_models() -> None:
@@ -271,6 +351,14 @@ def test_the_reference_tables_are_the_models() -> None:
     text = MAPPING.read_text(encoding="utf-8")
 
     assert reference.page(text) == text
+
+
+def test_the_architecture_names_each_module() -> None:
+    """Whoever looks for a module of the connector finds where it stands among the others."""
+    text = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    modules = [path.stem for path in (ROOT / "connector").glob("*.py") if path.stem != "__init__"]
+
+    assert [name for name in modules if not re.search(rf"\b{name}\b", text)] == []
 
 
 # --- what is pointed at ---------------------------------------------------------------------------------------------

@@ -32,7 +32,7 @@ from connector.core.report import MAX_LISTED, Report, load_report
 from connector.core.reporting import outcome_of, with_warnings
 from connector.core.resume import doubting, may_resume, newer_exports
 from connector.ending import Ending
-from connector.errors import ConnectorError, ExportError, LeaseLost, StateChanged, StoreError
+from connector.errors import ConnectorError, ExportError, LeaseLost, StateChanged
 from connector.events import emit
 from connector.intake import CopyMissing, Input, Intake, size_of
 from connector.offload import offload
@@ -303,9 +303,10 @@ class Run:
             report = replace(report, slices=len(mark.epochs) + 1, trigger=self._at.trigger)
             report = replace(report, graph=mark.graph or report.graph)
             ledger = await self._planner.ledger()
-        except StoreError as error:
+            goes_on = await self._may_resume(mark, work)
+        except ConnectorError as error:
             return await self._ending.fail(report, error)
-        if not await self._may_resume(mark, work):
+        if not goes_on:
             await self._supersede(mark, report, ledger, plan, before)
             return None
         emit("sync.started", run=mark.id, trigger=self._at.trigger, reasons=work.reasons)

@@ -51,7 +51,7 @@ async def begin_anew(state: State, head: Head, empty: Ledger) -> Head:
 
 
 async def take_up(state: State, empty: Ledger, *, now: int) -> Head | None:
-    """Return a head in place of one that is lost, made of the newest ledger; None when there is none of the connection.
+    """Return a head in place of one that is lost, made of the newest ledger and what runs have left; None: of nothing.
 
     That ledger was true when it was written. What a run has done since is in doubt, as far as its journals tell, and
     what items say is not known. ``empty`` is a ledger of the connection without entries, ``now`` unix seconds.
@@ -59,16 +59,16 @@ async def take_up(state: State, empty: Ledger, *, now: int) -> Head | None:
     Raises:
         StoreError: storage is away, or cannot be written; or another release wrote the ledger.
     """
-    newest = await state.newest_ledger()
-    if not newest:
-        return None
-    ledger = await _if_readable(state.ledger(newest))
+    newest, runs = await state.newest_ledger(), await state.runs()
+    ledger = await _if_readable(state.ledger(newest)) if newest else empty
     if ledger is None:
         return Head(generation=newest, lost=Lost(head=True))
     if not ledger.is_of_the_same(empty):
+        ledger = empty
+    if not (ledger.generation or runs):
         return None
     lost = Lost(head=True)
-    for run, epochs in await state.runs():
+    for run, epochs in runs:
         told = await _if_readable(_told(state, run, epochs))
         if told is None:
             lost = replace(lost, run=run)

@@ -377,6 +377,20 @@ async def test_a_head_lost_in_the_middle_of_a_run_forgets_nobody():
     assert await is_at_rest(world)
 
 
+async def test_a_head_lost_in_the_middle_of_the_first_run_forgets_nobody_either():
+    """There is no ledger yet, but a plan and its journal: who was sent and is gone by now leaves no item behind."""
+    world = await a_world(LEAVER_GRACE_EXPORTS=0, MAX_CONCURRENCY=1)
+    await an_unfinished_night(world, [*STAFF, a_person("E4")])
+    assert world.item_of("E1") in world.graph.items
+    await world.containers.state.delete(HEAD)
+
+    report = await world.night([BEN, CYD])
+    await world.night([BEN, CYD])
+
+    assert report["warnings"]["head_lost"] == 1
+    assert world.holds("E2", "E3")
+
+
 async def test_a_lost_head_without_a_readable_ledger_is_refused():
     """That is no first run: Graph holds items, and nobody can say whose."""
     world = await a_staffed_world()

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from contextlib import suppress
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from connector.core import guards
 from connector.core.approval import Pending, left_of, with_approvals
+from connector.core.due import with_refusal
 from connector.core.head import Refused, moment
 from connector.core.plan import Progress, fold
 from connector.core.report import dump_report
@@ -27,9 +28,6 @@ if TYPE_CHECKING:
     from connector.errors import ConnectorError
     from connector.planning import Planned
     from connector.services import Services, Standing
-
-KEPT_REFUSALS: Final = 20
-"""Refused exports that the head remembers, so that none is tried again in vain."""
 
 
 def is_about_the_ledger(code: str) -> bool:
@@ -129,9 +127,9 @@ class Ending:
                 report.plan or "",
                 pending.guards if pending else (),
                 report.run,
+                refused.modified,
             )
-            others = (each for each in refusals if not _is_again(each, refusal))
-            refusals = (*others, refusal)[-KEPT_REFUSALS:]
+            refusals = with_refusal(self._at.head, refusal)
         approvals = left_of(self._at.head.approvals, judged=judged, used=used, now=self._now)
         head = replace(
             self._at.head, refused=refusals, approvals=approvals, last_run=report.run, failures=0, retry_at=0
@@ -143,6 +141,7 @@ class Ending:
                 circumstances=self._at.circumstances,
                 incarnation=self._at.registration.incarnation,
                 connection_etag=self._at.connection_etag,
+                covered=(self._at.circumstances, self._at.registration.incarnation),
             )
         await self.commit(head)
         return await self.end(report)
@@ -248,10 +247,3 @@ class Ending:
             "throttled": before["throttled"] + pace.throttled,
             "seconds": round(before["seconds"] + pace.seconds, 3),
         }
-
-
-def _is_again(earlier: Refused, refused: Refused) -> bool:
-    """Tell whether the same version of an export was refused before, under the same settings and mapping."""
-    return replace(earlier, plan="", guards=(), run="", code="") == replace(
-        refused, plan="", guards=(), run="", code=""
-    )

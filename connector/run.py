@@ -411,6 +411,7 @@ class Run:
                 ),
                 circumstances=self._at.circumstances,
                 mapping=self._mapping_after(chosen),
+                covered=self._covered_after(chosen),
                 failures=0,
                 retry_at=0,
                 failed_export=("", ""),
@@ -421,6 +422,12 @@ class Run:
             emit("sync.tick", **report.numbers())
             return report
         return await self._ending.end(report)
+
+    def _covered_after(self, chosen: Input) -> tuple[str, str]:
+        """Return for what everybody will have been gone through; a partial export leaves the rest as they were."""
+        if not chosen.complete:
+            return self._at.head.covered
+        return self._at.circumstances, self._at.registration.incarnation
 
     async def _read_back(self, planned: Planned, ledger: Ledger) -> tuple[Report, Sequence[ReadBack]]:
         """Ask Graph for some of the items that it should have by now; return the report with what was found.

@@ -26,6 +26,9 @@ APPROVAL: Final = "approval"
 HELD_ANEW: Final = "held deletions to plan anew"
 BEGUN_ANEW: Final = "memory begun anew"
 
+KEPT_REFUSALS: Final = 20
+"""Refused exports that the head remembers, so that none is tried again in vain."""
+
 LOOKS_ONLY: Final = frozenset({FAILED_ITEMS, UNMATCHED_PEOPLE, KNOWN_ACCOUNTS, FAILED_RUN})
 """Reasons for which nobody waits for an answer: such a run makes a report only if it sent something."""
 
@@ -226,18 +229,48 @@ def _order(blob: Dropped) -> tuple[float, str]:
     return blob.modified, blob.name
 
 
+def with_refusal(head: Head, refusal: Refused) -> tuple[Refused, ...]:
+    """Return what is remembered of refused exports with one more, in the order in which they were refused.
+
+    That is the newest ones, those under the present settings first. What was applied is never forgotten among them, or
+    it would be gone through, and refused, at every tick.
+    """
+    refused = [each for each in head.refused if _unjudged(each) != _unjudged(refusal)]
+    refused.append(refusal)
+    others = [each for each in refused if not _is_of_applied(each, head)]
+    others.sort(key=lambda each: (each.circumstances == refusal.circumstances, each.modified, each.name))
+    forgotten = others[:-KEPT_REFUSALS]
+    return tuple(each for each in refused if each not in forgotten)
+
+
+def _unjudged(refused: Refused) -> Refused:
+    """Return which version of an export was refused, under which settings and mapping, without what came of it."""
+    return replace(refused, plan="", guards=(), run="", code="", modified=0.0)
+
+
+def _is_of_applied(refused: Refused, head: Head) -> bool:
+    return head.applied is not None and (refused.name, refused.etag) == (head.applied.name, head.applied.etag)
+
+
+def _passed_by(head: Head, circumstances: str) -> tuple[float, str]:
+    """Return what every export stands before that is not remembered, because so many newer ones were refused."""
+    refused = [each for each in head.refused if each.circumstances == circumstances and not _is_of_applied(each, head)]
+    return min((each.modified, each.name) for each in refused) if len(refused) >= KEPT_REFUSALS else (0.0, "")
+
+
 def unmet_exports(head: Head, settled: Iterable[Dropped], *, circumstances: str) -> list[Dropped]:
     """Return the settled exports that were neither applied nor refused, nor are older than the last applied one.
 
     A file is the same as long as its ETag is, a set as long as those of its files and its manifest are. A refused one
     is taken up again when its manifest or ``circumstances`` (settings and mapping) have changed, or somebody has
-    approved it.
+    approved it. Of more than are remembered, the older ones count as refused.
     """
     applied = [mark for mark in (head.applied, *head.partials) if mark]
     refused = [mark for mark in head.refused if mark.circumstances == circumstances and mark.plan not in head.approved]
     members = {(file.name, file.etag) for mark in applied for file in mark.members}
     members |= {member for mark in refused for member in mark.members}
     newest = (head.applied.modified, head.applied.name) if head.applied else (0.0, "")
+    newest = max(newest, _passed_by(head, circumstances))
     current = {(file.name, file.etag) for file in head.applied.files} if head.applied else set()
 
     def is_met(blob: Dropped) -> bool:
@@ -287,10 +320,11 @@ def work_due(
     """
     asked = bool(requests)
     full = any(request.full for request in requests)
-    changed = _changes(head, circumstances, incarnation)
+    news = _changes(circumstances, incarnation, since=(head.circumstances, head.incarnation))
+    changed = news or _changes(circumstances, incarnation, since=head.covered)
     begun = (BEGUN_ANEW,) if head.lost is not None else ()
     everybody = full or bool(changed or begun)
-    waiting = head.retry_at > now and not asked and not changed
+    waiting = head.retry_at > now and not asked and not news
     if head.run is not None:
         return None if waiting else Work("resume", ("unfinished run", *changed, *begun), tuple(unmet), full, everybody)
     if unmet and not (waiting and head.failures and _same_as_failed(head, unmet)):
@@ -328,11 +362,12 @@ def _same_as_failed(head: Head, unmet: Sequence[Dropped]) -> bool:
     return (mark.name, mark.version) == head.failed_export
 
 
-def _changes(head: Head, circumstances: str, incarnation: str) -> tuple[str, ...]:
+def _changes(circumstances: str, incarnation: str, *, since: tuple[str, str]) -> tuple[str, ...]:
+    before, former = since
     changes = []
-    if head.circumstances and head.circumstances != circumstances:
+    if before and before != circumstances:
         changes.append("settings or mapping changed")
-    if head.incarnation and head.incarnation != incarnation:
+    if former and former != incarnation:
         changes.append("connection changed")
     return tuple(changes)
 

@@ -79,6 +79,7 @@ class Refused:
 
     ``members``: name and ETag of a set's other files. ``manifest``: ETag of the manifest it had.
     ``plan`` is the hash an approval must name, ``guards`` are those it would release: none where no approval helps.
+    ``modified`` is the storage's Last-Modified (unix seconds), 0 where an earlier release refused it.
     """
 
     name: str
@@ -90,6 +91,7 @@ class Refused:
     plan: str = ""
     guards: tuple[str, ...] = ()
     run: str = ""
+    modified: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,6 +173,8 @@ class Head:
 
     ``generation`` 0: there is no ledger yet. ``previous``: the complete export that was applied before ``applied``.
     ``mapping`` digests the one under which everybody in the last complete export was judged; "" is not known.
+    ``covered`` are the circumstances and the incarnation for which everybody was gone through last: an export of some
+    people only, or a run that failed, leaves the rest of them as they were.
     ``deletions``: (unix seconds, how many), of the last 24 hours. ``verified``: whose item was read back last
     (`connector.core.readback.turn_of`). ``lost``: what had to be begun anew, until a run has gone through everybody.
     """
@@ -193,6 +197,7 @@ class Head:
     due: DueTimes = field(default_factory=DueTimes)
     circumstances: str = ""
     mapping: str = ""
+    covered: tuple[str, str] = ("", "")
     failures: int = 0
     retry_at: int = 0
     failed_export: tuple[str, str] = ("", "")
@@ -250,6 +255,7 @@ def load_head(data: bytes) -> Head:
                 "approvals": tuple(Approval(**each) for each in raw.get("approvals", ())),
                 "deletions": tuple((moment, count) for moment, count in raw["deletions"]),
                 "failed_export": tuple(raw["failed_export"]),
+                "covered": tuple(raw.get("covered", ("", ""))),
                 "due": DueTimes(**raw["due"]),
                 "lost": Lost(**raw["lost"]) if raw.get("lost") else None,
             }

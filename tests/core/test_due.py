@@ -252,6 +252,21 @@ def test_changed_circumstances_go_through_the_last_export_again(changed, reason)
 
 
 @pytest.mark.parametrize(
+    ("covered", "reasons"),
+    [
+        (("another mapping", "one"), ("settings or mapping changed",)),
+        (("now", "another connection"), ("connection changed",)),
+        (("", ""), None),
+    ],
+)
+def test_what_has_not_reached_everybody_is_carried_out(covered, reasons):
+    """The head knows what is new, but a run that failed has not gone through everybody since."""
+    work = due(replace(APPLIED, circumstances="now", incarnation="one", covered=covered), circumstances="now")
+
+    assert (work and work.reasons) == reasons
+
+
+@pytest.mark.parametrize(
     ("times", "reason"),
     [
         (DueTimes(failed=NOW), "failed items"),

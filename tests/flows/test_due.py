@@ -6,8 +6,9 @@ from itertools import pairwise
 
 import pytest
 
+from connector.core.due import Request
 from connector.errors import ConfigurationError
-from tests.flows.world import DAY, MINUTE, TICK, a_person, a_world, item_of
+from tests.flows.world import CONNECTION, DAY, MINUTE, TICK, a_person, a_world, item_of
 from tests.tenant.graph.faults import Refused
 
 pytestmark = pytest.mark.contracts("labels")
@@ -201,3 +202,92 @@ async def test_somebody_failed_who_leaves_is_forgotten():
         assert await world.tick() is None
 
     assert set((await world.ledger()).entries) == {"E1"}
+
+
+async def test_a_month_of_refused_exports_is_refused_once_each():
+    """However many there are since the last good one: each has one report, and the next good one is applied."""
+    world = await a_world()
+    await world.night(STAFF)
+    outcomes: list[str] = []
+    for _ in range(30):
+        world.wait(DAY)
+        await world.drop(f"people-{world.clock.now():%Y-%m-%d}.csv", b"nothing to see")
+        outcomes += [report["outcome"] for report in await world.settle()]
+    idle = await world.tick()
+
+    good = await world.night([ADA, BEN | {"JobTitle": "Cook"}])
+
+    assert outcomes.count("refused") == 30
+    assert idle is None
+    assert (good["outcome"], good["updated"]) == ("completed", 1)
+
+
+# --- a partial export just then ---------------------------------------------------------------------------------------
+
+SOME = [BEN | {"JobTitle": "Cook", "_error_code": ""}]
+"""A correction of one row."""
+
+
+async def test_a_changed_mapping_reaches_whom_a_partial_export_does_not_name():
+    """A correction comes at the same tick: everybody is gone through first, and the correction follows."""
+    world = await a_world()
+    await world.night(STAFF)
+    await world.map_with(('column = "FavoriteColor"', 'column = "JobTitle"'))
+    await world.drop("people-2.csv", SOME)
+
+    reports = await world.settle()
+
+    assert [report["updated"] for report in reports] == [2, 1]
+    assert world.profiles()["ada@contoso.com"]["custom"] == {"favoriteColor": "Clerk"}
+
+
+async def test_a_new_connection_is_filled_with_everyone_though_a_partial_export_comes_first():
+    """A correction comes before any tick has seen the new connection: nobody is missing after the next one."""
+    world = await a_world()
+    await world.night(STAFF)
+    await world.teardown()
+    await world.setup()
+    await world.drop("people-2.csv", SOME)
+
+    reports = await world.settle()
+
+    assert [report["created"] for report in reports] == [2, 0]
+    assert world.holds("E1", "E2")
+
+
+async def test_a_new_connection_is_filled_with_everyone_though_the_first_run_fails():
+    """A correction waits as well. What failed is tried again, and nobody forgets that everyone is to be sent."""
+    world = await a_world()
+    await world.night(STAFF)
+    await world.teardown()
+    await world.setup()
+    await world.drop("people-2.csv", SOME)
+    world.no_token = "the vault does not answer"
+
+    failed = await world.tick() or {}
+    world.no_token = ""
+    world.wait(DAY)
+    await world.settle()
+
+    assert failed["outcome"] == "failed"
+    assert world.holds("E1", "E2")
+
+
+@pytest.mark.parametrize("by", ["a request", "the command line"])
+async def test_who_wants_everyone_to_be_sent_is_not_served_by_a_partial_export(by: str):
+    """A correction waits when everyone is asked for: it is sent, and at the next tick everyone is."""
+    world = await a_world()
+    await world.night(STAFF)
+    world.graph.connections[CONNECTION].items.clear()
+    await world.drop("people-2.csv", SOME)
+    world.wait(TICK)
+
+    if by == "a request":
+        await world.application().ask_for_sync(b'{"full": true}')
+    else:
+        await world.application().tick(trigger="cli", request=Request("cli", full=True))
+    await world.settle()
+
+    assert world.holds("E1", "E2")
+    assert world.title("ben@contoso.com") == "Cook"
+    assert await world.tick() is None

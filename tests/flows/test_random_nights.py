@@ -197,6 +197,8 @@ class Nights(RuleBasedStateMachine):
         self.approved: list[tuple[str, set[str]]] = []
         self.deleted: list[tuple[float, str]] = []
         self.vanished: set[str] = set()
+        self.incarnation = ""
+        self.full = False
         self.late_secret = ""
         self.paused = self.rested = False
 
@@ -237,6 +239,7 @@ class Nights(RuleBasedStateMachine):
         self.do(self.map())
         self.do(self.drop())
         self.do(self.settle())
+        self.incarnation = self.do(world.ledger()).incarnation
         assert len(world.graph.items) == count
         world.graph.latency = slow
 
@@ -318,7 +321,7 @@ class Nights(RuleBasedStateMachine):
             if what.startswith("the operator"):
                 await self.operate(what)
             elif "connection" in what or "item" in what:
-                self.touch(what, who)
+                await self.touch(what, who)
             elif what.startswith("IT"):
                 self.administer(what, self.person(who))
             else:
@@ -347,12 +350,13 @@ class Nights(RuleBasedStateMachine):
             case _:
                 await application.ask_for_sync(b'{"full": true}')
 
-    def touch(self, what: str, who: int) -> None:
+    async def touch(self, what: str, who: int) -> None:
         """Let another administrator do something to the connection."""
         connection = self.world.graph.connections.get(CONNECTION)
         if connection is None:
             return
         held = self.held()
+        self.full = self.wants_everyone() and (await self.world.head()).run is None
         if what == "somebody deletes an item":
             for item_id in sorted(connection.items)[who::MANY]:
                 del connection.items[item_id]
@@ -596,6 +600,7 @@ class Nights(RuleBasedStateMachine):
         head = await world.head()
         said = self.truth.said([mark.name for mark in head.partials]) if self.truth.applied else []
         allowed = await self.allowed()
+        self.full = self.full or self.wants_everyone()
         report = None
         befall()
         try:
@@ -658,8 +663,7 @@ class Nights(RuleBasedStateMachine):
     async def allowed(self) -> Counter[str] | None:
         """Return which items may go out although Graph has them as they are; None where everyone may."""
         head, registration = await self.world.head(), await self.world.state.registration()
-        asked = any("/requests/" in name and b'"full":true' in data for name, data in self.world.blobs("state").items())
-        if asked or (head.run and head.run.full) or not head.generation or registration is None:
+        if self.wants_everyone() or (head.run and head.run.full) or not head.generation or registration is None:
             return None
         ledger = await self.world.ledger()
         if ledger.incarnation != registration.incarnation:
@@ -668,6 +672,10 @@ class Nights(RuleBasedStateMachine):
         vanished = ledger.held - len(self.world.graph.items)
         gone = (entry for entry in ledger.entries.values() if vanished and entry.item_id not in self.world.graph.items)
         return await in_doubt(self.world) | Counter(entry.item_id for entry in (*doubtful, *gone))
+
+    def wants_everyone(self) -> bool:
+        """Tell whether somebody has asked for everyone to be sent, and the connector has not done so yet."""
+        return any("/requests/" in name and b'"full":true' in data for name, data in self.world.blobs("state").items())
 
     def nothing_is_sent_again(self, since: int, allowed: Counter[str], *, calm: bool) -> None:
         """Nothing goes out as Graph has it already, but for what was announced and in doubt."""
@@ -754,6 +762,9 @@ class Nights(RuleBasedStateMachine):
             event("at rest: somebody in grace")
         if head.held:
             event("at rest: somebody held")
+        if ledger.incarnation != self.incarnation or (self.full and not self.wants_everyone()):
+            self.vanished, self.full = set(), False
+        self.incarnation = ledger.incarnation
         self.vanished -= {self.truth.keys[key] for key in held}
         for person in self.truth.people.values():
             if person.name not in self.vanished and person.key not in waits and self.is_sure(person, said, held):

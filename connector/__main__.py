@@ -124,7 +124,7 @@ def _plain_spoken(work: Callable[P, None]) -> Callable[P, None]:
             _fail(error.code, error.message, _code_of(error), as_json=as_json)
         except KeyboardInterrupt:
             _fail("interrupted", "Interrupted. What was done is remembered; the same command goes on.", INTERRUPTED)
-        except typer.Exit:
+        except (typer.Exit, BrokenPipeError):
             raise
         except Exception as error:
             if _is_verbose():
@@ -577,6 +577,8 @@ def _report(report: Mapping[str, Any]) -> Group:
         table.add_row("warning", warning(code, count))
     approved = report.get("approved")
     facts = {"plan": report.get("plan"), "approved": approved and "{by}, {when}".format(**approved)}
+    read = (report.get("verified") or {}).items()
+    facts["read back"] = ", ".join(f"{count:,} {finding}" for finding, count in read if count)
     for name, fact in {**facts, "quarantine": report.get("quarantine")}.items():
         if fact:
             table.add_row(name, fact)

@@ -91,7 +91,7 @@ async def status(
         "last_seen": _export(newest.mark()) if newest else None,
         "waiting": [asdict(each) for each in waiting],
         "held": {"plan": head.held.plan, "deletions": head.held.deletions, "run": head.held.run} if head.held else None,
-        "refused": _refused(head),
+        "refused": _refused(head, newest),
         "approvals": [{**each.body(), "expires": each.expires} for each in head.approvals if not each.used],
         "paused": leaving or paused is not None,
         "pause": {"by": "", "reason": "a teardown has begun", "since": None} if leaving and paused is None else paused,
@@ -139,11 +139,14 @@ def _connection(settings: Settings, registration: Registration | None, now: date
     }
 
 
-def _refused(head: Head) -> dict[str, Any] | None:
+def _refused(head: Head, newest: Dropped | None) -> dict[str, Any] | None:
     """Return the export that was refused last and waits for an approval or a mended one; None when there is none."""
     refused = head.refused[-1] if head.refused else None
     if refused is None or not refused.guards:
         return None
+    applied = head.applied and (head.applied.name, head.applied.etag)
+    if newest is not None and (newest.name, newest.etag) == applied != (refused.name, refused.etag):
+        return None  # one that came after it has been taken: the mended one, perhaps
     return {
         "plan": refused.plan,
         "export": refused.name,

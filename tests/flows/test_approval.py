@@ -49,6 +49,18 @@ def keys_of(rows: list[Row]) -> list[str]:
     return [row["EmployeeId"] for row in rows]
 
 
+async def test_a_refused_export_waits_until_a_newer_one_is_taken():
+    """Status shows it as long as there is something to decide; a mended export is the decision."""
+    world, refused = await refused_world()
+    waits = (await world.application().status())["refused"]
+
+    mended = await world.night([*STAFF[1:], STAFF[0]])
+
+    assert (refused["outcome"], waits["run"]) == ("refused", refused["run"])
+    assert mended["outcome"] in {"completed", "unchanged"}
+    assert (await world.application().status())["refused"] is None
+
+
 # --- held deletions ---------------------------------------------------------------------------------------------------
 
 

@@ -253,10 +253,12 @@ def test_items_are_read_back_on_request(app: FunctionApp, world: Contoso, ready:
 
     told = command(ready, "sync", "--verify", "100", "--json")
     mended = command(ready, "sync")
+    shown = command(ready, "sync", "--verify", "5")
     senseless = command(ready, "sync", "--verify", "0")
 
     assert (told.code, told.json()["verified"]["same"], told.json()["verified"]["vanished"]) == (DONE, 22, 1)
     assert "updated" in mended.out
+    assert "read back 5 asked, 5 same" in " ".join(shown.out.split())
     assert len(items) == 23
     assert senseless.code == USAGE
 

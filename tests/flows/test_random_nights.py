@@ -740,6 +740,10 @@ class Nights(RuleBasedStateMachine):
             "a failure": head.failures > 0,
             "another connection": (await self.world.ledger()).incarnation != registration.incarnation,
             "an export that nobody knows": self.truth.murky,
+            "what was applied is refused by now": any(
+                head.applied and (each.name, each.etag) == (head.applied.name, head.applied.etag)
+                for each in head.refused
+            ),
         }
         return next((what for what, is_so in found.items() if is_so), "")
 

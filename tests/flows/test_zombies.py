@@ -153,9 +153,11 @@ async def test_two_processes_at_once_are_none(moment: int):
     world.graph.latency = 1
 
     async def another() -> None:
-        await world.clock.sleep(moment)
+        await world.clock.sleep(moment + 0.5)
         world.containers.state.break_lease(HEAD)  # type: ignore[attr-defined]
-        await world.drop("people-3.csv", [row | {"JobTitle": "Boss"} for row in staff])
+        # It would begin with those whom the first one has announced, and sends within the next second.
+        order = staff[2 * moment + 2 :] + staff[: 2 * moment + 2]
+        await world.drop("people-3.csv", [row | {"JobTitle": "Boss"} for row in order])
         await world.tick(after=0)
 
     taking_over = asyncio.create_task(another())

@@ -7,11 +7,11 @@ and a pause is a blob of its own, which every tick's first look sees.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 import orjson
 
-from connector.core.due import unmet_exports
+from connector.core.due import turn_of_refused
 from connector.core.head import Approval, moment
 from connector.errors import BadRequest, Conflict, NotReady
 
@@ -98,7 +98,7 @@ async def approve(
     approval = Approval(wish.plan, wish.by, now)
     _refuse_what_does_not_wait(head, registration, wish.plan, report=report)
     if head.held is None or head.held.plan != wish.plan:
-        _refuse_what_is_overtaken(head, wish.plan, settled, circumstances=circumstances, approval=approval)
+        _refuse_what_is_overtaken(turn_of_refused(head, wish.plan, settled, circumstances=circumstances))
     await state.ask_to_release(name, approval)
     return {"run": report["run"], **approval.body(), "expires": approval.expires}
 
@@ -145,23 +145,14 @@ def _never(report: Mapping[str, Any]) -> Conflict:
     )
 
 
-def _refuse_what_is_overtaken(
-    head: Head, plan: str, settled: Sequence[Dropped], *, circumstances: str, approval: Approval
-) -> None:
+def _refuse_what_is_overtaken(turn: Literal["next", "later", "gone"]) -> None:
     """Refuse to approve an export that the next tick would not take, because it is gone or there is a newer one."""
-    # The same content under another name, dropped another night, waits under the same hash.
-    refused = {(each.name, each.etag) for each in head.refused if each.plan == plan}
-    unmet = unmet_exports(head.adopt([approval]), settled, circumstances=circumstances)
-    applied = head.applied
-    if not refused or (applied and (applied.name, applied.etag) in refused):
-        return
-    there = [place for place, blob in enumerate(unmet) if (blob.name, blob.etag) in refused]
-    if not there:
+    if turn == "gone":
         raise Conflict(
             "that export is not there any more, or a newer one has been applied since. If it is still wanted, HR drops"
             " it anew; approve what its new report says"
         )
-    if there[-1] < len(unmet) - 1:
+    if turn == "later":
         raise Conflict(
             "a newer export is there, and the next tick takes that one instead. If it is right, there is nothing to"
             " approve. If this one is the right one, HR removes the newer one; then approve again. If the newer one is"

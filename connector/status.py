@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import orjson
 
-from connector.core.due import work_due
+from connector.core.due import turn_of_refused, unmet_exports, work_due
 from connector.core.head import moment
 from connector.core.report import listed
 from connector.errors import BadRequest, ConnectorError, NotFound
@@ -59,16 +59,15 @@ async def status(
     state: State,
     reports: Container,
     secrets: Secrets,
-    unmet: Sequence[Dropped],
-    newest: Dropped | None,
+    settled: Sequence[Dropped],
     waiting: Sequence[Waiting],
     circumstances: str,
     schedule: str | None,
 ) -> dict[str, Any]:
     """Return the body of ``GET /status`` (interface §3).
 
-    ``unmet``: exports that wait for the next tick; ``newest``: the last one wholly uploaded, whatever became of it;
-    ``waiting``: sets of files that are not whole yet.
+    ``settled``: the exports that are wholly uploaded, whatever became of them; ``waiting``: sets of files that are not
+    whole yet.
     """
     requests = await state.requests()
     head = with_approvals((await state.head())[0], requests)
@@ -78,7 +77,7 @@ async def status(
     leaving = registration is not None and registration.leaving
     work = work_due(
         head,
-        unmet,
+        unmet_exports(head, settled, circumstances=circumstances),
         requests,
         now=int(now.timestamp()),
         circumstances=circumstances,
@@ -88,10 +87,10 @@ async def status(
         "connection": _connection(settings, registration, now),
         "ledger": _ledger(head, registration),
         "last_export": _export(head.applied),
-        "last_seen": _export(newest.mark()) if newest else None,
+        "last_seen": _export(settled[-1].mark()) if settled else None,
         "waiting": [asdict(each) for each in waiting],
         "held": {"plan": head.held.plan, "deletions": head.held.deletions, "run": head.held.run} if head.held else None,
-        "refused": _refused(head, newest),
+        "refused": _refused(head, settled, circumstances=circumstances),
         "approvals": [{**each.body(), "expires": each.expires} for each in head.approvals if not each.used],
         "paused": leaving or paused is not None,
         "pause": {"by": "", "reason": "a teardown has begun", "since": None} if leaving and paused is None else paused,
@@ -139,14 +138,16 @@ def _connection(settings: Settings, registration: Registration | None, now: date
     }
 
 
-def _refused(head: Head, newest: Dropped | None) -> dict[str, Any] | None:
-    """Return the export that was refused last and waits for an approval or a mended one; None when there is none."""
-    refused = head.refused[-1] if head.refused else None
-    if refused is None or not refused.guards:
+def _refused(head: Head, settled: Sequence[Dropped], *, circumstances: str) -> dict[str, Any] | None:
+    """Return the last refused export that waits for an approval or a mended one; None when none does any more."""
+    waiting = (
+        each
+        for each in reversed(head.refused)
+        if each.guards and turn_of_refused(head, each.plan, settled, circumstances=circumstances) == "next"
+    )
+    refused = next(waiting, None)
+    if refused is None:
         return None
-    applied = head.applied and (head.applied.name, head.applied.etag)
-    if newest is not None and (newest.name, newest.etag) == applied != (refused.name, refused.etag):
-        return None  # one that came after it has been taken: the mended one, perhaps
     return {
         "plan": refused.plan,
         "export": refused.name,

@@ -12,7 +12,6 @@ from uuid import uuid4
 
 from connector import decide, status, sync
 from connector.core.contracts import contract_of
-from connector.core.due import unmet_exports
 from connector.core.mapping import load_mapping
 from connector.errors import BadRequest, ConfigurationError, Forbidden, StoreError
 from connector.services import Ingest, Services
@@ -162,8 +161,7 @@ class Application:
             state=self._state,
             reports=self._edges.containers.reports,
             secrets=self._edges.secrets,
-            unmet=unmet_exports(head, seen.settled, circumstances=seen.circumstances),
-            newest=seen.settled[-1] if seen.settled else None,
+            settled=seen.settled,
             waiting=seen.waiting,
             circumstances=seen.circumstances,
             schedule=self._schedule,

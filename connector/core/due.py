@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final, Literal
 
-from connector.core.head import ExportMark
+from connector.core.head import Approval, ExportMark
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
-    from connector.core.head import Approval, Head, Refused
+    from connector.core.head import Head, Refused
     from connector.core.manifest import Listed, Manifest
 
 DONE: Final = ".done"
@@ -284,6 +284,24 @@ def unmet_exports(head: Head, settled: Iterable[Dropped], *, circumstances: str)
         return _order(blob) >= newest or not files.isdisjoint(current)
 
     return [blob for blob in settled if not is_met(blob) and is_current(blob)]
+
+
+def turn_of_refused(
+    head: Head, plan: str, settled: Iterable[Dropped], *, circumstances: str
+) -> Literal["next", "later", "gone"]:
+    """Tell what the next tick would do about the export that was refused under this hash, had somebody approved it.
+
+    next: take it. later: take a newer one, which is there too. gone: nothing, since it is not there any more, or a
+    newer one has been applied. The same content may have been dropped, and refused, under several names.
+    """
+    refused = {(each.name, each.etag) for each in head.refused if each.plan == plan}
+    if head.applied is not None and (head.applied.name, head.applied.etag) in refused:
+        return "next"  # the last export once more, under other settings
+    unmet = unmet_exports(head.adopt([Approval(plan, "", 0)]), settled, circumstances=circumstances)
+    there = [place for place, blob in enumerate(unmet) if (blob.name, blob.etag) in refused]
+    if not there:
+        return "gone"
+    return "next" if there[-1] == len(unmet) - 1 else "later"
 
 
 def _is_applied(blob: Dropped, mark: ExportMark) -> bool:

@@ -8,10 +8,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connector.core.approval import Pending, Word, action_lines, dump_pending, load_pending
+from connector.core.approval import (
+    Pending,
+    Word,
+    action_lines,
+    dump_pending,
+    left_of,
+    load_pending,
+    with_approvals,
+)
 from connector.core.guards import Verdict
 from connector.core.head import Approval
 from connector.core.plan import Delete, Upsert
+from connector.core.report import Report
 from tests.core.people import NOW, an_entry
 
 LEAVERS = [Delete(an_entry("E1"), "absent"), Delete(an_entry("E2"), "absent")]
@@ -82,6 +91,11 @@ def test_an_approval_lets_its_own_plan_pass(known):
     assert approved(of(LEAVERS), known=known).lets(of(LEAVERS))
 
 
+def test_of_a_plan_that_is_not_known_any_more_nothing_else_passes():
+    """Nobody can say then whether something is what is left of it."""
+    assert not approved(of(LEAVERS), known=False).lets(of(LEAVERS[:1]))
+
+
 @pytest.mark.parametrize(("now", "passes"), [(LEAVERS[:1], True), ([*LEAVERS, Delete(an_entry("E3"), "left")], False)])
 def test_what_is_left_of_a_plan_passes_and_anything_more_does_not(now, passes):
     """Who is not to be deleted any more drops out; nobody comes in."""
@@ -124,9 +138,10 @@ def test_a_released_guard_is_marked_and_the_others_are_not():
     assert verdicts == [replace(REJECTED, released=True), PASSED, HELD]
 
 
-def test_the_next_guard_refuses_and_the_first_approval_has_counted():
+@pytest.mark.parametrize("known", [True, False])
+def test_the_next_guard_refuses_and_the_first_approval_has_counted(known):
     """Whoever approved the first finding has not seen the second; what waits then is both, so one more is enough."""
-    word, verdicts = approved(of((), guards=("rejected",))), [REJECTED]
+    word, verdicts = approved(of((), guards=("rejected",)), known=known), [REJECTED]
     word.judge(verdicts)
     verdicts.append(UNMATCHED)
 
@@ -160,6 +175,14 @@ def test_an_approved_guard_lets_pass_what_was_approved_of_it(about, passes):
     assert verdicts[0].released is passes
     assert [verdict.name for verdict in refused[0]] == (["match_rate"] if passes else ["rekeyed", "match_rate"])
     assert refused[1].lines == action_lines([*about, MORE])
+
+
+def test_deletions_that_are_held_are_no_reason_to_refuse():
+    """They wait for themselves, once the export is taken."""
+    refused = approved().judge([REJECTED, HELD])
+
+    assert refused is not None
+    assert (refused[0], refused[1]) == ([REJECTED], of((), guards=("rejected",)))
 
 
 def test_a_guard_that_has_not_tripped_waits_for_nothing():
@@ -224,6 +247,34 @@ def test_whoever_approved_both_lets_both_pass_one_after_the_other():
 
     assert (first, word.judge(verdicts)) == (None, None)
     assert [each.plan for each in word.used] == [of((), guards=("rejected", "match_rate")).digest]
+
+
+def test_what_an_approval_comes_to_is_told():
+    """Who let a run do what it did; how many came to nothing, and whether by their age; of others nothing is said."""
+    report = Report("r", "contosohr", "timer", "refused", "now")
+    used, late, void, other, spent = (Approval(plan, plan, NOW) for plan in ("used", "late", "void", "other", "spent"))
+    late = replace(late, at=NOW - 72 * 3600 - 1)
+    spent = replace(spent, used=True)
+
+    told = with_approvals(
+        report, [used, late, void, other, spent], used=[used], now=NOW, about={"used", "late", "void", "spent"}
+    )
+    all_told = with_approvals(report, [used, late, void, other, spent], now=NOW)
+    both = with_approvals(report, [used, other], used=[used, other], now=NOW)
+
+    assert (told.approved, told.warnings) == (used.body(), {"approval_expired": 1, "approval_outdated": 1})
+    assert both.approved == other.body()
+    assert (all_told.approved, all_told.warnings) == (None, {"approval_expired": 1, "approval_outdated": 3})
+
+
+def test_what_let_some_of_an_export_pass_goes_on_to():
+    """For its 72 hours, without making a run by itself; what was about the export and of no use is gone."""
+    used, void, other = (Approval(plan, plan, NOW) for plan in ("used", "void", "other"))
+    spent, gone = Approval("spent", "Ada", NOW, used=True), Approval("gone", "Ada", NOW - 72 * 3600 - 1, used=True)
+
+    left = left_of([used, void, other, spent, gone], judged={"used", "void"}, used=[used], now=NOW)
+
+    assert left == (replace(used, used=True), other, spent)
 
 
 def test_what_was_released_for_an_export_before_needs_no_further_approval():

@@ -436,6 +436,9 @@ def test_items_that_graph_may_not_have_are_not_rewritten():
 
     assert not guards.rewritten(updating(40), a_ledger(*doubtful), changed=True, max_percent=50).tripped
     assert not guards.rewritten(updating(40), a_ledger(*gone), changed=True, max_percent=50).tripped
+    assert guards.about(updating(40), a_ledger(*gone, *former))["mapping"] == []
+    some = [*holding(20), *(an_entry(f"G{number}", held=False) for number in range(40))]
+    assert guards.rewritten(updating(11), a_ledger(*some), changed=True, max_percent=50).tripped
     assert guards.rewritten(updating(11), a_ledger(*holding(20), *former), changed=True, max_percent=50).tripped
 
 

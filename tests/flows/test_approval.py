@@ -584,6 +584,33 @@ async def test_an_approval_of_a_refused_export_expires_too():
     assert await world.tick() is None
 
 
+async def test_status_tells_of_a_refused_export_as_long_as_it_can_be_approved():
+    """Not when it is gone, nor when a newer one is there or has been applied; what cannot be approved hides nothing."""
+    world, refused = await refused_world()
+
+    async def told() -> str | None:
+        waiting: dict[str, str] | None = (await world.application().status())["refused"]
+        return waiting["run"] if waiting else None
+
+    name, content = refused["export"]["name"], world.blobs("exports")[refused["export"]["name"]]
+    at_first = await told()
+    await world.containers.exports.delete(name)
+    gone = await told()
+    await world.drop(name, content)
+    again = await world.tick(after=HOUR) or {}
+    await world.night([], name="empty.csv")
+    beside_an_empty_one = await told()
+    world.wait(DAY)
+    await world.drop("people-9.csv", STAFF)
+    world.wait(HOUR)
+    behind = await told()
+    await world.tick()
+    overtaken = await told()
+
+    assert (at_first, gone, beside_an_empty_one) == (refused["run"], None, again["run"])
+    assert (behind, overtaken) == (None, None)
+
+
 async def test_held_deletions_can_be_approved_while_a_newer_export_is_refused():
     """The refused file changes nothing about what waits."""
     world, held = await held_world()

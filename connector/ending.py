@@ -222,7 +222,7 @@ class Ending:
         What it was about is no change any more when it is tried again, so that it is tried less and less often.
         """
         return replace(
-            self._at.head.failed(self._at.newest, now=self._now),
+            self._at.head.failed(self._at.newest, now=self._now, tried=self._at.wishes),
             circumstances=self._at.circumstances,
             incarnation=self._at.registration.incarnation,
             connection_etag=self._at.connection_etag,

@@ -415,6 +415,7 @@ class Run:
                 failures=0,
                 retry_at=0,
                 failed_export=("", ""),
+                tried=(),
                 last_run=head.last_run if quiet else report.run,
             )
         )

@@ -118,8 +118,8 @@ class Services:
 class Standing:
     """Where an invocation stands: the head it may write, and under which lease.
 
-    ``verify``: how many items somebody wants to be read back; None where nobody said so. ``stopped``: the slice was
-    ended before its time.
+    ``verify``: how many items somebody wants to be read back; None where nobody said so. ``wishes``: the names of
+    the requests that others have left. ``stopped``: the slice was ended before its time.
     """
 
     head: Head
@@ -132,6 +132,7 @@ class Standing:
     trigger: str
     stop_at: float
     arriving: Sequence[Dropped] = ()
+    wishes: tuple[str, ...] = ()
     verify: int | None = None
     newest: ExportMark | None = None
     ingest: Ingest | None = None

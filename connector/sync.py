@@ -279,12 +279,14 @@ async def _under_lease(
             trigger=trigger,
             stop_at=stop_at,
             arriving=seen.arriving,
+            wishes=tuple(each.name for each in left if not each.approval),
             verify=max((each.verify for each in requests if each.verify is not None), default=None),
             stack=stack,
         )
         async with _stopped_by_a_pause(services, standing):
             report = await _carry_out(services, standing, seen, requests)
-        if report is None or _answers(report, standing.head):
+        waits = standing.head.retry_at > services.clock.now().timestamp()  # for a run that failed, and is tried again
+        if (report is None and not waits) or (report is not None and _answers(report, standing.head)):
             await services.state.forget_requests(each for each in left if not each.approval)
         if report is None:
             await _see_to_the_rest(services, standing, look)

@@ -334,9 +334,9 @@ def work_due(
     """Decide what this tick does; None: nothing, and nothing more is read or asked.
 
     ``circumstances`` digests whatever decides over items besides the export, ``incarnation`` is the connection's own.
-    A run that failed waits (`Head.failed`), unless a person asks or something has changed.
+    A run that failed waits (`Head.failed`), unless a person asks for something else or something has changed.
     """
-    asked = bool(requests)
+    asked = any(request.name not in head.tried for request in requests)
     full = any(request.full for request in requests)
     news = _changes(circumstances, incarnation, since=(head.circumstances, head.incarnation))
     changed = news or _changes(circumstances, incarnation, since=head.covered)

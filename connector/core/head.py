@@ -176,7 +176,8 @@ class Head:
     ``covered`` are the circumstances and the incarnation for which everybody was gone through last: an export of some
     people only, or a run that failed, leaves the rest of them as they were.
     ``deletions``: (unix seconds, how many), of the last 24 hours. ``verified``: whose item was read back last
-    (`connector.core.readback.turn_of`). ``lost``: what had to be begun anew, until a run has gone through everybody.
+    (`connector.core.readback.turn_of`). ``tried``: the requests that were there when a run failed, and wait like it.
+    ``lost``: what had to be begun anew, until a run has gone through everybody.
     """
 
     epoch: int = 0
@@ -201,16 +202,20 @@ class Head:
     failures: int = 0
     retry_at: int = 0
     failed_export: tuple[str, str] = ("", "")
+    tried: tuple[str, ...] = ()
     last_run: str = ""
     verified: str = ""
     lost: Lost | None = None
     format: int = FORMAT
 
-    def failed(self, export: ExportMark | None, *, now: int) -> Head:
-        """Return the head after a run that could not go on: tried again at the next tick, then less and less often."""
+    def failed(self, export: ExportMark | None, *, now: int, tried: tuple[str, ...] = ()) -> Head:
+        """Return the head after a run that could not go on: tried again at the next tick, then less and less often.
+
+        ``tried`` are the names of the requests that it was to carry out.
+        """
         wait = min(14 * 60 * 2**self.failures, 24 * 3600)
         mark = (export.name, export.version) if export else ("", "")
-        return replace(self, failures=self.failures + 1, retry_at=now + wait, failed_export=mark)
+        return replace(self, failures=self.failures + 1, retry_at=now + wait, failed_export=mark, tried=tried)
 
     def adopt(self, approvals: Iterable[Approval]) -> Head:
         """Return the head that knows these approvals too; one that is given again counts from then on."""
@@ -256,6 +261,7 @@ def load_head(data: bytes) -> Head:
                 "deletions": tuple((moment, count) for moment, count in raw["deletions"]),
                 "failed_export": tuple(raw["failed_export"]),
                 "covered": tuple(raw.get("covered", ("", ""))),
+                "tried": tuple(raw.get("tried", ())),
                 "due": DueTimes(**raw["due"]),
                 "lost": Lost(**raw["lost"]) if raw.get("lost") else None,
             }

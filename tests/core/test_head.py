@@ -87,6 +87,7 @@ _HEADS = st.builds(
     failures=_COUNT,
     retry_at=_COUNT,
     failed_export=st.tuples(_TEXT, _TEXT),
+    tried=st.lists(_TEXT, max_size=2).map(tuple),
     last_run=_TEXT,
     verified=_TEXT,
     lost=st.none() | st.builds(Lost, _COUNT, _TEXT, st.booleans()),

@@ -8,7 +8,7 @@ import pytest
 
 from connector.core.due import Request
 from connector.errors import ConfigurationError
-from tests.flows.world import CONNECTION, DAY, MINUTE, TICK, a_person, a_world, item_of
+from tests.flows.world import CONNECTION, DAY, MINUTE, TICK, a_person, a_world, item_of, people
 from tests.tenant.graph.faults import Refused
 
 pytestmark = pytest.mark.contracts("labels")
@@ -139,6 +139,26 @@ async def test_a_wish_is_carried_out_once():
     assert report["updated"] == 2
     assert not any("/requests/" in name for name in world.blobs("state"))
     assert await world.tick() is None
+
+
+async def test_a_wish_that_cannot_be_carried_out_waits_longer_and_longer():
+    """It is no reason to fail every quarter of an hour, and is not forgotten: with the next wish, everyone is sent."""
+    world = await a_world()
+    await world.night(people(3))
+    await world.application().ask_for_sync(b'{"full": true}')
+    world.no_token = "the vault does not answer"
+
+    day = [await world.tick() for _ in range(96)]
+    failed = [report["outcome"] for report in day if report]
+    world.no_token = ""
+    await world.application().ask_for_sync()
+    at_once = await world.tick() or {}
+    later = await world.tick()
+
+    assert set(failed) == {"failed"}
+    assert 2 <= len(failed) <= 10
+    assert (at_once["outcome"], at_once["updated"]) == ("completed", 3)
+    assert later is None
 
 
 async def test_a_wish_before_the_first_export_is_forgotten():

@@ -599,7 +599,10 @@ def _rested(entry: Entry, rules: Rules) -> Entry:
     """Return an entry that this run could do nothing about, with what is overdue put off by a day.
 
     Otherwise it would be due again at every tick, for as long as the row stays as it is, or its deletion is held.
+    Everyone is sent again where nobody knows what Graph has: whoever is not sent now is sent when they are back.
     """
+    if rules.full and entry.state == "sent":
+        entry = replace(entry, source=b"", item=b"")
     if entry.state in {"failed", "doubt"} and entry.retry_at <= rules.now:
         entry = replace(entry, retry_at=rules.now + DAY)
     patience = UNMATCHED_AGAIN_SECONDS if entry.state == "unmatched" else rules.resolve_after

@@ -311,3 +311,19 @@ async def test_who_wants_everyone_to_be_sent_is_not_served_by_a_partial_export(b
     assert world.holds("E1", "E2")
     assert world.title("ben@contoso.com") == "Cook"
     assert await world.tick() is None
+
+
+async def test_whoever_returns_after_everyone_was_sent_is_sent_too():
+    """The connection was emptied while somebody was in grace: their row is as it was, and their item is not there."""
+    world = await a_world(LEAVER_GRACE_EXPORTS=2)
+    await world.night(STAFF)
+    await world.night([ADA])
+    world.graph.connections[CONNECTION].items.clear()
+    await world.application().ask_for_sync(b'{"full": true}')
+    await world.settle()
+
+    report = await world.night(STAFF)
+
+    assert world.sent("E2")
+    assert report["updated"] == 1
+    assert world.holds("E1", "E2")

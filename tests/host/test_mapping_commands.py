@@ -236,7 +236,7 @@ def test_check_shows_people_on_a_terminal(tmp_path: Path) -> None:
         "Hired is not a date such as",
         "1  ada@contoso.com  userPrincipalName, a.csv row 1",
         "2  bob@contoso.com  userPrincipalName, a.csv row 2, on leave",
-        "1 of 5 rows (20.0 %)",
+        "1 of 5 rows rejected (20.0 %)",
         "the files can be used",
     ):
         assert text in told.out

@@ -5,7 +5,9 @@
 PY := .venv/bin/python
 CONTRACT ?= labels
 
-.PHONY: help demo serve test exhaustive check fmt beliefs reference lock clean venv
+SHORT ?=
+
+.PHONY: help demo serve test exhaustive bench check fmt beliefs reference lock clean venv
 
 help:
 	@echo 'make demo    some nights on a local tenant; reports are left in .demo/'
@@ -17,6 +19,7 @@ help:
 	@echo 'make test    the whole test suite'
 	@echo 'make exhaustive  the tests that otherwise try a part: every death with every export,'
 	@echo '             every two deaths in a row, every cut, 20,000 people, random nights; an hour or so'
+	@echo 'make bench   how fast, in how much memory, beside the bars and the references (SHORT=1: a smoke test)'
 	@echo 'make check   what CI runs: format, lint, types, layers, tests with coverage'
 	@echo 'make beliefs write docs/graph.md: what we believe about Microsoft Graph, from its tests'
 	@echo 'make reference  write the tables of docs/mapping.md and mapping.schema.json, from the models'
@@ -40,6 +43,9 @@ exhaustive: venv
 	@EXHAUSTIVE=1 $(PY) -m pytest -rs tests/flows/test_crashes.py tests/flows/test_deaths.py \
 		tests/flows/test_zombies.py tests/flows/test_truncated.py tests/flows/test_large.py \
 		tests/flows/test_random_nights.py tests/host/test_killed.py $(ARGS)
+
+bench: venv
+	@$(PY) -m tests.bench $(if $(SHORT),--short) $(ARGS)
 
 check: venv
 	@tools/check.sh

@@ -1,0 +1,1 @@
+"""What `make bench` measures: the bars of the product, each side by side with its reference in one run."""

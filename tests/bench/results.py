@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import sys
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal
 
@@ -27,8 +27,8 @@ Size = Literal["full", "short"]
 class Result:
     """One number. ``bar`` is the bar it belongs to ("B1"), "" where it is told and held to nothing.
 
-    ``reference`` is what it was measured beside, in the same unit, and ``ratio`` the one to the other. ``limit`` is what
-    ``judged`` may come to at most, or, of ``at_least``, must come to.
+    ``reference`` is what it was measured beside, in the same unit, and ``ratio`` the one to the other. ``limit`` is
+    what ``judged`` may come to at most, or, of ``at_least``, must come to.
     """
 
     bar: str
@@ -55,7 +55,8 @@ class Result:
 
     def as_json(self) -> dict[str, object]:
         """Return the members that ``.bench/results.json`` has for each result."""
-        return {**asdict(self), "ratio": self.ratio, "ok": self.ok}
+        members = ("bar", "name", "value", "unit", "reference", "ratio", "limit", "ok")
+        return {name: getattr(self, name) for name in members}
 
 
 def write(results: Iterable[Result], *, size: Size, path: Path) -> None:
@@ -102,7 +103,7 @@ def table(results: Sequence[Result]) -> Table:
 def _limit(result: Result) -> str:
     if result.limit is None:
         return ""
-    sign, unit = ("≥" if result.at_least else "≤"), ("×" if result.judged == "ratio" else f" {result.unit}")
+    sign, unit = ("≥" if result.at_least else "≤"), (" times" if result.judged == "ratio" else f" {result.unit}")
     return f"{sign} {_number(result.limit)}{unit}"
 
 

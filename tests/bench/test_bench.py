@@ -1,0 +1,85 @@
+"""The benchmark as a smoke test: it produces its numbers, and what it counts is right. Its times mean nothing here."""
+
+from __future__ import annotations
+
+import csv
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.bench.company import COLUMNS, MAPPED, Churn, Company, object_id_of
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+pytestmark = pytest.mark.once
+
+PEOPLE = 400
+CHURN = Churn(changed=0.01, joined=0.005, left=0.02)
+
+
+def night_of(company: Company, night: int, folder: Path) -> dict[str, dict[str, str]]:
+    """Return a night's rows by key, as whoever reads the file has them, in its order."""
+    path = folder / f"{company.seed}-{night}.csv"
+    company.write(path, night=night)
+    with path.open(encoding="utf-8", newline="") as stream:
+        return {row["EmployeeId"]: row for row in csv.DictReader(stream)}
+
+
+def mapped(row: dict[str, str]) -> list[str]:
+    """Return the cells that the default mapping reads."""
+    return [row[column] for column in MAPPED]
+
+
+def test_an_unchanged_export_has_other_bytes_for_everyone(tmp_path: Path):
+    """Without churn a night has the same mapped cells in another order, and another cell in one unmapped column."""
+    company = Company(PEOPLE)
+
+    before, after = (night_of(company, night, tmp_path) for night in (0, 1))
+
+    assert len(before) == PEOPLE
+    assert len(COLUMNS) == 30
+    assert {key: mapped(row) for key, row in after.items()} == {key: mapped(row) for key, row in before.items()}
+    assert list(after) != list(before)
+    assert all(after[key]["VacationDays"] != row["VacationDays"] for key, row in before.items())
+
+
+def test_churn_is_exactly_as_large_as_it_says(tmp_path: Path):
+    """Every night so many change, join and leave as their shares say, and its counts say the same."""
+    company = Company(PEOPLE, churn=CHURN)
+    nights = [night_of(company, night, tmp_path) for night in range(4)]
+
+    for night in (1, 2, 3):
+        before, after = nights[night - 1], nights[night]
+        left = {key for key, row in after.items() if row["Status"] == "Terminated"}
+        stayed = after.keys() & before.keys() - left
+        changed = {key for key in stayed if mapped(after[key]) != mapped(before[key])}
+        counts = company.counts(night)
+        assert (len(after.keys() - before.keys()), len(left)) == (2, 8)
+        assert len(before.keys() - after.keys()) == (8 if night > 1 else 0)
+        assert 0 < len(changed) <= 4  # whoever has left does not count
+        assert (counts.rows, counts.created, counts.deleted) == (len(after), 2, 8)
+        assert counts.updated == len(changed)
+
+
+def test_managers_are_there_and_have_ten_reports(tmp_path: Path):
+    """Everybody but the first reports to somebody who is there, ten people to each."""
+    company = Company(PEOPLE, churn=CHURN)
+
+    rows = night_of(company, 3, tmp_path)
+
+    reports = [row["ManagerId"] for row in rows.values() if row["ManagerId"]]
+    assert len(reports) == len(rows) - 1
+    assert set(reports) <= rows.keys()
+    assert max(map(reports.count, set(reports))) == 10
+
+
+def test_it_is_the_same_company_every_time(tmp_path: Path):
+    """The same numbers make the same bytes, another seed makes other people; object ids are everybody's own."""
+    for name in ("one", "two"):
+        Company(PEOPLE, churn=CHURN).write(tmp_path / name, night=2)
+    other = night_of(Company(PEOPLE, seed=2), 0, tmp_path)
+
+    assert (tmp_path / "one").read_bytes() == (tmp_path / "two").read_bytes()
+    assert other["E0000007"] != night_of(Company(PEOPLE), 0, tmp_path)["E0000007"]
+    assert len({object_id_of(number) for number in range(PEOPLE)}) == PEOPLE

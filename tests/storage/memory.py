@@ -13,7 +13,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, BinaryIO
 from uuid import UUID
 
-from connector.errors import Busy, LeaseLost, StateChanged, StoreUnavailable
+from connector.errors import Busy, LeaseLost, StateChanged, StoreError, StoreUnavailable
 from connector.storage.blobs import ABSENT, FULL, Blob, BlobInfo, Listing, check_block
 
 if TYPE_CHECKING:
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from connector.clock import Clock
+    from connector.storage.blobs import Container
 
 BLOCK_COUNT_LIMIT = 50_000
 """Blocks in one append blob. https://learn.microsoft.com/rest/api/storageservices/append-block"""
@@ -163,6 +164,23 @@ class MemoryContainer:
         content_type: str = "application/octet-stream",
     ) -> str:
         return await self.write(name, stream.read(), if_none_match=if_none_match, content_type=content_type)
+
+    async def copy_from(self, name: str, source: Container, blob: str, *, if_match: str) -> bool:
+        await asyncio.sleep(0)
+        try:
+            with self._request(f"copy_from {name}"):
+                if self._no_writes is not None:
+                    raise self._no_writes
+                if not isinstance(source, MemoryContainer):
+                    return False
+                original = source._version(blob, if_match)
+                self._check_lease(self._blobs.get(name), None)
+                self._blobs[name] = self._new(
+                    bytes(original.data), original.content_type, replaces=self._blobs.get(name)
+                )
+        except StoreError:
+            return False
+        return True
 
     async def append(self, name: str, block: bytes, *, create: bool = False) -> None:
         check_block(block)

@@ -47,12 +47,16 @@ class Room(Protocol):
     @property
     def container(self) -> Container: ...
 
+    @property
+    def neighbour(self) -> Container: ...
+
     async def take_lease_away(self, name: str) -> None: ...
 
 
 @dataclass
 class MemoryRoom:
     container: MemoryContainer
+    neighbour: MemoryContainer
 
     async def take_lease_away(self, name: str) -> None:
         self.container.break_lease(name)
@@ -61,6 +65,7 @@ class MemoryRoom:
 @dataclass
 class AzureRoom:
     container: AzureContainer
+    neighbour: AzureContainer
     client: ContainerClient
 
     async def take_lease_away(self, name: str) -> None:
@@ -71,15 +76,19 @@ class AzureRoom:
 
 @pytest.fixture(params=["memory", pytest.param("azurite", marks=pytest.mark.azurite)])
 async def room(request: pytest.FixtureRequest) -> AsyncIterator[Room]:
-    """Return an empty container, of each kind in turn."""
+    """Return two empty containers of one account, of each kind in turn."""
     if request.param == "memory":
-        yield MemoryRoom(MemoryContainer(VirtualClock()))
+        clock = VirtualClock()
+        yield MemoryRoom(MemoryContainer(clock), MemoryContainer(clock))
         return
     async with open_service(connection_string=request.getfixturevalue("azurite_server")) as service:
-        client = service.get_container_client(f"contract-{next(_NUMBERS)}")
+        number = next(_NUMBERS)
+        client = service.get_container_client(f"contract-{number}")
         container = AzureContainer(client)
         await container.ensure()
-        yield AzureRoom(container, client)
+        neighbour = AzureContainer(service.get_container_client(f"contract-{number}-neighbour"))
+        await neighbour.ensure()
+        yield AzureRoom(container, neighbour, client)
 
 
 @pytest.fixture
@@ -96,6 +105,8 @@ class Line:
 
         self._transport = AioHttpTransport()
         self._lost: set[str] = set()
+        self.slow = False
+        """Whether copies are under way yet when the answer comes, and can be given up: Azurite has made them by then."""
         self.tries = 0
 
     def lose_answer(self, method: str) -> None:
@@ -110,6 +121,10 @@ class Line:
         if request.method in self._lost:
             self._lost.remove(request.method)
             raise ServiceResponseError("the connection broke")
+        if self.slow and "x-ms-copy-source" in request.headers:
+            response.headers["x-ms-copy-status"] = "pending"
+        if self.slow and request.headers.get("x-ms-copy-action") == "abort":
+            response.status_code = 204
         return response
 
     async def open(self) -> None:
@@ -257,6 +272,72 @@ class TestReading:
         blob = await container.read("copy.csv")
         assert blob is not None
         assert blob.data == b"first"
+
+
+class TestCopying:
+    """Storage copies one version of a blob by itself, or the caller is told that it did not."""
+
+    @pytest.mark.parametrize("name", ["people.csv", "Personal 2026/Übersicht 100%? #1.csv"])
+    async def test_a_copy_is_of_the_version_asked_for(self, room: Room, name: str):
+        """Whatever its name; the original stays, and nothing has to go through our hands."""
+        etag = await room.neighbour.write(name, b"some people")
+        before = room.container.requests
+
+        copied = await room.container.copy_from("exports/1/people.csv", room.neighbour, name, if_match=etag)
+
+        assert copied
+        assert room.container.requests - before == 1
+        assert await _content(room.container, "exports/1/people.csv") == b"some people"
+        assert await _content(room.neighbour, name) == b"some people"
+
+    async def test_a_copy_outlives_its_original(self, room: Room):
+        """HR may do with the file what it likes."""
+        etag = await room.neighbour.write("people.csv", b"some people")
+
+        await room.container.copy_from("copy.csv", room.neighbour, "people.csv", if_match=etag)
+        await room.neighbour.write("people.csv", b"others")
+        await room.neighbour.delete("people.csv")
+
+        assert await _content(room.container, "copy.csv") == b"some people"
+
+    async def test_another_version_is_not_copied(self, room: Room):
+        """What was read would not be what is kept."""
+        etag = await room.neighbour.write("people.csv", b"some people")
+        await room.neighbour.write("people.csv", b"others")
+
+        copied = await room.container.copy_from("copy.csv", room.neighbour, "people.csv", if_match=etag)
+
+        assert not copied
+        assert await room.container.read("copy.csv") is None
+
+    async def test_what_is_not_there_is_not_copied(self, room: Room):
+        """The caller has what it read, and uploads it."""
+        copied = await room.container.copy_from("copy.csv", room.neighbour, "gone.csv", if_match=OTHER_VERSION)
+        await room.container.upload_from("copy.csv", io.BytesIO(b"some people"))
+
+        assert not copied
+        assert await _content(room.container, "copy.csv") == b"some people"
+
+    async def test_a_copy_replaces_an_earlier_one(self, room: Room):
+        """A run that is gone through again makes it again."""
+        await room.container.write("copy.csv", b"earlier")
+        etag = await room.neighbour.write("people.csv", b"some people")
+
+        copied = await room.container.copy_from("copy.csv", room.neighbour, "people.csv", if_match=etag)
+
+        assert copied
+        assert await _content(room.container, "copy.csv") == b"some people"
+
+    async def test_a_copy_over_somebodys_lease_is_none(self, room: Room):
+        """It is refused like any other write."""
+        await room.container.write("copy.csv", b"earlier")
+        await room.container.acquire_lease("copy.csv")
+        etag = await room.neighbour.write("people.csv", b"some people")
+
+        copied = await room.container.copy_from("copy.csv", room.neighbour, "people.csv", if_match=etag)
+
+        assert not copied
+        assert await _content(room.container, "copy.csv") == b"earlier"
 
 
 class TestListing:
@@ -654,6 +735,15 @@ class TestMemoryFaults:
 
         assert refusal.value.code == FULL
 
+    async def test_a_copy_can_fail_like_any_request(self):
+        """Storage's silence is no reason to raise: the caller can upload what it has."""
+        container = MemoryContainer(VirtualClock())
+        etag = await container.write("people.csv", b"some people")
+        container.fail(2)
+
+        assert not await container.copy_from("copy.csv", container, "people.csv", if_match=etag)
+        assert sorted(container.contents) == ["people.csv"]
+
     async def test_only_bytes_are_stored(self):
         """State that cannot be serialised cannot pass."""
         with pytest.raises(TypeError):
@@ -841,6 +931,29 @@ class TestAzure:
         lossy.line.lose_answer("GET")
 
         assert await _content(lossy.container, "head.json") == b"1"
+
+    async def test_a_copy_that_takes_its_time_is_given_up(self, lossy: LossyRoom):
+        """Nobody waits for it: what was downloaded is uploaded over it."""
+        etag = await lossy.container.write("people.csv", b"some people")
+        lossy.line.slow = True
+        before = lossy.line.tries
+
+        copied = await lossy.container.copy_from("copy.csv", lossy.container, "people.csv", if_match=etag)
+
+        assert not copied
+        assert lossy.line.tries - before == 2  # the copy, and giving it up
+
+    async def test_a_copy_from_another_account_is_none(self, lossy: LossyRoom, azurite_server: str):
+        """Storage refuses to read there on our behalf."""
+        etag = await lossy.container.write("people.csv", b"some people")
+        elsewhere = azurite_server.replace("devstoreaccount1", "anotheraccount")
+
+        async with open_service(connection_string=elsewhere) as service:
+            source = AzureContainer(service.get_container_client("hr-exports"))
+            copied = await lossy.container.copy_from("copy.csv", source, "people.csv", if_match=etag)
+
+        assert not copied
+        assert await lossy.container.read("copy.csv") is None
 
     @pytest.mark.parametrize("given", [{"connection_string": "nonsense"}, {"account_url": ""}])
     async def test_an_address_that_makes_no_sense_is_a_setting_to_mend(self, given: dict[str, Any]):

@@ -106,7 +106,7 @@ class Line:
         self._transport = AioHttpTransport()
         self._lost: set[str] = set()
         self.slow = False
-        """Whether copies are under way yet when the answer comes, and can be given up: Azurite has made them by then."""
+        """Whether copies are under way yet when the answer comes, and can be given up. Azurite's never are."""
         self.tries = 0
 
     def lose_answer(self, method: str) -> None:

@@ -121,11 +121,12 @@ class GraphClient:
         headers: Mapping[str, str] | None = None,
         expected: Collection[int] = (),
         before: Callable[[], None] | None = None,
+        rated: bool = True,
     ) -> Answer:
         """Return the answer if it is 2xx or one of the ``expected`` statuses.
 
         A POST is not repeated when it is unknown whether it took effect; every other method is. ``before`` runs right
-        before each attempt.
+        before each attempt. ``rated``: see :meth:`connector.graph.pace.Pace.run`.
 
         Raises:
             GraphDenied: 401 (after one new token) or 403; the message says what the identity lacks.
@@ -136,7 +137,7 @@ class GraphClient:
         async def once() -> Answer:
             return await self.attempt(method, target, body=body, headers=headers)
 
-        return await self.run(once, purpose, repeat=method != "POST", expected=expected, before=before)
+        return await self.run(once, purpose, repeat=method != "POST", expected=expected, before=before, rated=rated)
 
     async def run(
         self,
@@ -169,12 +170,11 @@ class GraphClient:
         https://learn.microsoft.com/graph/paging
         """
         members: list[Json] = []
-        following: Target | None = target
-        while following is not None:
-            page = document(await self.send("GET", following, purpose))
+        link: Target | None = target
+        while link is not None:
+            page = document(await self.send("GET", link, purpose))
             members += page.get("value", ())
-            link = page.get("@odata.nextLink")
-            following = Path("{+link}", {"link": link}) if link else None
+            link = following(page)
         return tuple(members)
 
     async def roles(self) -> tuple[str, ...]:
@@ -405,3 +405,12 @@ def document(answer: Answer) -> Json:
     except orjson.JSONDecodeError:
         return {}
     return found if isinstance(found, dict) else {}
+
+
+def following(page: Json) -> Path | None:
+    """Return where a collection goes on after this page; None when it ends with it.
+
+    https://learn.microsoft.com/graph/paging
+    """
+    link = page.get("@odata.nextLink")
+    return Path("{+link}", {"link": link}) if link else None

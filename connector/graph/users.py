@@ -1,6 +1,7 @@
 """Entra users, looked up by an attribute of theirs.
 
 What is asked travels in the bodies of ``$batch`` requests, never in a logged URL: up to 20 parts of up to 15 asks.
+Where that would take more requests than reading all users of the tenant, all users are read: see :mod:`.sweep`.
 https://learn.microsoft.com/graph/json-batching
 https://learn.microsoft.com/graph/api/user-list
 """
@@ -8,23 +9,26 @@ https://learn.microsoft.com/graph/api/user-list
 from __future__ import annotations
 
 import asyncio
+import codecs
 import re
 from dataclasses import dataclass
 from itertools import islice
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
 from urllib.parse import quote
 
 import orjson
 
-from connector.core.accounts import Account, Found, Match, account_key, ask, asked_by
-from connector.errors import GraphRejected
-from connector.graph.client import Path, Purpose, document
+from connector.core.accounts import account_key, asked_by
+from connector.errors import GraphRejected, GraphUnavailable
+from connector.graph.client import Path, Purpose, document, following
 from connector.graph.pace import Answer
+from connector.graph.sweep import PAGE, SWEPT_ABOVE, Gathered, is_cheaper, pages_of
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
-    from connector.graph.client import GraphClient, Json
+    from connector.core.accounts import Found, Match
+    from connector.graph.client import GraphClient, Json, Target
 
 USER_ROLES: Final = ("User.Read.All", "Directory.Read.All", "User.ReadWrite.All", "Directory.ReadWrite.All")
 
@@ -41,6 +45,8 @@ _LONGEST: Final = 1024
 _IN_FLIGHT = 4
 _SELECT = "id,userPrincipalName,mail,accountEnabled,userType"
 _BATCH = Path("{+baseurl}/$batch")
+_COUNT = Path("{+baseurl}/users/$count")
+_PAGE = "{+baseurl}/users?$select={+selected}&$top={+size}"
 _LOOKING = Purpose("look up users", USER_ROLES)
 
 
@@ -50,8 +56,10 @@ _T = TypeVar("_T")
 class Users:
     """The users of the tenant. Errors about them never quote Graph: its text may repeat the filter."""
 
-    def __init__(self, client: GraphClient) -> None:
+    def __init__(self, client: GraphClient, *, swept_above: int = SWEPT_ABOVE) -> None:
+        """``swept_above``: with more asks than that, it is asked whether reading all users is cheaper."""
         self._client = client
+        self._swept_above = swept_above
 
     async def find(self, asks: Collection[str]) -> Found:
         """Return who answers these asks (`connector.core.accounts.ask`), and to which of them several users do.
@@ -66,15 +74,61 @@ class Users:
             GraphRejected: Graph accepts no filter at all, whatever the ask.
         """
         names = _names(asks)
+        swept = await self._sweep(names)
+        if swept is None:
+            return await self._filter(names, of=names)
+        # Whoever was made, or moved from one page to another, meanwhile: nobody is unmatched by a list alone.
+        return swept.found() | await self._filter(swept.left(), of=names)
+
+    async def _sweep(self, names: _Names) -> Gathered | None:
+        """Return who of all users answers the asks; None: that takes more requests, or not all users came."""
+        asks = _count(names)
+        users = await self._number() if asks > self._swept_above else None
+        if users is None or not is_cheaper(asks=asks, users=users, asks_per_request=_PARTS * _NAMES):
+            return None
+        gathered, came = Gathered(names), 0
+        target: Target | None = Path(_PAGE, {"selected": _selected(names), "size": PAGE})
+        pages = 2 * pages_of(users)  # a page may be shorter than it might be, but a list that goes on and on is none
+        try:
+            while target is not None and pages:
+                page = document(await self._client.send("GET", target, _LOOKING, headers=_POLITE, rated=False))
+                gathered.take(page.get("value", ()))
+                came += len(page.get("value", ()))
+                target, pages = following(page), pages - 1
+        except (GraphRejected, GraphUnavailable):
+            return None
+        # How many there are is told by an index that lags behind a little.
+        return gathered if target is None and came >= 0.99 * users else None
+
+    async def _number(self) -> int | None:
+        """Return how many users the tenant has, as far as its index knows; None when Graph does not say.
+
+        https://learn.microsoft.com/graph/aad-advanced-queries
+        """
+        headers = {**_POLITE, "ConsistencyLevel": "eventual", "Accept": "text/plain"}
+        try:
+            answer = await self._client.send("GET", _COUNT, _LOOKING, headers=headers, rated=False)
+        except GraphRejected:
+            return None
+        number = answer.body.removeprefix(codecs.BOM_UTF8).strip()
+        return int(number) if number.isdigit() else None
+
+    async def _filter(self, names: _Names, *, of: _Names) -> Found:
+        """Return who answers the asks, asking for them by filters; ``of`` are all asks, with those answered before."""
         answers = await self._ask(part for match, texts in names.items() for part in _filters(match, texts, _NAMES))
         apart = [part for answer in answers if not answer.whole for part in _filters(*answer.part, 1)]
         singles = await self._ask(apart)
         unreadable = [answer for answer in singles if not answer.read]
-        if unreadable and len(unreadable) == sum(map(len, names.values())):
+        if unreadable and len(unreadable) == _count(of):
             raise GraphRejected(
                 "Microsoft Graph refused to look up users (HTTP 400 for every single one)", status=400, code="rejected"
             )
-        return _found(names, (*(answer for answer in answers if answer.whole), *singles))
+        gathered = Gathered(names)
+        for answer in (*(answer for answer in answers if answer.whole), *singles):
+            gathered.take(answer.users)
+            if answer.more:
+                gathered.doubt(answer.part[0], answer.part[1][0])
+        return gathered.found()
 
     async def _ask(self, parts: Iterable[_Part]) -> list[_Answered]:
         """Return what Graph answered to each filter."""
@@ -94,7 +148,11 @@ class Users:
         return [answer for batch in batches for answer in batch.answers]
 
 
-def _names(asks: Collection[str]) -> dict[Match, list[str]]:
+_Names: TypeAlias = "Mapping[Match, Sequence[str]]"
+"""The asks by attribute."""
+
+
+def _names(asks: Collection[str]) -> _Names:
     """Return what is asked for by each attribute, each once, in one order whatever the order of the asks."""
     names: dict[Match, list[str]] = {}
     for each in sorted({account_key(each): each for each in asks}.values()):
@@ -104,23 +162,16 @@ def _names(asks: Collection[str]) -> dict[Match, list[str]]:
     return names
 
 
-def _found(names: Mapping[Match, Sequence[str]], answers: Iterable[_Answered]) -> Found:
-    wanted = {account_key(ask(match, text)) for match, texts in names.items() for text in texts}
-    accounts: dict[str, Account] = {}
-    ambiguous: set[str] = set()
-    for answer in answers:
-        match, texts = answer.part
-        if answer.more and len(texts) == 1:
-            ambiguous.add(account_key(ask(match, texts[0])))
-        for user in answer.users:
-            key, account = account_key(ask(match, user.get(match) or "")), _account(user)
-            if accounts.setdefault(key, account).id != account.id:
-                ambiguous.add(key)
-    known = {key: account for key, account in accounts.items() if key in wanted and key not in ambiguous}
-    return Found(known, frozenset(ambiguous & wanted))
+def _count(names: _Names) -> int:
+    return sum(map(len, names.values()))
 
 
-_Part = tuple[Match, tuple[str, ...]]
+def _selected(names: Iterable[Match]) -> str:
+    """Return what to read of users to match them by these attributes."""
+    return ",".join(dict.fromkeys((*_SELECT.split(","), *names)))
+
+
+_Part: TypeAlias = "tuple[Match, tuple[str, ...]]"
 """One filter: the attribute, and the values it may have."""
 
 
@@ -178,8 +229,7 @@ _POLITE: Final = {"x-ms-throttle-priority": "low"}
 def _request(number: str, part: _Part) -> Json:
     match, texts = part
     condition = f"{match} in (" + ",".join("'" + text.replace("'", "''") + "'" for text in texts) + ")"
-    selected = _SELECT if match in _SELECT.split(",") else f"{_SELECT},{match}"
-    url = f"/users?$select={selected}&$filter=" + quote(condition, safe="'(),@")
+    url = f"/users?$select={_selected((match,))}&$filter=" + quote(condition, safe="'(),@")
     return {"id": number, "method": "GET", "url": url, "headers": _POLITE}
 
 
@@ -200,16 +250,6 @@ def _gravity(answer: Answer, wait: float | None) -> tuple[bool, bool, float]:
     """Order what is left of a batch: refusals first, then throttling with the longest wait, then failures."""
     refused = 400 <= answer.status < 500 and answer.status not in {408, 423, 429}
     return refused, answer.status == 429, wait or 0.0
-
-
-def _account(user: Json) -> Account:
-    return Account(
-        id=user["id"],
-        upn=user["userPrincipalName"],
-        mail=user.get("mail") or None,
-        enabled=user.get("accountEnabled") is not False,
-        guest=str(user.get("userType") or "").casefold() == "guest",
-    )
 
 
 def _chunks(values: Iterable[_T], size: int) -> list[tuple[_T, ...]]:

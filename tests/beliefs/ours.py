@@ -109,6 +109,11 @@ MATCHED = _we("send only people with an account that is no guest's, and report t
 ONE_ITEM = _we("keep one item per account: two active people for one account are rejected", "core/population.py")
 MAIL_WARNING = _we("warn of accounts without a mail address", "core/accounts.py")
 LOOKED_UP = _we("look accounts up in batches of filters of 15 names", "graph/users.py")
+SWEPT = _we(
+    "read all users where that takes fewer requests, and ask by name for whom it does not find",
+    "graph/users.py",
+    "graph/sweep.py",
+)
 FOLDED = _we("compare UPNs without case", "core/accounts.py", "graph/users.py")
 AMBIGUOUS = _we(
     "reject the row that leads to several users, whatever it matches by", "graph/users.py", "core/accounts.py"

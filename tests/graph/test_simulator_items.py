@@ -283,6 +283,44 @@ async def test_users_come_in_pages(tenant, ingest):
     assert (found, pages) == (wanted, 3)
 
 
+@belief(
+    "A page has up to 999 users where `$top` asks for them.",
+    area="users and $batch",
+    mark="likely",
+    source=sources.LIST_USERS,
+    ours=ours.SWEPT,
+)
+async def test_a_page_of_users_can_be_large(tenant, ingest):
+    """The nextLink keeps the size of the page."""
+    for number in range(1_200):
+        tenant.graph.add_user(f"p{number}@contoso.com")
+
+    first = (await ingest.get("/users?$select=id&$top=999")).json()
+    second = (await ingest.get(first["@odata.nextLink"])).json()
+
+    assert (len(first["value"]), len(second["value"])) == (999, 201)
+    assert "@odata.nextLink" not in second
+
+
+@belief(
+    "`/users/$count` tells how many users there are, to who sends `ConsistencyLevel: eventual`.",
+    area="users and $batch",
+    mark="likely",
+    source=sources.QUERIES,
+    ours=ours.SWEPT,
+)
+async def test_users_are_counted(tenant, ingest):
+    """As text; without the header it is a 400."""
+    for number in range(3):
+        tenant.graph.add_user(f"p{number}@contoso.com")
+
+    counted = await ingest.get("/users/$count", headers={"ConsistencyLevel": "eventual"})
+    refused = await ingest.get("/users/$count")
+
+    assert counted.content.decode("utf-8-sig") == "3"
+    assert refused.status_code == 400
+
+
 @machinery("what it cannot read it refuses, never ignores")
 @pytest.mark.parametrize(
     "query", ["$top=0", "$top=1000", "$select=shoeSize", "$orderby=id", "$filter=startswith(mail,'a')"]

@@ -113,6 +113,20 @@ class ShortPage:
 
 
 @dataclass(frozen=True, slots=True)
+class Relinked:
+    """A page of a list goes on elsewhere than it should, or nowhere. Graph does not do so; what is between might."""
+
+    link: str | None
+    effect = True
+
+    def reply(self, answer: Reply | None) -> Reply:
+        """Return the genuine answer with another link."""
+        content = orjson.loads(answer.body if answer else b"{}")
+        content.pop("@odata.nextLink", None)
+        return json_reply(200, content if self.link is None else {**content, "@odata.nextLink": self.link})
+
+
+@dataclass(frozen=True, slots=True)
 class Stalled:
     """The sending process stands still after its request has been served, and reads the answer only later.
 
@@ -128,7 +142,7 @@ class Stalled:
         return answer or Reply(500)
 
 
-Fault = Throttled | Failed | Dropped | Kill | Refused | ShortPage | Stalled
+Fault = Throttled | Failed | Dropped | Kill | Refused | ShortPage | Relinked | Stalled
 
 
 @dataclass(slots=True)

@@ -50,6 +50,7 @@ ROUTES = [
     _route("DELETE", f"{_CONNECTION}/items/{{}}", items.delete_item, _ITEM),
     _route("GET", f"{_CONNECTION}/items", items.refuse_listing, _ITEM_READ),
     _route("GET", "/users", users.list_users, _USER),
+    _route("GET", r"/users/\$count", users.count_users, _USER),
     _route("GET", "/users/{}", users.get_user, _USER),
     _route("POST", "/external/connections", connections.create_connection, _CONNECT),
     _route("GET", "/external/connections", connections.list_connections, _LOOK),

@@ -84,6 +84,13 @@ class Path:
 
 
 @dataclass(frozen=True, slots=True)
+class Address:
+    """A whole address, for what is asked for so often that filling its template each time would be felt."""
+
+    url: str
+
+
+@dataclass(frozen=True, slots=True)
 class Purpose:
     """What a request is for, in words that can stand in an error message.
 
@@ -114,7 +121,7 @@ class GraphClient:
     async def send(
         self,
         method: str,
-        target: Target,
+        target: Target | Address,
         purpose: Purpose,
         *,
         body: bytes | None = None,
@@ -186,10 +193,18 @@ class GraphClient:
         await self._tokens.get_token(*self._tokens.scopes, enable_cae=True)
         return self._tokens.roles
 
+    def address(self, target: Target) -> str:
+        """Return the whole address of a target of the SDK's."""
+        from kiota_abstractions.method import Method
+        from kiota_abstractions.request_information import RequestInformation
+
+        parameters = {**target.path_parameters, "baseurl": self.build.request_adapter.base_url}
+        return str(RequestInformation(Method.GET, target.url_template, parameters).url)
+
     async def attempt(
         self,
         method: str,
-        target: Target,
+        target: Target | Address,
         *,
         body: bytes | None = None,
         headers: Mapping[str, str] | None = None,
@@ -213,15 +228,19 @@ class GraphClient:
         return answer
 
     async def _native(
-        self, method: str, target: Target, body: bytes | None, headers: Mapping[str, str]
+        self, method: str, target: Target | Address, body: bytes | None, headers: Mapping[str, str]
     ) -> httpx.Response:
         from kiota_abstractions.method import Method
         from kiota_abstractions.native_response_handler import NativeResponseHandler
         from kiota_abstractions.request_information import RequestInformation
         from kiota_http.middleware.options import ResponseHandlerOption
 
-        # The builders of one client share their path parameters: a copy, or requests in flight change each other's.
-        request = RequestInformation(Method(method), target.url_template, dict(target.path_parameters))
+        if isinstance(target, Address):
+            request = RequestInformation(Method(method))
+            request.url = target.url
+        else:
+            # The builders of one client share their path parameters: a copy, or requests in flight change each other's.
+            request = RequestInformation(Method(method), target.url_template, dict(target.path_parameters))
         request.content = body
         request.headers.add("client-request-id", str(uuid4()))
         for name, value in headers.items():

@@ -6,6 +6,7 @@ import asyncio
 import json
 from datetime import timedelta
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 
@@ -47,6 +48,19 @@ async def test_an_item_that_graph_refuses_is_rejected():
             await Items(graph, "contosohr").put("u1", b'{"id":"u1"}')
 
     assert refused.value.status == 400
+
+
+@pytest.mark.parametrize("item_id", ["u1", "adelev_at_contoso_dot_com", "x_x27_-1", "a b?c#d%e'ö"])
+async def test_an_item_has_the_address_that_the_sdk_gives_it(item_id):
+    """Whatever its id is made of."""
+    tenant = await with_connection()
+    async with graph_at(tenant) as graph:
+        build = graph.build.external.connections.by_external_connection_id("contosohr").items
+        expected = graph.address(build.by_external_item_id(item_id))
+
+        await Items(graph, "contosohr").get(item_id)
+
+    assert f"https://graph.microsoft.com/beta{quote(tenant.graph.requests[-1].path, safe='/')}" == expected
 
 
 async def test_a_lost_lease_stops_writes_and_no_reads():

@@ -8,104 +8,57 @@ A ledger is an immutable blob; a run makes the next generation by folding its jo
 from __future__ import annotations
 
 import base64
+import functools
 import gzip
 import io
 import zlib
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from typing import IO, TYPE_CHECKING, Any, Literal
+from itertools import compress, islice
+from typing import IO, TYPE_CHECKING, Any, Final, get_args
 
 import orjson
 
 from connector.core.accounts import is_referred
+from connector.core.columns import corrupt, open_columns, write_columns
+from connector.core.entry import Entry, State, former_key
+from connector.core.packed import Kind, Packed, column_names, pack
 from connector.errors import StoreError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
-FORMAT = 2
+    from connector.core.columns import Read
+    from connector.core.packed import MakeId
+
+__all__ = [
+    "DueTimes",
+    "Entry",
+    "Ledger",
+    "State",
+    "due_times",
+    "dump_entry",
+    "dump_ledger",
+    "former_key",
+    "load_entry",
+    "load_ledger",
+    "open_ledger",
+    "read_lines",
+    "sample",
+    "settle",
+    "unsure",
+    "write_ledger",
+    "write_lines",
+]
+
+FORMAT: Final = 3
 """Version of the file. A reader that meets a later one refuses it instead of guessing."""
-EARLIER = 1
-"""The version whose entries have no fields; it is read as well."""
+LINES: Final = frozenset({1, 2})
+"""The versions that are gzipped JSON lines. The first one's entries have no fields. Both are read as well."""
 
-State = Literal["sent", "doubt", "failed", "unmatched", "outside"]
-"""sent: Graph accepted the item. doubt: announced, answer never seen. failed: Graph refused it.
-unmatched: no Entra user. outside: known (others refer to it), but not to be sent: not in the pilot, or out of scope."""
-
-_FORMER = "\x1f"
-"""Begins the key of a former item's entry. No person's key does: it counts as blank there and is taken off."""
-
-_RETRY_FIRST_SECONDS = 14 * 60
-"""A little less than the fifteen minutes between two ticks, so that the next tick already finds it due."""
-_RETRY_MOST_SECONDS = 24 * 3600
-
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """One person: what Graph last accepted, and what the next run needs to know without asking.
-
-    ``source`` digests everything the item was made from, ``item`` the body itself (design §3.6). ``held`` says that
-    Graph has, or may have, an item under ``item_id``; only then is there something to delete. ``upn`` is Entra's
-    spelling when ``user_id`` is known, else HR's, where that is a UPN. ``asked`` is what Entra was asked for
-    (`connector.core.accounts.ask`), where that is not ``upn``: the user was found by another attribute, or a UPN was
-    not known, and the last known account stays what others refer to. ``fields`` are those of the last row of theirs
-    that was taken (`connector.core.mapping.Person`), none where an earlier release took it. Times are unix seconds.
-    """
-
-    key: str
-    item_id: str
-    upn: str
-    user_id: str = ""
-    source: bytes = b""
-    item: bytes = b""
-    references: tuple[str, ...] = ()
-    state: State = "unmatched"
-    held: bool = False
-    absent: int = 0
-    resolved: int = 0
-    sent: int = 0
-    failures: int = 0
-    retry_at: int = 0
-    code: str = ""
-    asked: str = ""
-    fields: bytes = b""
-
-    @property
-    def is_former(self) -> bool:
-        """Tell whether this is no person, but an item that somebody had before their item id changed."""
-        return self.key.startswith(_FORMER)
-
-    @property
-    def former_of(self) -> str:
-        """Return the key of the person who had this former item: it stands where a person's references do."""
-        return self.references[0] if self.is_former and self.references else ""
-
-    def former(self, item_id: str) -> Entry:
-        """Return the entry of the item that this person had under ``item_id``: it is still there, to be deleted."""
-        return Entry(
-            former_key(item_id), item_id, self.upn, self.user_id, references=(self.key,), state="sent", held=True
-        )
-
-    def failed(self, code: str, *, now: int) -> Entry:
-        """Return the entry after Graph refused its item: sent again later, and later each time."""
-        wait = min(_RETRY_FIRST_SECONDS * 2**self.failures, _RETRY_MOST_SECONDS)
-        return replace(
-            self,
-            source=b"",
-            item=b"",
-            state="failed",
-            failures=self.failures + 1,
-            retry_at=now + wait,
-            code=code,
-        )
-
-    def in_doubt(self, *, now: int) -> Entry:
-        """Return the entry after a write whose answer was never seen: Graph may hold the old item, the new, or none."""
-        return replace(self.failed("in_doubt", now=now), state="doubt", held=True)
-
-
-def former_key(item_id: str) -> str:
-    """Return the key under which a ledger keeps an item whose person has another one now."""
-    return _FORMER + item_id
+_NAME: Final = b"ledger "
+_MAGIC: Final = _NAME + b"%d\n" % FORMAT
+_GZIP: Final = b"\x1f\x8b"
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,11 +75,15 @@ class Ledger:
     @property
     def held(self) -> int:
         """How many items Graph holds, as far as we know."""
+        if isinstance(self.entries, Packed):
+            return self.entries.held
         return sum(entry.held for entry in self.entries.values())
 
     @property
     def people(self) -> int:
         """How many people it knows, without those whom others merely name by an account."""
+        if isinstance(self.entries, Packed):
+            return self.entries.people
         return sum(not (entry.is_former or is_referred(entry.key)) for entry in self.entries.values())
 
     def is_of_the_same(self, other: Ledger) -> bool:
@@ -151,7 +108,14 @@ class DueTimes:
 def due_times(ledger: Ledger, *, resolve_after: int, unmatched_after: int, turn: int = 0) -> DueTimes:
     """Return the earliest moments at which failed items, unmatched people and known accounts are due, and ``turn``."""
     failed = unmatched = accounts = 0
-    for entry in ledger.entries.values():
+    entries: Iterable[Entry] = ledger.entries.values()
+    if isinstance(ledger.entries, Packed):
+        # Of those who are plain nothing is due but that their accounts are asked for again.
+        plain = ledger.entries
+        first = min(compress(plain.resolved, plain.plain), default=None)
+        accounts = 0 if first is None else first + resolve_after
+        entries = map(plain.at, plain.not_plain())
+    for entry in entries:
         if entry.state in {"failed", "doubt"}:
             failed = _earlier(failed, entry.retry_at)
         elif entry.is_former:
@@ -171,16 +135,23 @@ def _earlier(one: int, other: int) -> int:
 
 def settle(ledger: Ledger, changes: Iterable[Entry], gone: Iterable[str]) -> Ledger:
     """Return the next generation: ``changes`` put in place, the keys in ``gone`` forgotten."""
-    entries = dict(ledger.entries)
-    for entry in changes:
-        entries[entry.key] = entry
-    for key in gone:
-        entries.pop(key, None)
-    return replace(ledger, generation=ledger.generation + 1, entries=entries)
+    changed: dict[str, Entry | None] = {entry.key: entry for entry in changes}
+    changed.update(dict.fromkeys(gone))
+    generation = ledger.generation + 1
+    if isinstance(ledger.entries, Packed):
+        return replace(ledger, generation=generation, entries=ledger.entries.changed(changed))
+    entries = {**ledger.entries, **changed}
+    return replace(
+        ledger,
+        generation=generation,
+        entries={key: entry for key, entry in entries.items() if entry is not None},
+    )
 
 
 def unsure(ledger: Ledger) -> Ledger:
     """Return the ledger in which nobody knows what items say, only that they are there: everyone is sent again."""
+    if isinstance(ledger.entries, Packed):
+        return replace(ledger, entries=ledger.entries.without_digests())
     return replace(ledger, entries={key: replace(entry, source=b"", item=b"") for key, entry in ledger.entries.items()})
 
 
@@ -233,69 +204,131 @@ def load_entry(row: list[Any]) -> Entry:
 
 
 def dump_ledger(ledger: Ledger) -> bytes:
-    """Return a ledger as gzipped JSON lines: a header, then one line per person."""
-    header = {
-        "format": FORMAT,
+    """Return a ledger as `write_ledger` writes it."""
+    buffer = io.BytesIO()
+    write_ledger(ledger, buffer.write)
+    return buffer.getvalue()
+
+
+def write_ledger(ledger: Ledger, write: Callable[[bytes], object]) -> None:
+    """Write a ledger in columns (`connector.core.packed`), one of them in memory at a time.
+
+    Item ids are not among them where they are as the contract makes them.
+    """
+    item_id, entries = _item_ids(ledger.connection, ledger.contract), ledger.entries
+    if not isinstance(entries, Packed):
+        entries = pack(entries.values(), item_id=item_id)
+    elif entries.item_id is not item_id:
+        entries = entries.repacked(item_id)
+    facts = {
         "connection": ledger.connection,
         "tenant": ledger.tenant,
         "contract": ledger.contract,
         "incarnation": ledger.incarnation,
         "generation": ledger.generation,
-        "people": len(ledger.entries),
+        "people": len(entries),
+        "codes": entries.codes,
+        "kind": _text(entries.kind.mark),
+        "cells": entries.kind.width,
+        "item_id": _example(item_id),
     }
-    buffer = io.BytesIO()
-    with gzip.GzipFile(fileobj=buffer, mode="wb", compresslevel=1, mtime=0) as lines:
-        write_lines(lines, header, (dump_entry(entry) for entry in ledger.entries.values()))
-    return buffer.getvalue()
+    write_columns(write, _MAGIC, facts, ((name, entries.whole(name)) for name in column_names(entries.kind)))
 
 
 def load_ledger(data: bytes) -> Ledger:
-    """Read a ledger.
+    """Read a ledger of this release or of an earlier one.
 
     Raises:
         StoreError: ``ledger_corrupt`` when it is not whole, ``ledger_format`` when it is of another version.
     """
-    try:
+    if data.startswith(_GZIP):
+        return _of_lines(data)
+    return open_ledger(lambda start, size: data[start : start + size], len(data))
+
+
+def open_ledger(read: Read, size: int) -> Ledger:
+    """Check a ledger of ``size`` bytes and return it; its columns are read when they are first needed.
+
+    Raises:
+        StoreError: as `load_ledger`.
+    """
+    with _understood():
+        begins = read(0, min(size, len(_MAGIC) + 8))
+        if begins.startswith(_GZIP):
+            return _of_lines(read(0, size))
+        version = begins.removeprefix(_NAME).partition(b"\n")[0]
+        if begins.startswith(_NAME) and version.isdigit() and int(version) != FORMAT:
+            raise _other_format(int(version))
+        columns = open_columns(read, size, _MAGIC)
+        facts = columns.facts
+        item_id = _item_ids(facts["connection"], facts["contract"])
+        if facts["item_id"] != _example(item_id):
+            raise StoreError("the ledger's item ids are not made as this release makes them", code="ledger_format")
+        entries = Packed(
+            facts["people"],
+            columns.column,
+            kind=Kind(_bytes(facts["kind"]), facts["cells"]),
+            codes=facts["codes"],
+            item_id=item_id,
+        )
+        return replace(_owner(facts), entries=entries)
+
+
+def sample(ledger: Ledger, *, most: int) -> tuple[str, ...]:
+    """Return the ids of some items that Graph certainly holds; no more entries are looked at than that takes."""
+    certain = (entry.item_id for entry in ledger.entries.values() if entry.held and entry.state == "sent")
+    return tuple(islice(certain, most))
+
+
+@functools.lru_cache(maxsize=8)
+def _item_ids(connection: str, contract: str) -> MakeId | None:
+    """Return how a contract makes an item id of key and UPN; None of a contract that this release does not know.
+
+    The same function for the same connection, so that it tells whether entries were packed with it.
+    """
+    from connector.core.contracts import ContractName, contract_of
+
+    names: tuple[ContractName, ...] = get_args(ContractName)
+    for name in names:
+        if name == contract:
+            made = contract_of(name).item_id
+            return lambda key, upn: made(connection, key=key, upn=upn)
+    return None
+
+
+def _example(item_id: MakeId | None) -> str:
+    """Return an item id by which a release tells whether another one makes them as it does itself."""
+    return item_id("key", "name@example.com") if item_id else ""
+
+
+def _of_lines(data: bytes) -> Ledger:
+    """Read a ledger that an earlier release wrote: a header, then one line per person."""
+    with _understood():
         header, rows = read_lines(data)
+        if header["format"] not in LINES:
+            raise _other_format(header["format"])
         owner = _owner(header)
         entries = {entry.key: entry for entry in map(load_entry, rows)}
         if len(entries) != header["people"]:
-            raise StoreError("the ledger does not hold as many people as its header says", code="ledger_corrupt")
-        return replace(owner, entries=entries)
-    except (OSError, EOFError, zlib.error, ValueError, KeyError, TypeError) as error:
-        raise StoreError(f"the ledger cannot be read ({type(error).__name__})", code="ledger_corrupt") from error
+            raise corrupt("does not hold as many people as its header says")
+        return replace(owner, entries=pack(entries.values(), item_id=_item_ids(owner.connection, owner.contract)))
 
 
-def sample(data: bytes, *, most: int) -> tuple[Ledger, tuple[str, ...]]:
-    """Return whose ledger it is, without its entries, and the ids of some items that Graph certainly holds.
-
-    The others are counted, not read: that tells whether it is whole, and costs little.
-
-    Raises:
-        StoreError: as `load_ledger`, as far as that shows.
-    """
+@contextmanager
+def _understood() -> Iterator[None]:
+    """Let what is not whole be refused as such, in whatever way that shows."""
     try:
-        lines = gzip.GzipFile(fileobj=io.BytesIO(data), mode="rb")
-        header = orjson.loads(lines.readline())
-        owner = _owner(header)
-        items: list[str] = []
-        people = 0
-        for line in lines:
-            people += 1
-            if len(items) < most:
-                entry = load_entry(orjson.loads(line))
-                items += [entry.item_id] if entry.held and entry.state == "sent" else []
-        if people != header["people"]:
-            raise StoreError("the ledger does not hold as many people as its header says", code="ledger_corrupt")
-        return owner, tuple(items)
-    except (OSError, EOFError, zlib.error, ValueError, KeyError, TypeError) as error:
+        yield
+    except (OSError, EOFError, zlib.error, ValueError, KeyError, TypeError, AttributeError) as error:
         raise StoreError(f"the ledger cannot be read ({type(error).__name__})", code="ledger_corrupt") from error
+
+
+def _other_format(version: object) -> StoreError:
+    return StoreError(f"the ledger has format {version}; this release reads {FORMAT}", code="ledger_format")
 
 
 def _owner(header: Mapping[str, Any]) -> Ledger:
-    """Return the ledger that a header begins, without its entries."""
-    if header["format"] not in {EARLIER, FORMAT}:
-        raise StoreError(f"the ledger has format {header['format']}; this release reads {FORMAT}", code="ledger_format")
+    """Return the ledger that a header tells of, without its entries."""
     return Ledger(
         connection=header["connection"],
         tenant=header["tenant"],

@@ -3,7 +3,7 @@
 ::
 
     {connection}/head.json                       the one truth; every commit carries lease and If-Match
-    {connection}/ledger/{generation}.jsonl.gz    what Graph holds
+    {connection}/ledger/{generation}.columns     what Graph holds (an earlier release's: .jsonl.gz)
     {connection}/exports/{run}/{name}            our own copy of an applied export
     {connection}/runs/{run}/plan.jsonl.gz        what a run will do, stored before it begins
     {connection}/runs/{run}/journal-{epoch}      announced, and what became of it; append blob
@@ -32,12 +32,13 @@ from connector.core import retention
 from connector.core.approval import dump_pending, load_pending
 from connector.core.due import Request
 from connector.core.head import Approval, Head, dump_head, load_head
-from connector.core.ledger import dump_entry, dump_ledger, load_entry, load_ledger, read_lines, write_lines
+from connector.core.ledger import dump_entry, load_entry, open_ledger, read_lines, write_ledger, write_lines
 from connector.core.ledger import sample as ledger_sample
 from connector.core.plan import Delete, Plan, Progress, Upsert
 from connector.core.setup import Registration
 from connector.errors import Busy, LeaseLost, StateChanged, StoreError, StoreUnavailable
 from connector.offload import offload
+from connector.storage.spool import Spool, on_disk
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
@@ -46,7 +47,7 @@ if TYPE_CHECKING:
     from connector.core.approval import Pending
     from connector.core.ledger import Ledger
     from connector.core.plan import Action
-    from connector.storage.blobs import Blob, BlobInfo, Container
+    from connector.storage.blobs import BlobInfo, Container
 
 LEASE_SECONDS: Final = 60
 RENEW_SECONDS: Final = 15
@@ -226,17 +227,17 @@ class State:
             StoreError: ``ledger_missing`` when it is not there, not whole, or of another generation: without it nobody
                 can say what Graph holds. ``ledger_format`` when another release wrote it.
         """
-        blob = await self._ledger_blob(generation)
-        return await offload(len(blob.data) * _PACKED, lambda: _load_ledger(blob.data, generation))
+        file = await self._download_ledger(generation)
+        return await offload(file.size * _PACKED, lambda: _load_ledger(file, generation))
 
     async def sample(self, generation: int, *, most: int) -> tuple[Ledger, tuple[str, ...]]:
         """Return whose ledger a generation is, without its entries, and the ids of some items that Graph holds.
 
         Raises:
-            StoreError: as `ledger`, as far as that shows.
+            StoreError: as `ledger`.
         """
-        blob = await self._ledger_blob(generation)
-        return await offload(len(blob.data) * _PACKED, lambda: _sample_ledger(blob.data, generation, most))
+        ledger = await self.ledger(generation)
+        return replace(ledger, entries={}), ledger_sample(ledger, most=most)
 
     async def newest_ledger(self) -> int:
         """Return the newest generation there is, named by a head or not; 0 when there is none."""
@@ -251,22 +252,42 @@ class State:
         meanwhile. The latter's is what head.json names, so nothing is ever written over: the next number is ours.
         """
         while True:
-            data = await offload(len(ledger.entries) * _ENTRY, functools.partial(dump_ledger, ledger))
-            try:
-                await self.container.write(self._ledger_name(ledger.generation), data, if_none_match=True)
-            except StateChanged:
-                ledger = replace(ledger, generation=ledger.generation + 1)
-            else:
-                return ledger
+            with on_disk():
+                file = await offload(len(ledger.entries) * _ENTRY, functools.partial(_written, ledger))
+            with contextlib.closing(file):
+                try:
+                    await self._upload(self._ledger_name(ledger.generation), file)
+                except StateChanged:
+                    ledger = replace(ledger, generation=ledger.generation + 1)
+                else:
+                    return ledger
 
-    async def _ledger_blob(self, generation: int) -> Blob:
-        blob = await self.container.read(self._ledger_name(generation))
-        if blob is None:
+    async def _upload(self, name: str, file: Spool) -> None:
+        if file.is_small:
+            await self.container.write(name, file.read(0, file.size), if_none_match=True)
+        else:
+            await self.container.upload_from(name, file.stream, if_none_match=True)
+
+    async def _download_ledger(self, generation: int) -> Spool:
+        """Return the file of a generation, the later one where there are two.
+
+        A run that died before its head did may have left one under the name that another release has for it.
+        """
+        name = f"{self._root}/ledger/{generation:08d}."
+        found = (await self.container.list(name)).blobs
+        if not found:
             raise _ledger_missing("is not there")
-        return blob
+        chosen = max(found, key=lambda info: (info.last_modified, info.name == self._ledger_name(generation)))
+        file = Spool()
+        try:
+            with on_disk():
+                await self.container.download_to(chosen.name, file.stream)
+        except StateChanged as error:
+            raise _ledger_missing("is not there") from error
+        return file
 
     def _ledger_name(self, generation: int) -> str:
-        return f"{self._root}/ledger/{generation:08d}.jsonl.gz"
+        return f"{self._root}/ledger/{generation:08d}.columns"
 
     # --- runs -------------------------------------------------------------------------------------------------------
 
@@ -485,15 +506,20 @@ def _request(info: BlobInfo, data: bytes) -> Request:
         return Request(info.name)
 
 
-def _load_ledger(data: bytes, generation: int) -> Ledger:
+def _load_ledger(file: Spool, generation: int) -> Ledger:
     with _explained():
-        return _of_generation(load_ledger(data), generation)
+        return _of_generation(open_ledger(file.read, file.size), generation)
 
 
-def _sample_ledger(data: bytes, generation: int, most: int) -> tuple[Ledger, tuple[str, ...]]:
-    with _explained():
-        owner, items = ledger_sample(data, most=most)
-        return _of_generation(owner, generation), items
+def _written(ledger: Ledger) -> Spool:
+    file = Spool()
+    try:
+        write_ledger(ledger, file.stream.write)
+    except BaseException:
+        file.close()
+        raise
+    file.stream.seek(0)
+    return file
 
 
 def _of_generation(ledger: Ledger, generation: int) -> Ledger:

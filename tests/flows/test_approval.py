@@ -738,7 +738,7 @@ async def test_a_lost_ledger_cannot_be_approved():
     """It is no guard's finding, nor the file's fault; the answer points at what the report says."""
     world = await a_world()
     await world.night(STAFF)
-    await world.containers.state.delete("contosohr/ledger/00000001.jsonl.gz")
+    await world.containers.state.delete("contosohr/ledger/00000001.columns")
     refused = await world.night(STAFF)
 
     with pytest.raises(Conflict) as raised:

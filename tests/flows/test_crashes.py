@@ -189,7 +189,7 @@ async def test_no_kind_of_request_is_left_out():
 
     assert kinds >= {
         *("acquire_lease head.json", "read head.json", "write head.json", "release_lease head.json"),
-        *("list exports ", "download_to exports csv", "read ledger", "POST $batch", "write quarantine csv"),
+        *("list exports ", "download_to exports csv", "download_to ledger", "POST $batch", "write quarantine csv"),
         *("write exports", "write runs/plan.jsonl.gz", "create runs", "append runs", "PUT external", "DELETE external"),
         *("write ledger", "write reports json", "list ", "delete runs/plan.jsonl.gz", "write reports html"),
     }

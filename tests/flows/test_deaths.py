@@ -116,7 +116,7 @@ async def rebuild_if_it_is_still_missing(world: World) -> None:
     """Do what the last report says."""
     await world.settle()
     generation = (await world.head()).generation
-    there = any(name.endswith(f"/ledger/{generation:08d}.jsonl.gz") for name in world.blobs("state"))
+    there = any(name.endswith(f"/ledger/{generation:08d}.columns") for name in world.blobs("state"))
     if not there:
         await rebuild(world)
 

@@ -156,7 +156,7 @@ async def test_looking_is_quick():
     await look(world)
 
     assert len(world.requests) <= 8
-    assert world.blob_requests <= 14
+    assert world.blob_requests <= 15
 
 
 async def test_graph_that_does_not_answer_fails_within_seconds():

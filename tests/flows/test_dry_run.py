@@ -281,7 +281,7 @@ async def test_what_somebody_asked_for_is_told():
 async def test_a_lost_ledger_is_an_error():
     """Nobody can tell what would be done then; what to do is in the message."""
     world = await a_staffed_world()
-    await world.containers.state.delete("contosohr/ledger/00000001.jsonl.gz")
+    await world.containers.state.delete("contosohr/ledger/00000001.columns")
 
     with pytest.raises(StoreError) as raised:
         await world.application().rehearse()

@@ -296,7 +296,7 @@ async def test_a_release_that_renders_otherwise_is_no_change():
     ledger, head = await world.ledger(), await world.head()
     before = {key: replace(entry, item=b"an earlier release's", source=b"") for key, entry in ledger.entries.items()}
     old = dump_ledger(replace(ledger, entries=before))
-    await world.containers.state.write(f"contosohr/ledger/{head.generation:08d}.jsonl.gz", old)
+    await world.containers.state.write(f"contosohr/ledger/{head.generation:08d}.columns", old)
     await world.containers.state.write("contosohr/head.json", dump_head(replace(head, circumstances="its renderer")))
 
     report = await world.tick() or {}
@@ -334,7 +334,7 @@ async def test_a_ledger_of_an_earlier_release_is_void_for_one_export():
     world = await a_company()
     ledger, head = await world.ledger(), await world.head()
     old = replace(ledger, entries={key: replace(entry, fields=b"") for key, entry in ledger.entries.items()})
-    await world.containers.state.write(f"contosohr/ledger/{head.generation:08d}.jsonl.gz", dump_ledger(old))
+    await world.containers.state.write(f"contosohr/ledger/{head.generation:08d}.columns", dump_ledger(old))
 
     first = await world.night(shifted(STAFF, "Department"))
     second = await world.night(STAFF)

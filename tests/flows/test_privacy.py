@@ -313,7 +313,7 @@ async def test_every_kind_of_outage_tells_nothing(witness: Witness):
         world.graph.fault(len(world.graph.requests) + position, Kill())
         await another_night()
         await witness.tick(2)
-    ledger = f"{CONNECTION}/ledger/{(await world.head()).generation:08d}.jsonl.gz"
+    ledger = f"{CONNECTION}/ledger/{(await world.head()).generation:08d}.columns"
     await world.containers.state.delete(ledger)
     await another_night()
     await world.containers.state.write(ledger, b"KX-77001 Zebulon")

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import gzip
+import hashlib
 import io
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -14,11 +16,12 @@ import pytest
 from connector.core.approval import Pending
 from connector.core.due import Request
 from connector.core.head import Approval, ExportMark, Head, Held, Refused, RunMark, dump_head
-from connector.core.ledger import dump_ledger
+from connector.core.ledger import dump_entry, dump_ledger
 from connector.core.plan import Progress, hold
 from connector.core.setup import Registration
-from connector.errors import Busy, LeaseLost, StateChanged, StoreError
+from connector.errors import Busy, DiskError, LeaseLost, StateChanged, StoreError
 from connector.graph.client import REQUEST_TIMEOUT
+from connector.storage.spool import SMALL
 from connector.storage.state import LEASE_SECONDS, RENEW_SECONDS, WRITE_MARGIN_SECONDS, Lease, Look, State
 from tests.core.nights import a_night
 from tests.core.people import a_ledger, a_person, an_entry
@@ -26,6 +29,7 @@ from tests.storage.memory import MemoryContainer
 from tests.tenant.clock import VirtualClock
 
 if TYPE_CHECKING:
+    from connector.core.ledger import Ledger
     from connector.core.plan import Plan
 
 SAFE_SECONDS = LEASE_SECONDS - WRITE_MARGIN_SECONDS
@@ -324,7 +328,7 @@ async def test_the_last_generations_are_kept(state: State, container: MemoryCont
     await state.forget(await state.leftovers(Head(generation=6)), lease=lease)
 
     kept = [name for name in container.contents if "/ledger/" in name]
-    assert kept == [f"contosohr/ledger/{generation:08d}.jsonl.gz" for generation in (4, 5, 6)]
+    assert kept == [f"contosohr/ledger/{generation:08d}.columns" for generation in (4, 5, 6)]
 
 
 async def test_no_generation_is_written_over(state: State):
@@ -339,6 +343,71 @@ async def test_no_generation_is_written_over(state: State):
     assert await state.ledger(2) == saved
 
 
+async def test_a_ledger_of_an_earlier_release_is_found(state: State, container: MemoryContainer):
+    """Under the name that it had there; the next generation has the new one."""
+    await container.write(
+        "contosohr/ledger/00000003.jsonl.gz", an_earlier_release_s(a_ledger(an_entry(), generation=3))
+    )
+
+    read = await state.ledger(3)
+    saved = await state.save_ledger(replace(read, generation=4))
+
+    assert read == a_ledger(an_entry(), generation=3)
+    assert await state.ledger(4) == saved
+    assert [name for name in container.contents if "/ledger/" in name] == [
+        "contosohr/ledger/00000003.jsonl.gz",
+        "contosohr/ledger/00000004.columns",
+    ]
+
+
+@pytest.mark.parametrize("names", [("jsonl.gz", "columns"), ("columns", "jsonl.gz")])
+async def test_of_two_releases_ledgers_the_later_one_counts(
+    state: State, container: MemoryContainer, clock: VirtualClock, names: tuple[str, str]
+):
+    """One of them is of a run that died before head.json named its ledger; then another release had its turn."""
+    ledgers = a_ledger(an_entry("E1")), a_ledger(an_entry("E2"))
+    for name, ledger in zip(names, ledgers, strict=True):
+        data = dump_ledger(ledger) if name == "columns" else an_earlier_release_s(ledger)
+        await container.write(f"contosohr/ledger/00000001.{name}", data)
+        clock.advance(60)
+
+    assert await state.ledger(1) == ledgers[1]
+
+
+async def test_a_large_ledger_goes_through_a_file(state: State, container: MemoryContainer):
+    """What does not stay in memory is stored and read all the same, and no generation is written over by it either."""
+    entries = {f"E{number:06}": an_entry(f"E{number:06}") for number in range(3)}
+    huge = replace(a_ledger(), entries={key: replace(each, asked=key + noise(SMALL)) for key, each in entries.items()})
+
+    first, second = await state.save_ledger(huge), await state.save_ledger(huge)
+
+    assert max(len(data) for data in container.contents.values()) > SMALL
+    assert (first.generation, second.generation) == (1, 2)
+    assert await state.ledger(1) == first
+    assert await state.ledger(2) == second
+
+
+async def test_a_full_disk_is_said_as_such(state: State, container: MemoryContainer):
+    """A ledger that finds no room while it is fetched is whole where it is: the operator makes room."""
+    await state.save_ledger(a_ledger())
+    container.fail(container.requests + 2, error=OSError(errno.ENOSPC, "No space left on device"))
+
+    with pytest.raises(DiskError):
+        await state.ledger(1)
+
+
+def an_earlier_release_s(ledger: Ledger) -> bytes:
+    """Return a ledger as it was stored before there were columns."""
+    header = {name: getattr(ledger, name) for name in ("connection", "tenant", "contract", "incarnation", "generation")}
+    lines = ({**header, "format": 2, "people": len(ledger.entries)}, *map(dump_entry, ledger.entries.values()))
+    return gzip.compress(b"".join(orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE) for line in lines))
+
+
+def noise(size: int) -> str:
+    """Return text that no packing makes much shorter."""
+    return hashlib.shake_128(b"noise").hexdigest(size // 2)
+
+
 async def test_a_missing_ledger_is_refused(state: State):
     """A head whose ledger is gone must not be taken for a first run: nobody knows what Graph holds."""
     with pytest.raises(StoreError) as raised:
@@ -350,7 +419,7 @@ async def test_a_missing_ledger_is_refused(state: State):
 
 async def test_a_broken_ledger_is_refused(state: State, container: MemoryContainer):
     """Half a ledger is none, and what to do is the same."""
-    await container.write("contosohr/ledger/00000003.jsonl.gz", dump_ledger(a_ledger(an_entry(), generation=3))[:-9])
+    await container.write("contosohr/ledger/00000003.columns", dump_ledger(a_ledger(an_entry(), generation=3))[:-9])
 
     with pytest.raises(StoreError) as raised:
         await state.ledger(3)
@@ -362,7 +431,7 @@ async def test_a_broken_ledger_is_refused(state: State, container: MemoryContain
 
 async def test_a_ledger_of_another_generation_is_refused(state: State, container: MemoryContainer):
     """An older one in the place of the last would forget whoever joined since; a glance at it sees that, too."""
-    await container.write("contosohr/ledger/00000003.jsonl.gz", dump_ledger(a_ledger(an_entry(), generation=2)))
+    await container.write("contosohr/ledger/00000003.columns", dump_ledger(a_ledger(an_entry(), generation=2)))
 
     for reading in (state.ledger(3), state.sample(3, most=3)):
         with pytest.raises(StoreError) as raised:

@@ -7,7 +7,7 @@ CONTRACT ?= labels
 
 SHORT ?=
 
-.PHONY: help demo serve test exhaustive bench check fmt beliefs reference lock clean venv
+.PHONY: help demo serve test exhaustive bench package check fmt beliefs reference lock clean venv
 
 help:
 	@echo 'make demo    some nights on a local tenant; reports are left in .demo/'
@@ -20,6 +20,7 @@ help:
 	@echo 'make exhaustive  the tests that otherwise try a part: every death with every export,'
 	@echo '             every two deaths in a row, every cut, 20,000 people, random nights; an hour or so'
 	@echo 'make bench   how fast, in how much memory, beside the bars and the references (SHORT=1: a smoke test)'
+	@echo 'make package the zip that is deployed, with compiled files: .package/people-connector.zip'
 	@echo 'make check   what CI runs: format, lint, types, layers, tests with coverage'
 	@echo 'make beliefs write docs/graph.md: what we believe about Microsoft Graph, from its tests'
 	@echo 'make reference  write the tables of docs/mapping.md and mapping.schema.json, from the models'
@@ -47,6 +48,9 @@ exhaustive: venv
 bench: venv
 	@$(PY) -m tests.bench $(if $(SHORT),--short) $(ARGS)
 
+package: venv
+	@$(PY) tools/package.py .package/people-connector.zip
+
 check: venv
 	@tools/check.sh
 
@@ -63,6 +67,6 @@ lock:
 	@tools/lock.sh
 
 clean:
-	rm -rf .venv .venv-* .demo .serve .bench .azurite .coverage* htmlcov
+	rm -rf .venv .venv-* .demo .serve .bench .package .azurite .coverage* htmlcov
 	rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -130,8 +130,7 @@ class Company:
 
     def rows(self, night: int = 0) -> Iterator[list[str]]:
         """Yield the rows of a night's export, in an order that no other night has."""
-        joined = round(self.churn.joined * self.people) * night
-        order = array("I", chain(self._staying(night), range(self.people, self.people + joined)))
+        order = array("I", chain(self._staying(night), range(self.people, self.accounts(night))))
         random.Random(f"{self.seed}/{night}").shuffle(order)  # noqa: S311
         for number in order:
             yield self.row(number, night)
@@ -144,6 +143,10 @@ class Company:
             for count, row in enumerate(self.rows(night), 1):  # noqa: B007
                 stream.write(",".join(row) + "\r\n")  # no cell has anything in it that would have to be quoted
         return count
+
+    def accounts(self, night: int) -> int:
+        """Return how many people have had an account by a night: those with a number below."""
+        return self.people + round(self.churn.joined * self.people) * night
 
     def counts(self, night: int) -> Counts:
         """Return what a night's export asks for."""

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import csv
-from typing import TYPE_CHECKING
+import json
+import subprocess
+import sys
+from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
+from tests.bench.__main__ import SECTIONS
 from tests.bench.company import COLUMNS, MAPPED, Churn, Company, object_id_of
+from tests.bench.results import ROOT
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -16,6 +21,16 @@ pytestmark = pytest.mark.once
 
 PEOPLE = 400
 CHURN = Churn(changed=0.01, joined=0.005, left=0.02)
+
+BARS: Final[dict[str, set[str]]] = {
+    "reading": {"B1"},
+    "ledger": {"B3"},
+    "ingest": {"B4"},
+    "accounts": {"B6"},
+    "cold": {"B9"},
+    "scale": set(),
+}
+"""Which bars a section is there for, among others."""
 
 
 def night_of(company: Company, night: int, folder: Path) -> dict[str, dict[str, str]]:
@@ -83,3 +98,41 @@ def test_it_is_the_same_company_every_time(tmp_path: Path):
     assert (tmp_path / "one").read_bytes() == (tmp_path / "two").read_bytes()
     assert other["E0000007"] != night_of(Company(PEOPLE), 0, tmp_path)["E0000007"]
     assert len({object_id_of(number) for number in range(PEOPLE)}) == PEOPLE
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
+    """Return what ``make bench SHORT=1`` leaves behind."""
+    path = tmp_path_factory.mktemp("bench") / "results.json"
+    command = [sys.executable, "-m", "tests.bench", "--short", "--results", str(path)]
+    subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.DEVNULL)  # noqa: S603
+    found: list[dict[str, Any]] = json.loads(path.read_bytes())
+    return found
+
+
+def test_every_result_has_what_programs_read(results: list[dict[str, Any]]):
+    """Each result has the members that outside programs rely on; ``ok`` says what its own numbers say."""
+    for result in results:
+        assert list(result) == ["bar", "name", "value", "unit", "reference", "ratio", "limit", "ok"]
+        assert isinstance(result["value"], int | float)
+        assert result["value"] >= 0
+        if result["reference"]:
+            assert result["ratio"] == pytest.approx(result["value"] / result["reference"])
+        assert isinstance(result["ok"], bool)
+    assert len({result["name"] for result in results}) == len(results)
+
+
+def test_the_bars_of_each_section_are_there(results: list[dict[str, Any]]):
+    """No section has gone without a word, and whatever has a bar has its limit."""
+    bars = {result["bar"] for result in results} - {""}
+
+    assert bars >= {bar for section in SECTIONS for bar in BARS[section]}
+    assert all(result["limit"] is not None for result in results if result["bar"])
+
+
+def test_counts_are_right(results: list[dict[str, Any]]):
+    """What was unchanged makes no request to Graph, and what has changed one for each person."""
+    requests = {result["name"]: result["value"] for result in results if "Graph requests" in result["name"]}
+
+    assert requests["300 people, unchanged: Graph requests"] == 0
+    assert requests["300 people, 1 % changed: Graph requests"] == 3

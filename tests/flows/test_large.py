@@ -4,37 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import random
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from tests.flows.deaths import EXHAUSTIVE, is_at_rest, needless
 from tests.flows.world import DAY, KILLED, World, a_person, a_world, an_export, item_of
+from tests.tenant.clock import AtOnce
 from tests.tenant.graph.faults import Failed, Kill
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 pytestmark = pytest.mark.once
 
 PEOPLE = 20_000 if EXHAUSTIVE else 2_000
 """``make exhaustive`` makes the night of a real company of it."""
 CONCURRENCY = 16
-
-
-class AtOnce(ThreadPoolExecutor):
-    """Threads whose work is done before anybody can wait for it: virtual time would leap meanwhile."""
-
-    def submit(self, work: Callable[..., Any], /, *arguments: Any, **options: Any) -> Future[Any]:
-        """Do the work, and return what came of it."""
-        done: Future[Any] = Future()
-        try:
-            done.set_result(work(*arguments, **options))
-        except Exception as error:  # noqa: BLE001
-            done.set_exception(error)
-        return done
 
 
 async def a_bad_night(rows: list[dict[str, str]]) -> World:

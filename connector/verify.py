@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
+from connector.core.ledger import scattered
 from connector.core.plan import IN_DOUBT, Delete, Upsert
 from connector.core.readback import ReadBack, differences
 from connector.errors import CredentialError, GraphDenied, GraphError
@@ -95,11 +96,7 @@ async def connection_lost(
     if not (lost or refused):
         return None
     gone = {action.entry.item_id for action in actions if isinstance(action, Delete)}
-    taken = [
-        entry.item_id
-        for entry in ledger.entries.values()
-        if entry.state == "sent" and entry.held and entry.item_id not in gone
-    ]
+    taken = scattered(ledger, apart=gone)
     if (unknown or (refused and taken)) and await _holds_none((*arrived, *taken), items):
         return GraphError(
             f"Microsoft Graph takes no items for the connection {connection!r}, and has none of those asked for that it"
@@ -111,7 +108,7 @@ async def connection_lost(
         )
     if everyone and arrived:
         return None  # everyone who can be sent has just been; who cannot has nothing there, now as before
-    others = [item_id for item_id in taken if item_id not in arrived]
+    others = scattered(ledger, apart=gone | arrived.keys())
     if not unknown and lost and others and await _holds_none(others, items):
         return GraphError(
             "Microsoft Graph holds none of the items asked for that it took from us (HTTP 404): the connection was"

@@ -26,7 +26,7 @@ from connector.core.packed import Kind, Packed, column_names, pack
 from connector.errors import StoreError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 
     from connector.core.columns import Read
     from connector.core.packed import MakeId
@@ -45,6 +45,7 @@ __all__ = [
     "open_ledger",
     "read_lines",
     "sample",
+    "scattered",
     "settle",
     "unsure",
     "write_ledger",
@@ -278,6 +279,21 @@ def sample(ledger: Ledger, *, most: int) -> tuple[str, ...]:
     """Return the ids of some items that Graph certainly holds; no more entries are looked at than that takes."""
     certain = (entry.item_id for entry in ledger.entries.values() if entry.held and entry.state == "sent")
     return tuple(islice(certain, most))
+
+
+def scattered(ledger: Ledger, *, apart: Collection[str] = ()) -> list[str]:
+    """Return the ids of three items, or fewer, that Graph certainly holds: at both ends and in the middle of the keys.
+
+    None of those ``apart`` is among them. Of a ledger in columns, hardly more entries than these are made.
+    """
+    entries = ledger.entries
+    at = entries.at if isinstance(entries, Packed) else list(entries.values()).__getitem__
+    size = len(entries)
+    found: dict[str, None] = {}
+    for places in (range(size), range(size // 2, size), range(size - 1, -1, -1)):
+        some = (entry.item_id for entry in map(at, places) if entry.held and entry.state == "sent")
+        found.update(dict.fromkeys(islice((item_id for item_id in some if item_id not in apart), 1)))
+    return list(found)
 
 
 @functools.lru_cache(maxsize=8)

@@ -17,7 +17,8 @@ from bisect import bisect_left
 from collections import Counter
 from collections.abc import ItemsView, Mapping, ValuesView
 from dataclasses import replace
-from itertools import accumulate, compress, count
+from heapq import nsmallest
+from itertools import accumulate, chain, compress, count
 from operator import add
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, get_args
 
@@ -276,17 +277,24 @@ class Packed(Mapping[str, Entry]):
 
     def with_users(self, user_ids: Collection[str]) -> Iterator[int]:
         """Yield the places of those who have one of these object ids."""
-        wanted = {_raw_guid(user_id) for user_id in user_ids} - {b"", _NOTHING}
+        yield from self._with_raw_users({raw_guid(user_id) for user_id in user_ids} - {b"", _NOTHING})
         users, shape = self._columns["user"], self._columns["shape"]
-        for start in range(0, self._size, _BLOCK) if wanted else ():
-            found = _digests(users, start, min(start + _BLOCK, self._size))
-            if not wanted.isdisjoint(found):
-                yield from (place for place, user in enumerate(found, start) if user in wanted)
-        others = {user_id for user_id in user_ids if user_id and _raw_guid(user_id) in {b"", _NOTHING}}
+        others = {user_id for user_id in user_ids if user_id and raw_guid(user_id) in {b"", _NOTHING}}
         for place, each in enumerate(shape) if others else ():
             odd = each & (_USER | _ODD) == _ODD or users[place * DIGEST : place * DIGEST + DIGEST] == _NOTHING
             if odd and self.at(place).user_id in others:
                 yield place
+
+    def next_users(self, after: bytes, count: int) -> Iterator[int]:
+        """Yield the places of so many plain entries: those whose object ids come next ``after`` 16 bytes, round again.
+
+        Entries that are not plain may be among them where they have the object id of one that is.
+        """
+        found: list[bytes] = []
+        for is_next in (after.__lt__, after.__ge__):
+            users = chain.from_iterable(struct.iter_unpack(f"{DIGEST}s", self.users))
+            found += nsmallest(count - len(found), filter(is_next, compress(users, self.plain)))
+        yield from self._with_raw_users(set(found))
 
     # --- changes ----------------------------------------------------------------------------------------------------
 
@@ -384,6 +392,13 @@ class Packed(Mapping[str, Entry]):
             values = self._values(name, start, start + _BLOCK)
             if not wanted.isdisjoint(values):
                 yield from (place for place, value in enumerate(values, start) if value in wanted)
+
+    def _with_raw_users(self, wanted: set[bytes]) -> Iterator[int]:
+        users = self._columns["user"]
+        for start in range(0, self._size, _BLOCK) if wanted else ():
+            found = _digests(users, start, min(start + _BLOCK, self._size))
+            if not wanted.isdisjoint(found):
+                yield from (place for place, user in enumerate(found, start) if user in wanted)
 
     def _fields(self, index: int) -> bytes:
         columns = self._columns
@@ -497,7 +512,7 @@ class _Rows:
         columns["odd"] += orjson.dumps(odd) + _END if odd else _END
 
     def _user(self, entry: Entry, odd: dict[str, Any]) -> int:
-        raw = _raw_guid(entry.user_id)
+        raw = raw_guid(entry.user_id)
         self.columns["user"] += raw or _NOTHING
         if entry.user_id and not raw:
             odd["user_id"] = entry.user_id
@@ -605,7 +620,7 @@ def _digests(column: bytes, start: int, stop: int) -> Sequence[bytes]:
     return [column[place * DIGEST : place * DIGEST + DIGEST] for place in range(start, stop)]
 
 
-def _raw_guid(text: str) -> bytes:
+def raw_guid(text: str) -> bytes:
     """Return the 16 bytes of an object id, none of what is not one in the spelling that Graph has for it."""
     return bytes.fromhex(text.replace("-", "")) if _GUID.fullmatch(text) else b""
 

@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Any, Final, Literal, get_args
 import orjson
 
 from connector.core.ledger import settle
+from connector.core.packed import DIGEST, Packed, raw_guid
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Mapping
+    from collections.abc import Collection, Iterable, Iterator, Mapping
 
     from connector.core.ledger import Entry, Ledger
 
@@ -48,15 +49,29 @@ def turns(ledger: Ledger, after: str, count: int) -> list[Entry]:
     They take turns in an order that has nothing to do with the people, and begin anew when all have had theirs; so
     after so many runs everybody has, whoever joins or leaves meanwhile. Only items that Graph certainly took count.
     """
-    certain = (entry for entry in ledger.entries.values() if entry.held and entry.state == "sent" and entry.item)
-    queue = {turn_of(entry): entry for entry in certain if not entry.is_former}
-    order = sorted(queue, key=lambda turn: (turn <= after, turn))  # those still to come first
-    return [queue[turn] for turn in order[:count]]
+    entries: Iterable[Entry] = ledger.entries.values()
+    if isinstance(ledger.entries, Packed):
+        packed = ledger.entries
+        entries = map(packed.at, _near(packed, after, count))
+    certain = (entry for entry in entries if entry.held and entry.state == "sent" and entry.item)
+    queue = [(turn_of(entry), entry.key, entry) for entry in certain if not entry.is_former]
+    order = sorted(queue, key=lambda each: (each[0] <= after, each[:2]))  # those still to come first
+    return [entry for _, _, entry in order[:count]]
 
 
 def turn_of(entry: Entry) -> str:
-    """Return somebody's place in the order of turns: a digest, since an item id may be made of a UPN."""
-    return hashlib.sha256(entry.item_id.encode()).hexdigest()[:16]
+    """Return somebody's place in the order of turns: the object id, which is made of nothing that is theirs.
+
+    Of whoever has none that is a GUID it is a digest, since an item id may be made of a UPN.
+    """
+    raw = raw_guid(entry.user_id) or hashlib.sha256(entry.item_id.encode()).digest()[:DIGEST]
+    return raw.hex()
+
+
+def _near(packed: Packed, after: str, count: int) -> Iterator[int]:
+    """Yield the places of whoever may be among the next ones: everybody who is not plain, and some who are."""
+    yield from packed.not_plain()
+    yield from packed.next_users(bytes.fromhex(after).ljust(DIGEST, b"\xff") if after else b"", count)
 
 
 def differences(sent: bytes, found: Mapping[str, Any], *, schema: Collection[str]) -> tuple[str, ...]:

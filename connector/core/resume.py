@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from itertools import chain
 from typing import TYPE_CHECKING
 
 from connector.core.accounts import AMBIGUOUS, SHARED, Known
 from connector.core.plan import IN_DOUBT, Delete, Plan, Progress, Upsert, deleted_entries
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Iterator
 
     from connector.core.due import Dropped, Work
     from connector.core.head import RunMark
-    from connector.core.ledger import Ledger
+    from connector.core.ledger import Entry, Ledger
 
 
 def may_resume(mark: RunMark, work: Work, *, circumstances: str, incarnation: str) -> bool:
@@ -28,17 +30,40 @@ def newer_exports(mark: RunMark, work: Work) -> list[Dropped]:
     return [dropped for dropped in reversed(work.candidates) if (dropped.modified, dropped.name) > since]
 
 
-def known_by(plan: Plan, ledger: Ledger) -> dict[str, Known]:
-    """Return the accounts a stored plan was made with: they are in its entries, or unchanged in the ledger."""
-    entries = dict(ledger.entries)
-    entries.update((entry.key, entry) for entry in plan.changes)
-    entries.update((action.after.key, action.after) for action in plan.actions if isinstance(action, Upsert))
-    entries.update((entry.key, entry) for entry in deleted_entries(plan) if entry.state == "outside")
-    return {
-        key: Known(entry.user_id, entry.upn)
-        for key, entry in entries.items()
-        if entry.user_id and entry.state != "unmatched"
-    }
+def known_by(plan: Plan, ledger: Ledger) -> Mapping[str, Known]:
+    """Return the accounts a stored plan was made with: they are in its entries, or unchanged in the ledger.
+
+    Who is asked for is looked up then; nobody else's entry is made.
+    """
+    planned = {entry.key: entry for entry in plan.changes}
+    planned.update((action.after.key, action.after) for action in plan.actions if isinstance(action, Upsert))
+    planned.update((entry.key, entry) for entry in deleted_entries(plan) if entry.state == "outside")
+    return _Known(planned, ledger.entries)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Known(Mapping[str, Known]):
+    """The accounts that entries tell of, those of a plan before those of a ledger."""
+
+    planned: Mapping[str, Entry]
+    entries: Mapping[str, Entry]
+
+    def __getitem__(self, key: str) -> Known:
+        entry = self.planned.get(key) or self.entries.get(key)
+        if entry is None or not _is_known(entry):
+            raise KeyError(key)
+        return Known(entry.user_id, entry.upn)
+
+    def __iter__(self) -> Iterator[str]:
+        others = (entry for entry in self.entries.values() if entry.key not in self.planned)
+        return (entry.key for entry in chain(self.planned.values(), others) if _is_known(entry))
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+
+def _is_known(entry: Entry) -> bool:
+    return bool(entry.user_id) and entry.state != "unmatched"
 
 
 def contested_by(plan: Plan) -> list[str]:

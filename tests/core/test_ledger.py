@@ -21,12 +21,13 @@ from connector.core.ledger import (
     dump_ledger,
     load_ledger,
     sample,
+    scattered,
     settle,
     unsure,
 )
 from connector.core.packed import Kind, column_names
 from connector.errors import StoreError
-from tests.core.entries import ENTRIES, TEXT
+from tests.core.entries import ENTRIES, SEVERAL, TEXT
 from tests.core.people import DAY, NOW, a_ledger, an_entry, an_unmatched
 
 _LEDGERS = st.builds(
@@ -79,6 +80,21 @@ def test_a_sample_names_items_that_graph_certainly_holds():
     items = sample(load_ledger(dump_ledger(ledger)), most=2)
 
     assert items == (an_entry("E4").item_id, an_entry("E5").item_id)
+
+
+@given(SEVERAL, st.lists(TEXT, max_size=3))
+def test_items_are_taken_from_all_over_the_ledger(entries, apart):
+    """At both ends and in the middle, as near as Graph certainly holds one; the same of a ledger that was stored."""
+    ledger = a_ledger(*(entries[key] for key in sorted(entries)))
+    order = [e.item_id if e.held and e.state == "sent" else "" for e in ledger.entries.values()]
+    order = ["" if item_id in apart else item_id for item_id in order]
+    certain = [item_id for item_id in order if item_id]
+    later = [item_id for item_id in order[len(order) // 2 :] if item_id]
+
+    found = scattered(ledger, apart={*apart, ""})
+
+    assert set(found) == {*certain[:1], *later[:1], *certain[-1:]}
+    assert scattered(load_ledger(dump_ledger(ledger)), apart={*apart, ""}) == found
 
 
 def test_every_field_of_an_entry_is_tried():

@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connector.core.ledger import due_times
+from connector.core.ledger import due_times, dump_ledger, load_ledger
 from connector.core.readback import ReadBack, counts, differences, drifted, is_emptied, turn_of, turns
+from tests.core.entries import SEVERAL
 from tests.core.people import NOW, a_ledger, an_entry, an_unmatched
 
 SCHEMA = ["account", "name", "skills", "note", "color"]
@@ -39,6 +40,15 @@ def test_everybody_has_a_turn(people, count, joiners):
         after = turn_of(some[-1])
 
     assert asked >= {entry.key for entry in staff(people)}
+
+
+@given(entries=SEVERAL, count=st.integers(1, 5), after=st.none() | st.integers(0, 11))
+def test_turns_are_the_same_in_a_ledger_that_was_stored(entries, count, after):
+    """It finds out whose turn it is without looking at everybody's entry."""
+    ledger = a_ledger(*entries.values())
+    turn = "" if after is None or after >= len(entries) else turn_of(list(entries.values())[after])
+
+    assert turns(load_ledger(dump_ledger(ledger)), turn, count) == turns(ledger, turn, count)
 
 
 def test_turns_do_not_hang_on_where_the_ledger_keeps_whom():

@@ -13,14 +13,13 @@ from typing import TYPE_CHECKING, Any, Final
 from connector.clock import day_in
 from connector.core import guards
 from connector.core.manifest import Manifest
-from connector.core.others import present
-from connector.core.population import ExportFile, Reading, is_correction, read_population, set_aside
+from connector.core.population import ExportFile, Reading, awaken, is_correction, read_population, set_aside
 from connector.core.quarantine import quarantine_file, quarantine_name
 from connector.errors import ConnectorError, DiskError, ExportError, NotReady, StateChanged
 from connector.offload import offload
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Sequence
     from datetime import date
 
     from connector.core.accounts import Matching
@@ -28,6 +27,7 @@ if TYPE_CHECKING:
     from connector.core.head import ExportMark
     from connector.core.ledger import Ledger
     from connector.core.report import Report
+    from connector.core.unaltered import Remembered
     from connector.services import Services, Standing
 
 UNREAD: Final = {"name": None, "etag": None, "rows": None, "encoding": None, "delimiter": None}
@@ -182,8 +182,11 @@ class Intake:
                 files.append(_file(file.name, path, joins=file is not mark))
         return tuple(files)
 
-    async def read(self, chosen: Input, ledger: Ledger) -> Reading:
-        """Return whom an input speaks of. Raises `connector.errors.ExportError` when it cannot be read."""
+    async def read(self, chosen: Input, ledger: Ledger, sender: bytes, remembered: Remembered | None) -> Reading:
+        """Return whom an input speaks of. Raises `connector.errors.ExportError` when it cannot be read.
+
+        ``sender`` and what is ``remembered`` as `connector.core.population.read_population` takes them.
+        """
         lost = self._at.head.lost
         return await offload(
             chosen.size,
@@ -194,10 +197,16 @@ class Intake:
                 # Where the head was lost, this may have been applied before: it is no further absence of anybody's.
                 new=chosen.fresh is not None and not (lost is not None and lost.head),
                 item_id=self._services.item_id if self._services.contract.IDS_FOLLOW_ACCOUNTS else None,
-                others=() if chosen.complete else present(ledger),
+                entries=ledger.entries.values(),
                 today=chosen.today,
+                sender=sender,
+                remembered=remembered,
             ),
         )
+
+    async def awaken(self, reading: Reading, chosen: Input, woken: Collection[int]) -> Reading:
+        """Return the reading in which further people are decided about, by their indices in what was remembered."""
+        return await offload(chosen.size, lambda: awaken(reading, woken)) if woken else reading
 
     async def set_aside(self, reading: Reading, chosen: Input, matching: Matching) -> Reading:
         """Return the reading with the rows rejected whose accounts turned out to be somebody else's, too."""
@@ -219,12 +228,19 @@ class Intake:
             )
             copy = next(same, None)
             if copy is None:
-                with file.open() as stream:
-                    # Files of two folders may have one name.
-                    copy = await self._state.save_copy(run, f"{number}-{name}" if number else name, stream)  # type: ignore[arg-type]
+                copy = await self._keep_copy(run, mark, file, f"{number}-{name}" if number else name)
             marks.append(replace(mark, copy=copy))
         fresh = replace(marks[0], members=tuple(marks[1:]))
         return replace(chosen, fresh=fresh, marks=(*chosen.marks[:-1], fresh))
+
+    async def _keep_copy(self, run: str, mark: ExportMark, file: ExportFile, name: str) -> str:
+        """Keep a copy of one file under a name of its own, since those of two folders may have one name."""
+        copy = self._state.copy_name(run, name)
+        exports, container = self._services.exports, self._state.container
+        if not await container.copy_from(copy, exports, mark.name, if_match=mark.etag):
+            with file.open() as stream:
+                await container.upload_from(copy, stream)  # type: ignore[arg-type]
+        return copy
 
     async def quarantine(self, report: Report, chosen: Input, reading: Reading) -> Report:
         """Give HR the rejected rows of a new export, those of every file in a file of its own."""

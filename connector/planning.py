@@ -6,15 +6,17 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from connector.core import guards
-from connector.core.accounts import Found, contest, lookups, match_people
+from connector.core.accounts import Found, Known, contest, lookups, match_people
 from connector.core.approval import Pending, Word, with_approvals
 from connector.core.ledger import Ledger
 from connector.core.mapping import Fill
 from connector.core.others import elsewhere, references_after
+from connector.core.packed import Packed
 from connector.core.plan import (
     ItemIds,
     Plan,
     Rules,
+    Upsert,
     deleted,
     hold,
     in_pilot,
@@ -27,6 +29,7 @@ from connector.core.rendering import Rendering
 from connector.core.reporting import with_changes, with_matching, with_older, with_reading, with_warnings
 from connector.core.resume import contested_by, known_by
 from connector.core.setup import schema_contained
+from connector.core.unaltered import Remembered
 from connector.errors import NotReady
 from connector.intake import as_read, hold_to_last, hold_to_manifest
 from connector.offload import offload
@@ -34,7 +37,7 @@ from connector.offload import offload
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 
-    from connector.core.accounts import Known, Matching, References
+    from connector.core.accounts import Matching, References
     from connector.core.due import Work
     from connector.core.guards import Verdict
     from connector.core.head import ExportMark
@@ -97,6 +100,9 @@ class Planner:
         self._settings = services.settings
         self._intake = intake
         self._now = int(services.clock.now().timestamp())
+        self._resolve_after = int(services.settings.resolve_after_days * 86400)
+        self._found = Found()
+        self._asked: dict[str, None] = {}
         self.word = Word("", "")
 
     async def plan(self, work: Work, chosen: Input, report: Report, ledger: Ledger | None = None) -> Planned:
@@ -112,7 +118,7 @@ class Planner:
         if not schema_contained(self._services.contract.schema(mapping), self._at.registration.schema):
             raise NotReady("the mapping has properties that the registered schema lacks; run setup, which adds them")
         ledger = ledger or await self.ledger()
-        reading = await self._intake.read(chosen, ledger)
+        reading = await self._read(chosen, ledger, full=work.full)
         hold_to_manifest(chosen, reading)
         report = with_reading(report, reading)
         self.word = await self._what_may_pass(chosen.marks)
@@ -128,15 +134,13 @@ class Planner:
                 changes = []
                 self._stop_if_tripped(verdicts)
             rules = self._rules(ledger, full=work.full)
-            matching, wanted, rules = await self._match(reading.population, ledger, rules)
+            reading, matching, wanted, rules = await self._matched_with_all(chosen, reading, ledger, rules)
             if matching.contested:
                 reading = await self._intake.set_aside(reading, chosen, matching)
                 report = with_reading(report, reading)
                 verdicts[0] = self._rejected_verdict(reading)
             report = with_matching(report, matching, wanted)
-            matched = sum(person.key in matching.known for person in wanted)
-            rate = guards.match_rate(len(wanted), matched, min_percent=self._settings.min_match_percent)
-            verdicts += [rate, *changes]
+            verdicts += [self._match_verdict(reading.population, matching, wanted), *changes]
             # Who is deleted does not depend on what is rendered, but the reverse: they are nobody's manager any more.
             draft = make_plan(reading.population, ledger, matching, {}, {}, rules)
             verdicts.append(guards.rekeyed(draft, ledger))
@@ -176,15 +180,48 @@ class Planner:
         sources = sift(population, ledger, matching, references, rules)
         rendering = self._rendering(chosen, population, matching.known, references)
         rendered = await offload(chosen.size, lambda: rendering.digests(sources, rules.ids))
-        return make_plan(population, ledger, matching, sources, rendered, rules)
+        return make_plan(population, ledger, matching, sources, rendered, rules, problems=references.problems)
 
-    async def again(self, report: Report, chosen: Input, plan: Plan, ledger: Ledger, *, settles: Settles) -> Planned:
-        """Return a stored plan with what its items are made from: what was read and known when it was made."""
-        reading = await self._intake.read(chosen, ledger)
+    async def again(
+        self, report: Report, chosen: Input, plan: Plan, ledger: Ledger, *, settles: Settles, full: bool
+    ) -> Planned:
+        """Return a stored plan with what its items are made from: what was read and known when it was made.
+
+        ``full``: it is about everybody, so nobody need be recognised.
+        """
+        reading = await self._read(chosen, ledger, full=full)
+        upserts = [action.after.key for action in plan.actions if isinstance(action, Upsert)]
+        reading = await self._awaken(reading, chosen, upserts)
         people = reading.population.without(contested_by(plan))
         known = known_by(plan, ledger)
         references = references_after(people, ledger, known, deleted(plan))
         return Planned(report, chosen, reading, ledger, plan, known, references, settles)
+
+    async def with_people(self, planned: Planned, keys: Collection[str]) -> Planned:
+        """Return the same with what the items of these people are made from, though nothing is done about them."""
+        reading = await self._awaken(planned.reading, planned.chosen, keys)
+        if reading is planned.reading:
+            return planned
+        population, known = reading.population, dict(planned.known)
+        for key in population.people.keys() - known.keys():
+            entry = planned.ledger.entries.get(key)
+            if entry is not None and entry.user_id and entry.state != "unmatched":
+                known[key] = Known(entry.user_id, entry.upn)
+        references = references_after(population, planned.ledger, known, deleted(planned.plan))
+        return replace(planned, reading=reading, known=known, references=references)
+
+    async def _read(self, chosen: Input, ledger: Ledger, *, full: bool) -> Reading:
+        """Return whom an input speaks of; of those nothing has changed about, unless all are wanted, their number."""
+        remembered: Remembered | None = None
+        # In a pilot hardly anybody is sent. Where ids are made of accounts, somebody's may become anybody else's.
+        everybody = full or bool(self._settings.pilot) or self._services.contract.IDS_FOLLOW_ACCOUNTS
+        if isinstance(ledger.entries, Packed) and not everybody:
+            remembered = Remembered(ledger.entries, self._now - self._resolve_after)
+        return await self._intake.read(chosen, ledger, self._sender(), remembered)
+
+    async def _awaken(self, reading: Reading, chosen: Input, keys: Collection[str]) -> Reading:
+        unaltered = reading.population.unaltered
+        return await self._intake.awaken(reading, chosen, unaltered.find(keys)) if unaltered else reading
 
     def rendering(self, planned: Planned) -> Rendering:
         """Return what makes the items of a plan."""
@@ -258,6 +295,11 @@ class Planner:
             reading.rows, len(reading.rejections), max_percent=self._settings.max_reject_percent
         )
 
+    def _match_verdict(self, population: Population, matching: Matching, wanted: Sequence[Person]) -> Verdict:
+        matched = sum(person.key in matching.known for person in wanted)
+        alone = population.left_alone  # they have their accounts
+        return guards.match_rate(len(wanted) + alone, matched + alone, min_percent=self._settings.min_match_percent)
+
     def _everyone_verdict(self, population: Population, ledger: Ledger) -> Iterator[Verdict]:
         """Yield whether anybody stays, of a complete export.
 
@@ -296,18 +338,33 @@ class Planner:
             raise Refusal(refusing[0].code, ". ".join(found), pending)
 
     def _rules(self, ledger: Ledger, *, full: bool) -> Rules:
-        sender = f"{self._at.mapping.digest}/{self._services.contract.NAME}/{self._services.contract.RENDERER}".encode()
         return Rules(
             now=self._now,
             grace=self._settings.leaver_grace_exports,
-            resolve_after=int(self._settings.resolve_after_days * 86400),
-            sender=sender,
+            resolve_after=self._resolve_after,
+            sender=self._sender(),
             in_pilot=in_pilot(self._settings.pilot),
             ids=ItemIds.of_ledger(
                 ledger, self._services.item_id, following=self._services.contract.IDS_FOLLOW_ACCOUNTS
             ),
             full=full,
         )
+
+    def _sender(self) -> bytes:
+        """Return what, beside cells and accounts, items are made by."""
+        return f"{self._at.mapping.digest}/{self._services.contract.NAME}/{self._services.contract.RENDERER}".encode()
+
+    async def _matched_with_all(
+        self, chosen: Input, reading: Reading, ledger: Ledger, rules: Rules
+    ) -> tuple[Reading, Matching, list[Person], Rules]:
+        """Find accounts (`_match`); whoever was left alone and has one that somebody else turns out to have is read."""
+        matching, wanted, rules = await self._match(reading.population, ledger, rules)
+        unaltered = reading.population.unaltered
+        concerned = unaltered.with_users({account.id for account in matching.known.values()}) if unaltered else None
+        if concerned:
+            reading = await self._intake.awaken(reading, chosen, concerned)
+            matching, wanted, rules = await self._match(reading.population, ledger, rules)
+        return reading, matching, wanted, rules
 
     async def _match(
         self, population: Population, ledger: Ledger, rules: Rules
@@ -319,23 +376,28 @@ class Planner:
         people = population.people
         here = [person for person in people.values() if not (person.leaver or person.outside)]
         waiting = {person.key: person for person in here if pilot_waits(self._settings.pilot, person)}
-        found, asked = await self._look_up(waiting.values(), ledger, rules)
-        known = match_people(waiting.values(), ledger.entries, found, asked, now=rules.now).known
+        await self._look_up(waiting.values(), ledger, rules)
+        known = self._matched(waiting.values(), ledger, rules).known
         rules = replace(rules, in_pilot=in_pilot(self._settings.pilot, known))
         wanted = {person.key: person for person in here if rules.in_pilot(person)}
         keys = {reference for person in wanted.values() for reference in person.references}.difference(wanted, waiting)
         others = {key: people[key] for key in people if key in keys and not people[key].leaver}
         everybody = {**waiting, **wanted, **others}
-        rest = [person for key, person in everybody.items() if key not in waiting]
-        further, also = await self._look_up(rest, ledger, rules)
-        matching = match_people(everybody.values(), ledger.entries, found | further, (*asked, *also), now=rules.now)
+        await self._look_up([person for key, person in everybody.items() if key not in waiting], ledger, rules)
+        matching = self._matched(everybody.values(), ledger, rules)
         matching = contest(matching, people, ledger.entries, elsewhere(population, ledger))
         return matching, [person for key, person in wanted.items() if key not in matching.contested], rules
 
-    async def _look_up(self, people: Iterable[Person], ledger: Ledger, rules: Rules) -> tuple[Found, tuple[str, ...]]:
-        """Ask Entra for those of these people who are due; return its answers, and what was asked."""
+    def _matched(self, people: Iterable[Person], ledger: Ledger, rules: Rules) -> Matching:
+        return match_people(people, ledger.entries, self._found, self._asked, now=rules.now)
+
+    async def _look_up(self, people: Iterable[Person], ledger: Ledger, rules: Rules) -> None:
+        """Ask Entra for those of these people who are due, unless this run has asked for them before."""
         due = lookups(people, ledger.entries, now=rules.now, resolve_after=rules.resolve_after, everyone=rules.full).due
-        return (await (await self._services.graph(self._at)).users.find(due) if due else Found()), due
+        new = [ask for ask in due if ask not in self._asked]
+        if new:
+            self._found |= await (await self._services.graph(self._at)).users.find(new)
+            self._asked |= dict.fromkeys(new)
 
 
 def _name_verdict(chosen: Input, last: ExportMark | None) -> Iterator[Verdict]:

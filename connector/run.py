@@ -321,7 +321,7 @@ class Run:
                 today = date.fromisoformat(facts["today"]) if facts.get("today") else self._intake.today()
                 chosen = Input(marks, files, fresh, facts["complete"], size_of(Path(folder)), today)
                 settles = _load_settles(facts.get("settles", {}))
-                planned = await self._planner.again(report, chosen, plan, ledger, settles=settles)
+                planned = await self._planner.again(report, chosen, plan, ledger, settles=settles, full=mark.full)
                 return await self._apply(planned, before)
             except (_PlanOutdated, CopyMissing):
                 await self._supersede(mark, report, ledger, plan, await self._state.progress(mark.id, epochs))
@@ -442,6 +442,7 @@ class Run:
         entries = turns(ledger, self._at.head.verified, wanted)
         if not entries:
             return report, ()
+        planned = await self._planner.with_people(planned, [entry.key for entry in entries])
         ingest = await self._services.graph(self._at)
         ingest.pace.give_up_at = self._at.stop_at
         contract, mapping = self._services.contract, self._at.mapping

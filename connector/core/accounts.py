@@ -289,6 +289,15 @@ class References:
     of: Mapping[str, tuple[Known | None, ...]]
     warnings: Mapping[str, Sequence[str]]
 
+    @property
+    def problems(self) -> dict[str, str]:
+        """The first thing that is wrong with a person's references, by key."""
+        found: dict[str, str] = {}
+        for code, keys in self.warnings.items():
+            for key in keys:
+                found.setdefault(key, code)
+        return found
+
 
 def resolve_references(
     people: Mapping[str, Person],

@@ -20,13 +20,16 @@ import zipfile
 import zlib
 from collections import Counter
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import IO, TYPE_CHECKING, Final
 
 from connector.errors import ExportError
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Sequence
+    from collections.abc import Callable, Collection, Iterator, Sequence
+
+    Recognise = Callable[[list[str], int], bool]
+    """Takes a row's cells and its number, and tells whether that is all there is to say about it."""
 
 DELIMITERS: Final = ",;\t|"
 
@@ -79,7 +82,7 @@ class Layout:
 
 @dataclass(frozen=True, slots=True)
 class Export:
-    """An opened export: its header as written, how it was read, and its rows, once.
+    """An opened export: its header as written, how it was read, and its rows, which can be had once.
 
     ``skipped`` are the numbers of the lines, from 1, that are neither header nor data; all of them once the rows have
     been read. ``final_newline``: the last line has an end.
@@ -88,19 +91,29 @@ class Export:
     header: tuple[str, ...]
     encoding: str
     delimiter: str
-    rows: Iterator[Row]
+    read: Callable[[Recognise | None], Iterator[Row]]
     skipped: list[int] = field(default_factory=list)
     final_newline: bool = True
 
     @property
+    def rows(self) -> Iterator[Row]:
+        """Its rows."""
+        return self.read(None)
+
+    @property
     def is_correction(self) -> bool:
         """Whether this is a quarantine file that HR has mended and dropped back."""
-        return column_key(CORRECTION_COLUMN) in map(column_key, self.header)
+        return is_correction(self.header)
 
 
 def column_key(name: str) -> str:
     """Return a header in the form in which two spellings are equal: no case, spaces, ``_`` or ``-``."""
     return name.translate(_IGNORED_IN_HEADERS).casefold()
+
+
+def is_correction(header: Sequence[str]) -> bool:
+    """Tell whether a header is that of a quarantine file."""
+    return column_key(CORRECTION_COLUMN) in map(column_key, header)
 
 
 _FOUND: Final = Layout()
@@ -152,14 +165,18 @@ def open_export(
     skipped: list[int] = []
     header = _header(records, lines, place, skipped)
     names = tuple(cell.translate(_INVISIBLE).strip() for cell in header)
-    export = Export(names, look.encoding, place.delimiter, iter(()), skipped, look.final_newline)
-    mended = export.is_correction
+    mended = is_correction(names)
     if mended:
         names = tuple(map(unharmed, names))
     _refuse_header(names)
     labels = 0 if mended else layout.header_rows - 1  # a quarantine file has one header row, whatever it was made from
-    rows = _rows(records, lines, header, labels, skipped)
-    return replace(export, header=names, rows=map(_as_written, rows) if mended else rows)
+
+    def read(recognise: Recognise | None) -> Iterator[Row]:
+        if mended:
+            return map(_as_written, _rows(records, lines, header, labels, skipped, None))
+        return _rows(records, lines, header, labels, skipped, recognise)
+
+    return Export(names, look.encoding, place.delimiter, read, skipped, look.final_newline)
 
 
 # --- cells that a spreadsheet would take for formulas -----------------------------------------------------------------
@@ -398,16 +415,30 @@ def _records(lines: _Lines, delimiter: str) -> Iterator[tuple[list[str], str]]:
 
 
 def _rows(
-    records: Iterator[tuple[list[str], str]], lines: _Lines, header: list[str], labels: int, skipped: list[int]
+    records: Iterator[tuple[list[str], str]],
+    lines: _Lines,
+    header: list[str],
+    labels: int,
+    skipped: list[int],
+    recognise: Recognise | None,
 ) -> Iterator[Row]:
     """Number the rows of data and mark those that do not fit the header; blank lines are no rows.
 
-    What may be a footer is kept until it is clear whether data follows: then it is a row like any other.
+    What may be a footer is kept until it is clear whether data follows: then it is a row like any other. A row that
+    is recognised is certainly data: it is counted, and passed over.
     """
     width, number, blank = len(header), 0, False
     names = [header]
     held: list[tuple[int, list[str]]] = []
     for place, (cells, problem) in enumerate(records):
+        if recognise and len(cells) == width and recognise(cells, number + len(held) + 1):
+            blank = False
+            for _, before in held:
+                number += 1
+                yield Row(number, before, _width_problem(before, width))
+            held.clear()
+            number += 1
+            continue
         if not problem:
             if not (cells and cells[0].strip()) and not any(cell.strip() for cell in cells):
                 blank = True

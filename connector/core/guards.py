@@ -139,7 +139,7 @@ def changes(population: Population, ledger: Ledger, columns: Sequence[str]) -> C
     an earlier release, or when the mapping read other columns. A partial export names hardly anybody but those who
     have changed, so there it is a share of everybody whose cells are known.
     """
-    judged = people = 0
+    judged, people = population.left_alone, 0
     found: Counter[int] = Counter()
     for person in population.people.values():
         entry = ledger.entries.get(person.key)
@@ -156,8 +156,13 @@ def changes(population: Population, ledger: Ledger, columns: Sequence[str]) -> C
     named = {columns[place]: count for place, count in found.most_common()}
     if population.complete:
         return Changes(judged, people, named)
-    known = sum(bool(entry.fields) for entry in ledger.entries.values())
+    known = sum(bool(entry.fields) for entry in population.attended(ledger)) + _quiet(population)
     return Changes(known, people, named, of="the people known so far")
+
+
+def _quiet(population: Population) -> int:
+    """Return of how many items the ledger knows that nothing need be decided."""
+    return population.unaltered.all if population.unaltered else 0
 
 
 def changed_cells(found: Changes, *, max_percent: float) -> Verdict:
@@ -232,7 +237,8 @@ def rewritten(plan: Plan, ledger: Ledger, *, changed: bool, max_percent: float) 
     ``changed``: the mapping is not the one of the last export that was carried out. Whose item is new, or is merely
     sent again, is not counted; nor is a day on which rows begin to count, which changes cells, and no mapping.
     """
-    known = sum(entry.held and not entry.is_former for entry in ledger.entries.values())
+    entries = ledger.entries.values() if changed else ()
+    known = sum(entry.held and not entry.is_former for entry in entries)
     count = sum(1 for _ in _rewrites(plan, ledger)) if changed else 0
     return Verdict(
         "mapping",
@@ -262,12 +268,13 @@ def about(plan: Plan, ledger: Ledger) -> dict[str, list[Action]]:
 
 def everyone(population: Population, ledger: Ledger) -> Verdict:
     """Refuse an export that would remove everybody Graph holds, be it at once or after the grace."""
-    held = [entry for entry in ledger.entries.values() if entry.held and not entry.is_former]
-    stay = sum(entry.key in population.rejected or _stays(population, entry.key) for entry in held)
+    quiet = _quiet(population)
+    held = [entry.key for entry in population.attended(ledger) if entry.held and not entry.is_former]
+    stay = sum(key in population.rejected or _stays(population, key) for key in held) + quiet
     return Verdict(
         "everyone",
         "at least one of the people Graph holds must stay",
-        f"{stay} of {len(held)} people would stay",
+        f"{stay} of {len(held) + quiet} people would stay",
         bool(held) and not stay,
         "everyone",
     )

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, field, replace
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, Literal
 
 from connector.core.accounts import (
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
     from connector.core.accounts import Known, Matching, References
     from connector.core.mapping import Person
+    from connector.core.unaltered import Unaltered
 
 DAY: Final = 24 * 3600
 
@@ -67,10 +69,14 @@ class Delete:
 
 Action = Upsert | Delete
 
+_NO_PROBLEMS: Final[Mapping[str, str]] = MappingProxyType({})
+
 
 @dataclass(frozen=True, slots=True)
 class Population:
     """Everybody the export speaks of: accepted people by key, in the file's order, and whom the rejected rows concern.
+
+    ``unaltered`` are those about whom nothing need be decided (None: nobody is); they are not among ``people``.
 
     ``files`` tells in which file a key's row stands (0 when there is one). ``complete``: whoever is not in it is
     absent. ``unreadable`` rows may be anybody's: with one of them, absence proves nothing (design §3.15).
@@ -84,6 +90,7 @@ class Population:
     new: bool = True
     files: Mapping[str, int] = field(default_factory=dict)
     contested: Mapping[str, Person] = field(default_factory=dict)
+    unaltered: Unaltered | None = None
 
     def without(self, keys: Collection[str]) -> Population:
         """Return the population in which these people are contested."""
@@ -100,7 +107,16 @@ class Population:
     @property
     def in_scope(self) -> int:
         """How many people it is about, leavers included: not those who are out of scope, or merely referred to."""
-        return sum(not person.outside for person in self.people.values())
+        return sum(not person.outside for person in self.people.values()) + self.left_alone
+
+    @property
+    def left_alone(self) -> int:
+        """How many people it is about of whom nothing need be decided."""
+        return self.unaltered.rows if self.unaltered else 0
+
+    def attended(self, ledger: Ledger) -> Iterable[Entry]:
+        """Return the entries of everybody about whom something need be decided."""
+        return self.unaltered.attended() if self.unaltered else ledger.entries.values()
 
     @property
     def out_of_scope(self) -> int:
@@ -213,12 +229,14 @@ def _share(pilot: Collection[str]) -> str:
 
 
 def source_digest(person: Person, account: Known, references: Iterable[Known | None], rules: Rules) -> bytes:
-    """Digest everything a person's item is made from (design §3.6): equal means nothing to render."""
-    digest = hashlib.blake2b(person.cells, digest_size=16)
-    digest.update(rules.sender)
+    """Digest everything a person's item is made from (design §3.6): equal means nothing to render.
+
+    It begins with the row's own digest, by which somebody is recognised without more (`connector.core.unaltered`).
+    """
+    digest = hashlib.blake2b(rules.sender, digest_size=8)
     for known in (account, *references):
         digest.update(f"\x1f{known.id}\x1f{known.upn}".encode() if known else b"\x1e")
-    return digest.digest()
+    return person.cells + digest.digest()
 
 
 def sift(
@@ -244,10 +262,13 @@ def make_plan(
     sources: Mapping[str, bytes],
     rendered: Mapping[str, bytes],
     rules: Rules,
+    *,
+    problems: Mapping[str, str] = _NO_PROBLEMS,
 ) -> Plan:
     """Compare what HR says with what Graph holds.
 
-    ``sources`` is `sift`'s answer, ``rendered`` the digest of each of those people's item.
+    ``sources`` is `sift`'s answer, ``rendered`` the digest of each of those people's item, ``problems`` what is wrong
+    with people's references, by key (`References.problems`): it is said of them every night.
     """
     tally = _Tally()
     taken = {
@@ -269,9 +290,11 @@ def make_plan(
             tally.unmatched += 1
             _unmatched(tally, person, entry, matching, taken, rules)
         elif person.key in sources:
-            _changed(tally, population, person, entry, matching, sources[person.key], rendered[person.key], rules)
+            after = _sent(person, entry, matching, sources[person.key], rendered[person.key], rules)
+            after = replace(after, code=problems.get(person.key, ""))
+            _changed(tally, population, person, entry, after, rules)
         else:
-            _unchanged(tally, person, entry, matching)
+            _unchanged(tally, person, entry, matching, problems.get(person.key, ""))
     for person in population.contested.values():
         _unmatched(tally, person, ledger.entries.get(person.key), matching, taken, rules)
     _not_there(tally, population, ledger, taken, rules)
@@ -283,7 +306,7 @@ def make_plan(
         forgotten=tuple(tally.forgotten),
         held=tuple(tally.unproven),
         people=population.in_scope,
-        unchanged=tally.unchanged,
+        unchanged=tally.unchanged + population.left_alone,
         unmatched=tally.unmatched,
         grace=len(tally.missing),
         missing=tuple(tally.missing),
@@ -425,22 +448,12 @@ def _without_account(person: Person, entry: Entry | None, matching: Matching, ru
     )
 
 
-def _changed(
-    tally: _Tally,
-    population: Population,
-    person: Person,
-    entry: Entry | None,
-    matching: Matching,
-    source: bytes,
-    item: bytes,
-    rules: Rules,
-) -> None:
+def _sent(person: Person, entry: Entry | None, matching: Matching, source: bytes, item: bytes, rules: Rules) -> Entry:
+    """Return the entry of somebody whose item Graph has accepted."""
     known = matching.known[person.key]
-    item_id = rules.ids.of(person.key, known.upn)
-    moved = entry.item_id if entry and entry.held and entry.item_id != item_id else ""
-    after = Entry(
+    return Entry(
         key=person.key,
-        item_id=item_id,
+        item_id=rules.ids.of(person.key, known.upn),
         upn=known.upn,
         user_id=known.id,
         source=source,
@@ -453,7 +466,13 @@ def _changed(
         asked=asked_beside(known.upn, person),
         fields=person.fields,
     )
-    if entry and entry.held and entry.state == "sent" and entry.item == item and not moved and not rules.full:
+
+
+def _changed(
+    tally: _Tally, population: Population, person: Person, entry: Entry | None, after: Entry, rules: Rules
+) -> None:
+    moved = entry.item_id if entry and entry.held and entry.item_id != after.item_id else ""
+    if entry and entry.held and entry.state == "sent" and entry.item == after.item and not moved and not rules.full:
         tally.unchanged += 1
         tally.change(entry, after)
     else:
@@ -461,21 +480,22 @@ def _changed(
         tally.upserts.append(Upsert(after, person.row, population.files.get(person.key, 0), created, moved))
 
 
-def _unchanged(tally: _Tally, person: Person, entry: Entry | None, matching: Matching) -> None:
+def _unchanged(tally: _Tally, person: Person, entry: Entry | None, matching: Matching, problem: str) -> None:
     tally.unchanged += 1
     known, resolved = matching.known[person.key], matching.resolved[person.key]
     asked = asked_beside(known.upn, person)
     if entry is None:
         return
-    told = (entry.resolved, entry.upn, entry.asked, entry.fields)
-    if entry.absent or told != (resolved, known.upn, asked, person.fields):
+    told = (entry.resolved, entry.upn, entry.asked, entry.fields, entry.code)
+    if entry.absent or told != (resolved, known.upn, asked, person.fields, problem):
         after = replace(entry, upn=known.upn, user_id=known.id, asked=asked, absent=0, resolved=resolved)
-        tally.change(entry, replace(after, fields=person.fields))
+        tally.change(entry, replace(after, fields=person.fields, code=problem))
 
 
 def _not_there(tally: _Tally, population: Population, ledger: Ledger, taken: Collection[str], rules: Rules) -> None:
     """Deal with those the ledger knows and the export does not accept: rejected rows, and the absent."""
-    for key, entry in ledger.entries.items():
+    for entry in population.attended(ledger):
+        key = entry.key
         if key in population.people or key in population.contested:
             continue
         if entry.is_former:

@@ -7,10 +7,12 @@ from dataclasses import dataclass, field, replace
 from typing import IO, TYPE_CHECKING, Any, Final
 
 from connector.core.accounts import AMBIGUOUS, SHARED, account_key, referred_key
-from connector.core.export import CORRECTION_COLUMN, Layout, open_export
+from connector.core.export import CORRECTION_COLUMN, Layout, Row, open_export
 from connector.core.mapping import Fill, Person, Problem, Rejection, bind, fill_of
+from connector.core.others import present
 from connector.core.plan import Population
 from connector.core.quarantine import is_own
+from connector.core.unaltered import Recognition
 from connector.errors import ExportError
 
 if TYPE_CHECKING:
@@ -19,7 +21,9 @@ if TYPE_CHECKING:
     from datetime import date
 
     from connector.core.export import Export
+    from connector.core.ledger import Entry
     from connector.core.mapping import BoundMapping, Mapping
+    from connector.core.unaltered import Remembered, Unaltered
 
     MakeId = Callable[[str, str], str]
 
@@ -65,6 +69,7 @@ class Reading:
 
     ``fill``: how filled the mapped columns are, among those who are sent.
     ``turn``: the next day (its ordinal) on which any row begins or ceases to count; None when nothing turns.
+    ``gathered``: what `awaken` goes on with.
     """
 
     population: Population
@@ -74,6 +79,7 @@ class Reading:
     outranked: int = 0
     out_of_scope: int = 0
     fill: Fill = field(default_factory=Fill)
+    gathered: _Gathered | None = None
 
     @property
     def rows(self) -> int:
@@ -119,62 +125,144 @@ def read_population(
     complete: bool,
     new: bool,
     item_id: MakeId | None = None,
-    others: Iterable[Person] = (),
+    entries: Iterable[Entry] = (),
     today: date | None = None,
+    sender: bytes = b"",
+    remembered: Remembered | None = None,
 ) -> Reading:
     """Read exports in their order; a later one's row for a person takes the place of an earlier one's.
 
     Within an export, a person's row of the highest rank counts; of several such rows all must say the same.
     ``item_id`` makes an item's id of key and UPN, where two people might get the same one; None where they cannot.
-    ``others`` are people of whom Graph has an item and the files may say nothing: whoever is not in the files keeps
-    account and item. ``today`` decides which rows count, where the mapping has effective dates.
+    ``entries`` are the ledger's: of whom Graph has an item, and a partial export says nothing, keeps account and item.
+    ``today`` decides which rows count, where the mapping has effective dates. ``sender`` goes into the digest of a row;
+    who is recognised by it in what is ``remembered`` need not be among the people (`Population.unaltered`).
 
     Raises:
         ExportError: the file as a whole cannot be used (interface §8).
     """
-    people: dict[str, Person] = {}
-    where: dict[str, int] = {}
-    rejected: set[str] = set()
-    unreadable = 0
-    turn: int | None = None
-    last: _Export | None = None
-    for first, group in _exports(files):
-        last = _read_export(group, mapping, item_id, today)
-        turn = _earliest((turn, *(file.turn for file in last.files)))
-        for number, person in last.people.values():
-            if _displaces(person, people.get(person.key)):
-                people[person.key] = person
-                rejected.discard(person.key)
-                if len(files) > 1:
-                    where[person.key] = first + number
-        keys = {rejection.key for _, rejection in last.rejections}
-        rejected |= {key for key in keys if key and key not in people}
-        unreadable += sum(not rejection.key for _, rejection in last.rejections)
-    if last is None:
+    source = _Source(tuple(files), mapping, today, sender)
+    recognition = Recognition(remembered) if remembered else None
+    exports = tuple(_read_export(source, first, group, recognition) for first, group in _exports(files))
+    if not exports:
         raise ExportError("there is no export to read", code="empty_file")
-    elsewhere = [person for person in others if person.key not in people and person.key not in rejected]
-    if len(files) > len(last.files) or elsewhere:
-        # A file may be right by itself, and still contradict another one, or what was sent: those rows are left aside.
-        found = _contradictions((*people.values(), *elsewhere), mapping, item_id)
-        wrong = {person.key: problem for person, problem in found if person.key in people}
-        rows = {
-            (number, person.row): (key, wrong[key])
-            for key, (number, person) in last.people.items()
-            if key in wrong and people[key] is person
-        }
-        last.rejections.extend(_with_cells([read.file for read in last.files], mapping, rows))
-        rejected |= wrong.keys()
-        people = {key: person for key, person in people.items() if key not in wrong}
-    people = _with_referred(people)
-    return Reading(
-        population=Population(people, frozenset(rejected), unreadable, complete, new, where),
-        files=tuple(_file_read(read, number, last.rejections) for number, read in enumerate(last.files)),
-        turn=turn,
-        identical=last.identical,
-        outranked=last.outranked,
-        out_of_scope=last.out_of_scope,
-        fill=fill_of(people.values(), mapping.columns),
-    )
+    gathered = _Gathered(source, exports, complete, new, item_id, entries)
+    if recognition is not None:
+        unaltered = recognition.unaltered([row for export in exports for _, row in export.rows], complete=complete)
+        gathered = gathered.over(unaltered, (index for index, quiet in enumerate(unaltered.quiet) if not quiet))
+    return gathered.reading()
+
+
+def awaken(reading: Reading, woken: Collection[int]) -> Reading:
+    """Return the reading in which further people are decided about: some of those left alone, by their indices."""
+    gathered = reading.gathered
+    if gathered is None or gathered.unaltered is None or not woken:
+        return reading
+    return gathered.over(gathered.unaltered.without(woken), woken).reading()
+
+
+@dataclass(frozen=True, slots=True)
+class _Source:
+    """What is read, and how: `read_population`'s arguments."""
+
+    files: tuple[ExportFile, ...]
+    mapping: Mapping
+    today: date | None
+    sender: bytes
+
+    def people(self, places: Collection[tuple[int, int]]) -> Iterator[tuple[int, Person | Rejection]]:
+        """Yield what certain rows say, each a (file, row) pair, with the number of the file."""
+        rows = rows_of(self.files, self.mapping, places, today=self.today, sender=self.sender)
+        return ((number, bound.person(Row(row, cells))) for number, row, cells, bound in rows)
+
+
+@dataclass(frozen=True, slots=True)
+class _Gathered:
+    """The rows that are decided about, before it is told which of them count."""
+
+    source: _Source
+    exports: tuple[_Rows, ...]
+    complete: bool
+    new: bool
+    item_id: MakeId | None
+    entries: Iterable[Entry]
+    unaltered: Unaltered | None = None
+
+    def over(self, unaltered: Unaltered, woken: Iterable[int]) -> _Gathered:
+        """Return the same with the rows of those who are woken, and who is left alone then."""
+        places = {place for index in woken if (place := unaltered.place(index))}
+        if not places:
+            return replace(self, unaltered=unaltered)
+        found = sorted(self.source.people(places), key=lambda each: (each[0], each[1].row))
+        exports = tuple(export.along(found) for export in self.exports)
+        return replace(self, unaltered=unaltered, exports=exports)
+
+    def reading(self) -> Reading:
+        """Decide which rows count.
+
+        Raises:
+            ExportError: the rejected rows are too many to be kept.
+        """
+        source, mapping, unaltered = self.source, self.source.mapping, self.unaltered
+        people: dict[str, Person] = {}
+        where: dict[str, int] = {}
+        rejected: set[str] = set()
+        unreadable = 0
+        turn: int | None = None
+        last: _Export | None = None
+        for rows in self.exports:
+            last = _judged(rows, mapping, self.item_id)
+            turn = _earliest((turn, *(file.turn for file in rows.files)))
+            for number, person in last.people.values():
+                if _displaces(person, people.get(person.key)):
+                    people[person.key] = person
+                    rejected.discard(person.key)
+                    if len(source.files) > 1:
+                        where[person.key] = rows.first + number
+            keys = {rejection.key for _, rejection in last.rejections}
+            rejected |= {key for key in keys if key and key not in people}
+            unreadable += sum(not rejection.key for _, rejection in last.rejections)
+        if last is None:
+            raise ValueError("nothing was read")
+        entries = unaltered.attended() if unaltered else self.entries
+        others = () if self.complete else present(entries)
+        elsewhere = [person for person in others if person.key not in people and person.key not in rejected]
+        if len(self.exports) > 1 or elsewhere:
+            # A file may be right by itself, and still contradict another, or what was sent: those rows are left aside.
+            found = _contradictions((*people.values(), *elsewhere), mapping, self.item_id)
+            wrong = {person.key: problem for person, problem in found if person.key in people}
+            places = {
+                (number, person.row): (key, wrong[key])
+                for key, (number, person) in last.people.items()
+                if key in wrong and people[key] is person
+            }
+            last.rejections.extend(_with_cells([read.file for read in self.exports[-1].files], mapping, places))
+            rejected |= wrong.keys()
+            people = {key: person for key, person in people.items() if key not in wrong}
+        people = _with_referred(people)
+        return Reading(
+            population=Population(
+                people, frozenset(rejected), unreadable, self.complete, self.new, where, unaltered=unaltered
+            ),
+            files=tuple(
+                _file_read(read, number, last.rejections) for number, read in enumerate(self.exports[-1].files)
+            ),
+            turn=turn,
+            identical=last.identical,
+            outranked=last.outranked,
+            out_of_scope=last.out_of_scope,
+            fill=_fill(people.values(), mapping.columns, unaltered),
+            gathered=self if unaltered else None,
+        )
+
+
+def _fill(people: Iterable[Person], columns: Sequence[str], unaltered: Unaltered | None) -> Fill:
+    fill = fill_of(people, columns)
+    if unaltered is None or not unaltered.rows:
+        return fill
+    alone = unaltered.fill(columns)
+    filled = {column: fill.filled[column] + alone.filled[column] for column in columns}
+    return Fill(fill.people + alone.people, filled)
 
 
 def _exports(files: Sequence[ExportFile]) -> Iterator[tuple[int, list[ExportFile]]]:
@@ -296,10 +384,11 @@ def rows_of(
     wanted: Collection[tuple[int, int]],
     *,
     today: date | None = None,
+    sender: bytes = b"",
 ) -> Iterator[tuple[int, int, list[str], BoundMapping]]:
     """Yield the cells of the wanted rows, each a (file, row) pair, in the order of files and rows.
 
-    ``today`` as they were read with.
+    ``today`` and ``sender`` as they were read with; the latter counts for their digests only.
     """
     for number, file in enumerate(files):
         numbers = {row for place, row in wanted if place == number}
@@ -307,7 +396,7 @@ def rows_of(
             continue
         with file.open() as stream:
             export = _opened(file, stream, mapping)
-            bound = bind(mapping, export.header, today=today)
+            bound = bind(mapping, export.header, today=today, sender=sender)
             for row in export.rows:
                 if row.number in numbers:
                     yield number, row.number, row.cells, bound
@@ -323,10 +412,30 @@ class _FileRows:
 
 
 @dataclass(frozen=True, slots=True)
-class _Export:
-    """One export as read: one row per person, and the rejected rows, each with the number of its file."""
+class _Rows:
+    """One export's files and its rows that are decided about, each with the number of its file within the export.
 
-    files: list[_FileRows]
+    ``first`` is the number of its first file among all; ``room`` what there is for further rejected rows.
+    """
+
+    first: int
+    files: tuple[_FileRows, ...]
+    rows: tuple[tuple[int, Person | Rejection], ...]
+    room: int
+
+    def along(self, found: Iterable[tuple[int, Person | Rejection]]) -> _Rows:
+        """Return the same with those of further rows that are this export's, in the order of files and rows."""
+        files = range(self.first, self.first + len(self.files))
+        more = [(number - self.first, each) for number, each in found if number in files]
+        if not more:
+            return self
+        return replace(self, rows=tuple(sorted((*self.rows, *more), key=lambda each: (each[0], each[1].row))))
+
+
+@dataclass(frozen=True, slots=True)
+class _Export:
+    """One export as judged: one row per person, and the rejected rows, each with the number of its file."""
+
     people: dict[str, tuple[int, Person]]
     rejections: list[tuple[int, Rejection]]
     identical: int
@@ -334,17 +443,22 @@ class _Export:
     out_of_scope: int
 
 
-def _read_export(files: Sequence[ExportFile], mapping: Mapping, item_id: MakeId | None, today: date | None) -> _Export:
+def _read_export(source: _Source, first: int, files: Sequence[ExportFile], recognition: Recognition | None) -> _Rows:
     read: list[_FileRows] = []
     rows: list[tuple[int, Person | Rejection]] = []
     room = _Room()
     for number, file in enumerate(files):
         try:
-            read.append(_read_file(file, mapping, today, number, rows, room))
+            read.append(_read_file(file, source, (first, number), rows, room, recognition))
         except ExportError as error:
             error.file = file.name if len(files) > 1 else ""
             raise
-    one = _one_each(rows, mapping)
+    return _Rows(first, tuple(read), tuple(rows), room.left)
+
+
+def _judged(export: _Rows, mapping: Mapping, item_id: MakeId | None) -> _Export:
+    files, room = [read.file for read in export.files], _Room(export.room)
+    one = _one_each(export.rows, mapping)
     people = one.people
     for person, problem in _contradictions((person for _, person in people.values()), mapping, item_id):
         one.aside[people[person.key][0], person.row] = person.key, problem
@@ -353,7 +467,7 @@ def _read_export(files: Sequence[ExportFile], mapping: Mapping, item_id: MakeId 
     }
     contradicting = ((number, room.kept(rejection)) for number, rejection in _with_cells(files, mapping, one.aside))
     rejections = [*one.rejections, *contradicting]
-    return _Export(read, people, rejections, one.identical, one.outranked, one.out_of_scope)
+    return _Export(people, rejections, one.identical, one.outranked, one.out_of_scope)
 
 
 @dataclass(slots=True)
@@ -384,24 +498,32 @@ _CELL: Final = 60
 
 def _read_file(
     file: ExportFile,
-    mapping: Mapping,
-    today: date | None,
-    number: int,
+    source: _Source,
+    place: tuple[int, int],
     found: list[tuple[int, Person | Rejection]],
     room: _Room,
+    recognition: Recognition | None,
 ) -> _FileRows:
-    """Read a file of an export, its ``number``th, and add its rows to ``found``."""
+    """Read a file and add its rows to ``found``, but for those that are recognised.
+
+    ``place``: the number of its export's first file among all, and its own within the export.
+    """
+    first, number = place
     rows = 0
     turn: int | None = None
     with file.open() as stream:
-        export = _opened(file, stream, mapping)
-        bound = bind(mapping, export.header, today=today)
-        for row in export.rows:
+        export = _opened(file, stream, source.mapping)
+        bound = bind(source.mapping, export.header, today=source.today, sender=source.sender)
+        recognise = recognition.of(bound, first + number) if recognition else None
+        for row in export.read(recognise):
             rows = row.number
             one = bound.person(row)
             found.append((number, one if isinstance(one, Person) else room.kept(one)))
-            if today is not None and not row.problem:
+            if source.today is not None and not row.problem:
                 turn = _earliest((turn, *bound.turns(row.cells)))
+    if recognition:
+        rows = max(rows, recognition.last)
+        turn = _earliest((turn, recognition.turn))
     if not rows:
         raise ExportError("the file has a header and no rows", code="empty_file")
     return _FileRows(file, export, bound, rows, turn)

@@ -24,7 +24,7 @@ import io
 import zlib
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, BinaryIO, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 
@@ -347,11 +347,9 @@ class State:
 
     # --- copies of exports ------------------------------------------------------------------------------------------
 
-    async def save_copy(self, run: str, name: str, stream: BinaryIO) -> str:
-        """Keep our own copy of an export and return its name."""
-        copy = f"{self._root}/exports/{run}/{name.rsplit('/', 1)[-1]}"
-        await self.container.upload_from(copy, stream)
-        return copy
+    def copy_name(self, run: str, name: str) -> str:
+        """Return what our own copy of an export is called."""
+        return f"{self._root}/exports/{run}/{name.rsplit('/', 1)[-1]}"
 
     # --- what is left over ------------------------------------------------------------------------------------------
 

@@ -6,7 +6,6 @@ import asyncio
 import errno
 import gzip
 import hashlib
-import io
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -608,11 +607,11 @@ async def test_only_what_a_head_can_refer_to_is_ever_left_over(state: State, con
 
 async def test_a_copy_keeps_what_the_export_said(state: State, container: MemoryContainer, lease: Lease):
     """Our own copy has a name of its own run, without the folders of HR's; what nothing refers to goes."""
-    first = await state.save_copy("r1", "daily/people.csv", io.BytesIO(b"one"))
-    second = await state.save_copy("r2", "daily/people.csv", io.BytesIO(b"two"))
+    first, second, third = (state.copy_name(run, "daily/people.csv") for run in ("r1", "r2", "r3"))
     assert first == "contosohr/exports/r1/people.csv"
 
-    third = await state.save_copy("r3", "daily/people.csv", io.BytesIO(b"three"))
+    for copy, data in ((first, b"one"), (second, b"two"), (third, b"three")):
+        await container.write(copy, data)
     under_way = RunMark("r3", (1,), ExportMark("people.csv", "", 0, copy=third), "", "")
 
     head = Head(applied=ExportMark("people.csv", "", 0, copy=second), run=under_way)

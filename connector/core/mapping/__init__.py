@@ -7,11 +7,13 @@ A mapping is one TOML file that decides schema and items alike (``docs/mapping.m
 from connector.core.mapping.file import Mapping, MappingFile, PropertyPart
 from connector.core.mapping.load import load_mapping
 from connector.core.mapping.person import Fill, Person, Problem, Rejection, changed_fields, fill_of
-from connector.core.mapping.rows import MAX_KEY, MAX_VALUE, BoundMapping, bind
+from connector.core.mapping.rows import CELLS_DIGEST, MAX_KEY, MAX_VALUE, SEPARATOR, BoundMapping, bind, cells_digest
 
 __all__ = [
+    "CELLS_DIGEST",
     "MAX_KEY",
     "MAX_VALUE",
+    "SEPARATOR",
     "BoundMapping",
     "Fill",
     "Mapping",
@@ -21,6 +23,7 @@ __all__ = [
     "PropertyPart",
     "Rejection",
     "bind",
+    "cells_digest",
     "changed_fields",
     "fill_of",
     "load_mapping",

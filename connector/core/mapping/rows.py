@@ -8,6 +8,7 @@ import re
 from binascii import crc_hqx
 from dataclasses import dataclass, field
 from datetime import date
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from connector.core.accounts import ask, referred_key
@@ -50,8 +51,11 @@ MAX_EMPLOYEE_ID: Final = 16
 
 _NAME: Final = re.compile(r"[^\s@:\x00-\x1f]+@[^\s@\x00-\x1f]+")
 _GUID: Final = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
-_SEPARATOR: Final = "\x1f"
-_SEPARATOR_BYTE: Final = _SEPARATOR.encode()
+SEPARATOR: Final = "\x1f"
+"""What stands between the cells of a row that are digested together."""
+CELLS_DIGEST: Final = 8
+"""Bytes of a row's digest. Somebody's change goes unnoticed once in 2**64 times."""
+_SEPARATOR_BYTE: Final = SEPARATOR.encode()
 _SPACES: Final = re.compile(" {2,}")
 
 CAPITALISED: Final = {"home": "Home", "business": "Work", "other": "Other"}
@@ -230,11 +234,22 @@ class _Fields:
         return self.kind + bytes([crc_hqx(part, 0) & 255 or (255 if part else 0) for part in parts])
 
 
+def cells_digest(joined: bytes, salt: bytes) -> bytes:
+    """Return `Person.cells` of a row's mapped cells, stripped, with `SEPARATOR` between them."""
+    return hashlib.blake2b(joined, digest_size=CELLS_DIGEST, salt=salt).digest()
+
+
 @dataclass(frozen=True, slots=True)
 class BoundMapping:
-    """A mapping that knows in which columns of one export its cells stand."""
+    """A mapping that knows in which columns of one export its cells stand.
+
+    ``pick`` takes the mapped cells out of a row, without the columns that are absent; ``salt`` is that of the digest of
+    such cells (`cells_digest`), which is another one under another sender, or where other columns are absent.
+    """
 
     mapping: Mapping
+    salt: bytes
+    pick: Callable[[Sequence[str]], tuple[str, ...]]
     key: _Source
     account: _Source
     status: int
@@ -262,7 +277,7 @@ class BoundMapping:
             return Rejection(row.number, "", (Problem("bad_row", row.problem),), tuple(row.cells))
         by_column = row.cells
         cells = [by_column[index].strip() if index >= 0 else "" for index in self.mapped]
-        text = _SEPARATOR.join(cells)
+        text = SEPARATOR.join(cells)
         try:
             joined = text.encode("utf-8")
         except UnicodeEncodeError:
@@ -271,7 +286,8 @@ class BoundMapping:
             )
             rank, _, _ = self._standing(by_column)
             return Rejection(row.number, self._readable_key(row), (problem,), tuple(by_column), rank)
-        digest = hashlib.blake2b(joined, digest_size=16).digest()
+        taken = joined if not self.absent else SEPARATOR.join(map(str.strip, self.pick(by_column))).encode()
+        digest = cells_digest(taken, self.salt)
         key = _text(self.key, by_column)
         account = _text(self.account, by_column)
         rank, ended, begun = self._standing(by_column) if self.days else (0, False, True)
@@ -295,6 +311,11 @@ class BoundMapping:
     def key_of(self, cells: Sequence[str]) -> str:
         """Return whose a row's cells are; "" when that cannot be told."""
         return _text(self.key, cells) or ""
+
+    def counts_today(self, cells: Sequence[str]) -> bool:
+        """Tell whether a row's days have begun and are not over."""
+        rank, ended, begun = self._standing(cells)
+        return begun and not ended and rank != _UNKNOWN_DAY
 
     def turns(self, cells: Sequence[str]) -> Iterator[int]:
         """Yield the ordinals of the days to come on which a row begins to count, or ceases to."""
@@ -435,8 +456,10 @@ class BoundMapping:
             yield from (problem for limit in self.limits for problem in _excess(limit, cells))
 
 
-def bind(mapping: Mapping, header: Sequence[str], *, today: date | None = None) -> BoundMapping:
+def bind(mapping: Mapping, header: Sequence[str], *, today: date | None = None, sender: bytes = b"") -> BoundMapping:
     """Find the mapping's columns in an export's header. ``today`` decides which rows count, where they say from when.
+
+    ``sender`` stands for all that makes another person's item of the same cells: rows are digested with it.
 
     Raises:
         ExportError: ``missing_column`` when a column is not there without which nobody can tell who a row is about or
@@ -458,8 +481,11 @@ def bind(mapping: Mapping, header: Sequence[str], *, today: date | None = None) 
     # In the mapping's order, not the file's: a cell that comes to stand under another header is another cell.
     mapped = tuple(place(column) for column in mapping.columns)
     fields = [each for part in properties for group in part.groups for each in group if not each.plain]
+    absent = tuple(column for column in mapping.columns if place(column) < 0)
     return BoundMapping(
         mapping=mapping,
+        salt=hashlib.blake2b(repr((sender, absent)).encode(), digest_size=hashlib.blake2b.SALT_SIZE).digest(),
+        pick=_picker([index for index in mapped if index >= 0]),
         key=binding.source(file.key),
         account=binding.source(file.account),
         status=place(file.status.column) if file.status else -1,
@@ -476,8 +502,15 @@ def bind(mapping: Mapping, header: Sequence[str], *, today: date | None = None) 
         limits=tuple(_limits(file, properties)),
         properties=properties,
         ignored=tuple(name for index, name in enumerate(header) if name and index not in mapped),
-        absent=tuple(column for column in mapping.columns if place(column) < 0),
+        absent=absent,
     )
+
+
+def _picker(places: Sequence[int]) -> Callable[[Sequence[str]], tuple[str, ...]]:
+    """Return what takes these cells out of a row."""
+    if len(places) == 1:
+        return lambda cells: (cells[places[0]],)
+    return itemgetter(*places)
 
 
 def _missing(column: str, header: Sequence[str]) -> str:

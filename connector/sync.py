@@ -16,12 +16,10 @@ import orjson
 from connector.core.contracts import contract_of
 from connector.core.due import Dropped, Request, Waiting, Work, unmet_exports, work_due
 from connector.core.ledger import Ledger
-from connector.ending import is_about_the_ledger
 from connector.errors import Busy, ConnectorError, NotReady, StoreError
 from connector.events import emit
 from connector.exports import exports_there
 from connector.recovery import begin_anew, take_up
-from connector.run import Run
 from connector.services import Services, Standing
 from connector.storage.state import NoLease
 
@@ -181,6 +179,8 @@ async def rehearse(services: Services, *, full: bool = False, limit: int = SAMPL
             arriving=seen.arriving,
             stack=stack,
         )
+        from connector.run import Run
+
         return Rehearsed("planned", await Run(services, standing).rehearse(work, limit=limit))
 
 
@@ -358,6 +358,8 @@ async def _carry_out(services: Services, standing: Standing, seen: Seen, request
         )
         if work is None:
             return None
+        from connector.run import Run  # with all that plans and writes: most ticks find nothing to do
+
         run = Run(services, standing)
         unfinished = standing.head.run
         report = await (run.resume(unfinished, work) if unfinished else run.start(work))
@@ -370,6 +372,8 @@ def _answers(report: Report, head: Head) -> bool:
 
     A new file that is refused is no answer as long as there is an older export to do it with.
     """
+    from connector.ending import is_about_the_ledger
+
     if report.outcome == "refused" and report.error is not None:
         new = bool(report.export and report.export.get("new")) and not is_about_the_ledger(report.error["code"])
         return not (new and head.applied is not None)

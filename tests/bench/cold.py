@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from tests.bench.company import Company
 from tests.bench.results import FOLDER, ROOT, Result
@@ -37,6 +37,7 @@ MOST_MODULES: Final = 1599
 MOST_BYTES: Final = 130e6
 MOST_TIMES: Final = 3.0
 
+UNCOMPILED: Final = "GET /status, had nothing been compiled"
 REFERENCE: Final = ("import:azure.functions,azure.identity",)
 FIRST_ANSWERS: Final = {
     "GET /runs, the cheapest": ("app", "GET:runs"),
@@ -60,15 +61,18 @@ class Cost:
 
 def measure(size: Size) -> Iterator[Result]:
     """Yield what is deployed, what setup and a sync load, and how long first answers take."""
-    people, times = (1000, 7) if size == "full" else (100, 1)
-    with TemporaryDirectory(prefix="people-connector-") as folder:
-        deployed = Deployed.from_tree(Path(folder))
-        if size == "full":  # making the package takes longer than everything else does in short
-            file = yield from package()
-            deployed = Deployed.unpacked(file, Path(folder))
-        with tenant(people) as world:
-            yield from night(deployed, world, people)
-            yield from first_answers(deployed, world, times)
+    if size == "short":  # making the package takes longer than all that follows
+        with TemporaryDirectory(prefix="people-connector-") as folder, tenant(100) as world:
+            deployed = Deployed.from_tree(Path(folder))
+            yield from night(deployed, world, 100)
+            yield from first_answers({name: (deployed, steps) for name, steps in FIRST_ANSWERS.items()}, world, 1)
+        return
+    files = yield from packages()
+    with TemporaryDirectory(prefix="people-connector-") as folder, tenant(1000) as world:
+        deployed, sources = (Deployed.unpacked(file, Path(folder, file.stem)) for file in files)
+        yield from night(deployed, world, 1000)
+        kinds = {name: (deployed, steps) for name, steps in FIRST_ANSWERS.items()}
+        yield from first_answers({**kinds, UNCOMPILED: (sources, FIRST_ANSWERS["GET /status"])}, world, 7)
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,49 +143,49 @@ def night(deployed: Deployed, world: Contoso, people: int) -> Iterator[Result]:
     yield Result("B8", f"peak memory of setup and a sync of {people:,}", sync.peak / 1e6, "MB", limit=MOST_BYTES / 1e6)
 
 
-def first_answers(deployed: Deployed, world: Contoso, times: int) -> Iterator[Result]:
+def first_answers(
+    kinds: Mapping[str, tuple[Deployed, tuple[str, ...]]], world: Contoso, times: int
+) -> Iterator[Result]:
     """Yield how long fresh workers take until their first answer, beside what imports alone take; by turns.
 
     From the first line that a process runs; the interpreter's own start, which both have, is in neither.
     """
-    kinds = {"": REFERENCE, **FIRST_ANSWERS}
-    seconds: dict[str, list[float]] = {name: [] for name in kinds}
-    modules: dict[str, int] = {}
-    for number in range(times + 1):
-        for name, steps in kinds.items():
-            last = deployed.costs(world.settings, *steps)[-1]
-            modules[name] = last.modules
-            if number or times == 1:  # the first turn is for the caches of the disk
-                seconds[name].append(last.seconds)
-    reference = median(seconds.pop(""))
+    deployed, _ = kinds["GET /status"]
+    costs: dict[str, list[Cost]] = {}
+    for _ in range(times + 1):
+        for name, (where, steps) in {"": (deployed, REFERENCE), **kinds}.items():
+            costs.setdefault(name, []).append(where.costs(world.settings, *steps)[-1])
+    # The first turn is for the caches of the disk.
+    seconds = {name: median(cost.seconds for cost in measured[1:]) for name, measured in costs.items()}
+    reference = seconds.pop("")
     for name, measured in seconds.items():
         bar = name == "GET /status"
         yield Result(
             "B9" if bar else "",
             f"fresh worker: {name}",
-            median(measured),
+            measured,
             "s",
             reference,
             limit=MOST_TIMES if bar else None,
             judged="ratio",
         )
-    yield Result("", "modules after a tick with nothing to do", modules["a tick with nothing to do"], "")
+    yield Result("", "modules after a tick with nothing to do", costs["a tick with nothing to do"][0].modules, "")
 
 
-def package() -> Generator[Result, None, Path]:
-    """Yield what the package that is deployed comes to, beside all that its requirements bring; return the file."""
-    file = FOLDER / "people-connector.zip"
-    tool = [sys.executable, str(ROOT / "tools" / "package.py"), "--json", str(file)]
-    sources, whole = (
+def packages() -> Generator[Result, None, tuple[Path, Path]]:
+    """Yield what the package that is deployed comes to, beside all that its requirements bring.
+
+    Return its file, and that of the same package without compiled files.
+    """
+    files = FOLDER / "people-connector.zip", FOLDER / "people-connector-sources.zip"
+    tool = [sys.executable, str(ROOT / "tools" / "package.py"), "--json"]
+    whole, sources = (
         json.loads(subprocess.run([*tool, *more], capture_output=True, check=True, timeout=MOST_SECONDS).stdout)  # noqa: S603
-        for more in (["--sources-only"], [])
+        for more in ([str(files[0])], [str(files[1]), "--sources-only"])
     )
     brought = (whole["bytes"] + whole["left_out_bytes"]) / 1e6
     yield Result("", "our own part of the package", whole["own_bytes"] / 1e6, "MB")
     yield Result("", "the package unpacked, without compiled files; all there is", whole["bytes"] / 1e6, "MB", brought)
-    yield Result("", "the package zipped; the same without compiled files", *_zipped(whole, sources))
-    return file
-
-
-def _zipped(whole: Mapping[str, Any], sources: Mapping[str, Any]) -> tuple[float, str, float]:
-    return whole["zip_bytes"] / 1e6, "MB", sources["zip_bytes"] / 1e6
+    zipped = whole["zip_bytes"] / 1e6
+    yield Result("", "the package zipped; without compiled files", zipped, "MB", sources["zip_bytes"] / 1e6)
+    return files

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tests.host.world import FIRST_NIGHT, SECOND_NIGHT, FunctionApp
-from tests.tenant.contoso import EXPORTS
+from tests.tenant.contoso import EXPORTS, STATE
 from tests.tenant.production import FOREIGN_VAULT, production
 
 if TYPE_CHECKING:
@@ -50,6 +50,9 @@ def _story(there: Production, app: FunctionApp) -> dict[str, Any]:
         seen["nights"].append({"failure": app.fire("sync_people"), "run": app.get("runs").json()["runs"][0]})
     seen["items"], seen["profiles"] = sorted(graph.items), graph.profiles()
     seen["status"], seen["health"] = _told(app.get("status")), _told(app.get("health"))
+    with there.storage() as account:
+        blobs = account.get_container_client(STATE).list_blobs(include=["copy"])
+        seen["copies"] = [blob.copy.status for blob in blobs if "/exports/" in blob.name]
     with app.under({"KEY_VAULT_URL": f"https://{FOREIGN_VAULT}"}):
         seen["health with a foreign vault"] = _told(app.get("health"))
     seen["teardown"] = [_told(app.delete("setup?confirm=contosohr")) for _ in range(2)]

@@ -143,6 +143,11 @@ def test_blobs_are_reached_by_token_alone(seen: Mapping[str, Any]) -> None:
     assert seen["storage"] == [["Bearer", "function app", STORAGE], ["Bearer", "hr", STORAGE]]
 
 
+def test_storage_copies_the_exports_by_itself(seen: Mapping[str, Any]) -> None:
+    """The managed identity's token is enough for both containers: nothing that was downloaded is uploaded again."""
+    assert seen["copies"] == ["success", "success"]
+
+
 def test_a_vault_outside_azure_gets_no_token(seen: Mapping[str, Any]) -> None:
     """The challenge names vault.azure.net, the host is another: the client stops there, as nobody has told it not to.
 

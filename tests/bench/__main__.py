@@ -16,7 +16,7 @@ from tests.bench.results import FOLDER, Result, Size, table, write
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-SECTIONS: Final[tuple[str, ...]] = ("reading", "ingest", "accounts", "cold", "scale")
+SECTIONS: Final[tuple[str, ...]] = ("reading", "ledger", "ingest", "accounts", "cold", "scale")
 """The modules beside this one whose ``measure(size)`` yields results, in the order of the table."""
 
 

@@ -18,7 +18,6 @@ import json
 import logging
 import os
 import shutil
-import statistics
 import subprocess
 import sys
 import threading
@@ -70,12 +69,12 @@ def _unchanged(place: _Place, bar: str, *, repetitions: int, memory: int) -> Ite
     ours = _best([each.ours for each in nights])
     bare = _best([each.bare for each in nights])
     most = max(each.ours["peak"] for each in nights)
-    whole = f"{who}, unchanged: from blob to report"
+    whole = f"{who}, unchanged: from blob to report; bare loop"
     yield Result(bar, whole, ours["seconds"], "s", bare["seconds"], UNCHANGED_LIMIT, "ratio")
-    yield Result("", f"{who}, unchanged: the same, processor", ours["cpu"], "s", bare["cpu"])
-    yield Result("", f"{who}, unchanged: rows", people / ours["seconds"], "/s", people / bare["seconds"])
+    yield Result("", f"{who}, unchanged: the same, processor; bare loop", ours["cpu"], "s", bare["cpu"])
+    yield Result("", f"{who}, unchanged: rows; bare loop", people / ours["seconds"], "/s", people / bare["seconds"])
     yield Result(bar, f"{who}, unchanged: Graph requests", sum(each.requests for each in nights), "", limit=0)
-    yield Result(bar, f"{who}, unchanged: peak memory", most, "MB", nights[0].bare["peak"], limit=memory)
+    yield Result(bar, f"{who}, unchanged: peak memory; bare loop", most, "MB", nights[0].bare["peak"], limit=memory)
 
 
 def _storage(place: _Place) -> Iterator[Result]:
@@ -88,7 +87,7 @@ def _storage(place: _Place) -> Iterator[Result]:
 
 def _cold(place: _Place) -> Iterator[Result]:
     night = place.unchanged(4, cold=True)
-    what = f"{place.who}, unchanged: from a process's start"
+    what = f"{place.who}, unchanged: from a process's start; bare loop"
     yield Result("", what, night.ours["seconds"], "s", night.bare["seconds"])
 
 
@@ -98,15 +97,17 @@ def _changed(place: _Place) -> Iterator[Result]:
     counts = company.counts(1)
     night = place.night(company, 1)
     _hold(night.ours["report"], updated=counts.updated, unchanged=people - counts.updated)
-    yield Result("", f"{who}, 1 % changed: until all is sent", night.ours["seconds"], "s", night.bare["seconds"])
-    yield Result("", f"{who}, 1 % changed: Graph requests", night.requests, "", counts.updated)
+    yield Result(
+        "", f"{who}, 1 % changed: until all is sent; bare loop", night.ours["seconds"], "s", night.bare["seconds"]
+    )
+    yield Result("", f"{who}, 1 % changed: Graph requests; people", night.requests, "", counts.updated)
     yield Result("", f"{who}, 1 % changed: peak memory", night.ours["peak"], "MB")
 
 
 def _first(place: _Place) -> Iterator[Result]:
     night = place.first()
     what = f"{place.who}, first load"
-    yield Result("", f"{what}: until the first PUT", night.ours["seconds"], "s", night.bare["seconds"])
+    yield Result("", f"{what}: until the first PUT; bare loop", night.ours["seconds"], "s", night.bare["seconds"])
     yield Result("", f"{what}: peak memory by then", night.ours["peak"], "MB")
 
 
@@ -251,8 +252,8 @@ def _contoso(people: int) -> Iterator[_Place]:
 
 
 def _best(measured: list[Measured]) -> Measured:
-    """Return the medians of several measurements, each of its own."""
-    return {name: statistics.median(each[name] for each in measured) for name in ("seconds", "cpu")}
+    """Return the best of several measurements: whatever else the machine did made the others worse."""
+    return {name: min(each[name] for each in measured) for name in ("seconds", "cpu")}
 
 
 def _hold(report: Mapping[str, Any], **counts: Any) -> None:

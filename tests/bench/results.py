@@ -13,7 +13,7 @@ import orjson
 from rich.table import Table
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 FOLDER: Final = ROOT / ".bench"
@@ -59,10 +59,14 @@ class Result:
         return {name: getattr(self, name) for name in members}
 
 
-def write(results: Iterable[Result], *, size: Size, path: Path) -> None:
-    """Write the results as JSON, and beside them (``machine.json``) what they were measured on."""
+def write(results: Sequence[Result], *, size: Size, path: Path) -> None:
+    """Write the results as JSON.
+
+    Beside them: ``details.json``, from which they can be made again, and ``machine.json``, what they were measured on.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(orjson.dumps([each.as_json() for each in results], option=orjson.OPT_INDENT_2))
+    (path.parent / "details.json").write_bytes(orjson.dumps(results, option=orjson.OPT_INDENT_2))
     (path.parent / "machine.json").write_bytes(orjson.dumps(machine(size), option=orjson.OPT_INDENT_2))
 
 
@@ -87,27 +91,29 @@ def table(results: Sequence[Result]) -> Table:
         shown.add_column(heading, justify="right", no_wrap=True)
     shown.add_column("")
     for each in results:
-        reference = "" if each.reference is None else _number(each.reference)
+        reference = "" if each.reference is None else number_text(each.reference)
         shown.add_row(
             each.bar,
             each.name,
-            f"{_number(each.value)} {each.unit}".strip(),
+            f"{number_text(each.value)} {each.unit}".strip(),
             reference,
             "" if each.ratio is None else f"{each.ratio:.2f}",
-            _limit(each),
+            limit_text(each),
             "" if each.limit is None else "[green]ok[/]" if each.ok else "[bold red]above[/]",
         )
     return shown
 
 
-def _limit(result: Result) -> str:
+def limit_text(result: Result) -> str:
+    """Return a limit as people read it; "" where there is none."""
     if result.limit is None:
         return ""
     sign, unit = ("≥" if result.at_least else "≤"), (" times" if result.judged == "ratio" else f" {result.unit}")
-    return f"{sign} {_number(result.limit)}{unit}"
+    return f"{sign} {number_text(result.limit)}{unit}".strip()
 
 
-def _number(value: float) -> str:
+def number_text(value: float) -> str:
+    """Return a number as people read it."""
     if value == int(value) or abs(value) >= 1000:
         return f"{value:,.0f}"
     return f"{value:.2f}" if abs(value) >= 1 else f"{value:.3g}"

@@ -68,21 +68,25 @@ def results_of(life: Life) -> Iterator[Result]:
     people, slices, nights = life["people"], life["slices"], life["nights"]
     who = f"{people:,} people, virtual time"
     load = f"{who}, first load"
-    yield Result("", f"{load}: hours", life["seconds"] / 3600, "h", people / PER_SECOND / 3600)
+    yield Result("", f"{load}: hours; Graph's limit alone", life["seconds"] / 3600, "h", people / PER_SECOND / 3600)
     yield Result("", f"{load}: slices", len(slices), "")
     yield Result("", f"{load}: at work, the rest between slices", 100 * life["writing"] / life["seconds"], "%")
     sent = sum(each["put"] + each["throttled"] for each in slices)
     yield Result("", f"{load}: answered 429", 100 * sum(each["throttled"] for each in slices) / sent, "%")
     seconds = [each["cpu"] for each in slices]
-    yield Result("", f"{load}: processor, median slice", statistics.median(seconds), "s", slice_of(life))
-    yield Result("", f"{load}: peak memory, last slice", slices[-1]["peak"], "MB", slices[0]["peak"])
+    yield Result(
+        "", f"{load}: processor, median slice; how long it writes", statistics.median(seconds), "s", slice_of(life)
+    )
+    yield Result("", f"{load}: peak memory, last slice; first one", slices[-1]["peak"], "MB", slices[0]["peak"])
     yield from _traffic(load, life["traffic"])
     night = nights[-1]
     churn = f"{who}, a night of 1 % churn"
-    yield Result("", f"{churn}: minutes", night["seconds"] / 60, "min", night["writes"] / PER_SECOND / 60)
+    yield Result(
+        "", f"{churn}: minutes; Graph's limit alone", night["seconds"] / 60, "min", night["writes"] / PER_SECOND / 60
+    )
     yield Result("", f"{churn}: Graph requests per change", night["requests"] / night["writes"], "")
     yield Result("", f"{churn}: processor", night["cpu"], "s")
-    yield Result("", f"{churn}: peak memory", night["peak"], "MB", nights[0]["peak"])
+    yield Result("", f"{churn}: peak memory, last night; first one", night["peak"], "MB", nights[0]["peak"])
     yield from _traffic(churn, night["traffic"])
 
 

@@ -7,12 +7,14 @@ import json
 import subprocess
 import sys
 from typing import TYPE_CHECKING, Any, Final
+from xml.etree import ElementTree as ET
 
 import pytest
 
+from tests.bench import plots
 from tests.bench.__main__ import SECTIONS
 from tests.bench.company import COLUMNS, MAPPED, Churn, Company, object_id_of
-from tests.bench.results import ROOT
+from tests.bench.results import ROOT, Result
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -135,7 +137,7 @@ def test_counts_are_right(results: list[dict[str, Any]]):
     requests = {result["name"]: result["value"] for result in results if "Graph requests" in result["name"]}
 
     assert requests["300 people, unchanged: Graph requests"] == 0
-    assert requests["300 people, 1 % changed: Graph requests"] == 3
+    assert requests["300 people, 1 % changed: Graph requests; people"] == 3
 
 
 def test_a_first_load_goes_on_from_slice_to_slice(results: list[dict[str, Any]]):
@@ -144,3 +146,41 @@ def test_a_first_load_goes_on_from_slice_to_slice(results: list[dict[str, Any]])
 
     assert found["first load: slices"] > 1
     assert found["a night of 1 % churn: Graph requests per change"] >= 1
+
+
+def test_the_page_is_written_from_what_was_measured():
+    """The page has a place for each table; what is measured again takes the place of what stood there."""
+    page = plots.PAGE.read_text(encoding="utf-8")
+
+    once = plots.with_parts(page, dict.fromkeys(("machine", "bars", "told", "scale"), "| 1 |"))
+    twice = plots.with_parts(once, dict.fromkeys(("machine", "bars", "told", "scale"), "| 2 |"))
+
+    assert once.count("| 1 |") == twice.count("| 2 |") == 4
+    assert "| 1 |" not in twice
+    with pytest.raises(ValueError, match="no place for weather"):
+        plots.with_parts(page, {"weather": "fine"})
+
+
+def test_a_bar_is_drawn_by_what_it_allows():
+    """A limit from above is used up as far as the value goes, one from below as far as the value stays behind it."""
+    shares = [
+        plots.share_of_limit(Result("B1", "seconds", 6, "s", 2, 4, "ratio")),
+        plots.share_of_limit(Result("B1", "memory", 300, "MB", 27, 150)),
+        plots.share_of_limit(Result("B4", "rate", 150, "/s", 100, 0.9, "ratio", at_least=True)),
+        plots.share_of_limit(Result("B1", "requests", 0, "", limit=0)),
+        plots.share_of_limit(Result("", "told", 5, "s", 1)),
+    ]
+
+    assert shares == [0.75, 2, pytest.approx(0.6), None, None]
+
+
+def test_pictures_can_be_shown():
+    """Every picture is well-formed, whatever the names in it."""
+    told = [Result("B1", "people < 5 & more", 4, "s", 1, 3, "ratio"), Result("B3", "size", 80, "MB", None, 100)]
+    part = {"began": 0, "ended": 40, "put": 900, "peak": 80.5}
+    life = {"people": 1000, "slices": [part, {**part, "began": 900, "ended": 904, "put": 100}], "nights": [part]}
+
+    pictures = [plots.bars_picture(told), plots.load_picture([life]), plots.memory_picture([life, life])]
+
+    assert [ET.fromstring(each).tag for each in pictures] == ["{http://www.w3.org/2000/svg}svg"] * 3  # noqa: S314
+    assert 'class="bad"' in pictures[0]

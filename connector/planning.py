@@ -150,7 +150,7 @@ class Planner:
                 reading.population, ledger, matching.known, gone, sent={person.key for person in wanted}
             )
             report = with_warnings(report, {code: len(keys) for code, keys in references.warnings.items()})
-            plan = await self._with_items(chosen, reading.population, ledger, matching, references, rules)
+            plan = await self._with_items(chosen, reading, ledger, matching, references, rules)
             verdicts.append(self._mapping_verdict(plan, ledger))
             self._stop_if_tripped(verdicts, guards.about(plan, ledger))
         except Refusal as refusal:
@@ -170,15 +170,16 @@ class Planner:
     async def _with_items(
         self,
         chosen: Input,
-        population: Population,
+        reading: Reading,
         ledger: Ledger,
         matching: Matching,
         references: References,
         rules: Rules,
     ) -> Plan:
         """Return the plan, for which those are rendered of whom something has changed."""
+        population = reading.population
         sources = sift(population, ledger, matching, references, rules)
-        rendering = self._rendering(chosen, population, matching.known, references)
+        rendering = self._rendering(chosen, reading, matching.known, references)
         rendered = await offload(chosen.size, lambda: rendering.digests(sources, rules.ids))
         return make_plan(population, ledger, matching, sources, rendered, rules, problems=references.problems)
 
@@ -225,10 +226,10 @@ class Planner:
 
     def rendering(self, planned: Planned) -> Rendering:
         """Return what makes the items of a plan."""
-        return self._rendering(planned.chosen, planned.reading.population, planned.known, planned.references)
+        return self._rendering(planned.chosen, planned.reading, planned.known, planned.references)
 
     def _rendering(
-        self, chosen: Input, population: Population, known: Mapping[str, Known], references: References
+        self, chosen: Input, reading: Reading, known: Mapping[str, Known], references: References
     ) -> Rendering:
         return Rendering(
             self._services.contract,
@@ -236,9 +237,10 @@ class Planner:
             self._at.mapping,
             chosen.files,
             chosen.today,
-            population,
+            reading.population,
             known,
             references,
+            reading.kept,
         )
 
     async def ledger(self) -> Ledger:

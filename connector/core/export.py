@@ -21,7 +21,7 @@ import zlib
 from collections import Counter
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import IO, TYPE_CHECKING, Final
+from typing import IO, TYPE_CHECKING, Final, NamedTuple
 
 from connector.errors import ExportError
 
@@ -59,8 +59,7 @@ _INVISIBLE: Final = str.maketrans("", "", _UNSEEN)
 _IGNORED_IN_HEADERS: Final = str.maketrans("", "", " _-\u00a0\u202f\t\r\n" + _UNSEEN)
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
+class Row(NamedTuple):
     """One row of data. ``number`` counts from 1 (the header is 0). ``problem`` says why the cells cannot be trusted."""
 
     number: int
@@ -431,7 +430,8 @@ def _rows(
     names = [header]
     held: list[tuple[int, list[str]]] = []
     for place, (cells, problem) in enumerate(records):
-        if recognise and len(cells) == width and recognise(cells, number + len(held) + 1):
+        fits = len(cells) == width
+        if fits and recognise and recognise(cells, number + len(held) + 1):
             blank = False
             for _, before in held:
                 number += 1
@@ -447,17 +447,20 @@ def _rows(
                 names += [] if cells in names else [cells]
                 skipped.append(lines.number)
                 continue
-            sparse = len(cells) != width or cells.count("") >= width - 2
+            # Three cells that are filled are no footer, and most rows begin with them.
+            filled = width > 2 and fits and cells[0] and cells[1] and cells[2]
+            sparse = not filled and (not fits or cells.count("") >= width - 2)
             if sparse and len(held) < _MAX_FOOTER and _is_footer(cells, set_apart=blank and width > 1):
                 held.append((lines.number, cells))
                 continue
         blank = False
-        for _, before in held:
-            number += 1
-            yield Row(number, before, _width_problem(before, width))
-        held.clear()
+        if held:
+            for _, before in held:
+                number += 1
+                yield Row(number, before, _width_problem(before, width))
+            held.clear()
         number += 1
-        yield Row(number, cells, problem or _width_problem(cells, width))
+        yield Row(number, cells, problem or ("" if fits else _width_problem(cells, width)))
     skipped.extend(line for line, _ in held)
 
 

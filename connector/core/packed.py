@@ -61,6 +61,8 @@ _END, _ESCAPE, _NEXT = b"\x00", b"\x01", b"\x02"
 _NOTHING: Final = bytes(DIGEST)
 _MOST: Final = 255
 _LAST: Final = 2**32 - 1
+_KNOWN: Final = 20_000
+"""Entries that are kept in case somebody asks again."""
 _BLOCK: Final = 4096
 """Entries that a scan looks at together."""
 
@@ -111,6 +113,9 @@ class Packed(Mapping[str, Entry]):
         self._columns = _Lazy(column)
         self._starts = _Lazy(lambda name: _starts(self._columns[name], size))
         self._times = _Lazy(lambda name: _integers(column(name)))
+        # Who was asked for, for a while: it is rarely for the last time.
+        self._known: dict[int, Entry] = {}
+        self._places: dict[str, int] = {}
 
     # --- a mapping --------------------------------------------------------------------------------------------------
 
@@ -146,8 +151,14 @@ class Packed(Mapping[str, Entry]):
 
     def index(self, key: str) -> int:
         """Return the place of somebody's entry, -1 where there is none."""
+        known = self._places.get(key)
+        if known is not None:
+            return known
         place, there = self._spot(key)
-        return place if there else -1
+        if len(self._places) >= _KNOWN:
+            self._places.clear()
+        self._places[key] = found = place if there else -1
+        return found
 
     def key_at(self, index: int) -> str:
         """Return the key of the entry at a place."""
@@ -155,6 +166,15 @@ class Packed(Mapping[str, Entry]):
 
     def at(self, index: int) -> Entry:
         """Return the entry at a place."""
+        entry = self._known.get(index)
+        if entry is None:
+            entry = self._made(index)
+            if len(self._known) >= _KNOWN:
+                self._known.clear()
+            self._known[index] = entry
+        return entry
+
+    def _made(self, index: int) -> Entry:
         columns, times = self._columns, self._times
         shape = columns["shape"][index]
         key, upn = self.key_at(index), _text(self._piece("upn", index))
@@ -427,7 +447,7 @@ class _Values(ValuesView[Entry]):
         self._packed = packed
 
     def __iter__(self) -> Iterator[Entry]:
-        return map(self._packed.at, range(len(self._packed)))
+        return map(self._packed._made, range(len(self._packed)))  # noqa: SLF001 - its view
 
 
 class _Items(ItemsView[str, Entry]):

@@ -8,7 +8,7 @@ from typing import IO, TYPE_CHECKING, Any, Final
 
 from connector.core.accounts import AMBIGUOUS, SHARED, account_key, referred_key
 from connector.core.export import CORRECTION_COLUMN, Layout, Row, open_export
-from connector.core.mapping import Fill, Person, Problem, Rejection, bind, fill_of
+from connector.core.mapping import SEPARATOR, Fill, Person, Problem, Rejection, bind, fill_of
 from connector.core.others import present
 from connector.core.plan import Population
 from connector.core.quarantine import is_own
@@ -34,6 +34,9 @@ MAX_REJECTED: Final = 256 << 20
 """Bytes that the cells of rejected rows may take in memory until the quarantine file is written: some 200,000 rows of
 twenty columns. Rows of a million cells each would take all there is."""
 
+MAX_KEPT: Final = 8 << 20
+"""Characters of cells that are kept instead of being read again, of some 25,000 rows."""
+
 MAX_LISTED_LINES: Final = 50
 """Skipped lines whose numbers stand in the report; they are all counted."""
 
@@ -48,6 +51,42 @@ class ExportFile:
     name: str
     open: Callable[[], IO[bytes]]
     joins: bool = False
+
+
+class Kept:
+    """Rows whose cells are still at hand when they are needed again: those that are decided about, if they are few.
+
+    They are known by the number of their file and their own.
+    """
+
+    __slots__ = ("_bound", "_cells", "_left")
+
+    def __init__(self) -> None:
+        self._bound: dict[int, BoundMapping] = {}
+        self._cells: dict[tuple[int, int], str | Sequence[str]] = {}
+        self._left = MAX_KEPT
+
+    def keep(self, place: tuple[int, int], cells: Sequence[str], bound: BoundMapping) -> None:
+        """Keep a row; when there are too many, none."""
+        if self._left < 0:
+            return
+        text = SEPARATOR.join(cells)
+        self._left -= len(text)
+        if self._left < 0:
+            self._cells.clear()
+        else:
+            self._bound[place[0]] = bound
+            self._cells[place] = text if text.count(SEPARATOR) == len(cells) - 1 else cells
+
+    def has(self, places: Collection[tuple[int, int]]) -> bool:
+        """Tell whether all of these rows are at hand."""
+        return all(place in self._cells for place in places)
+
+    def rows(self, places: Iterable[tuple[int, int]]) -> Iterator[tuple[int, int, Sequence[str], BoundMapping]]:
+        """Yield these rows as `rows_of` does."""
+        for file, row in sorted(places):
+            kept = self._cells[file, row]
+            yield file, row, kept.split(SEPARATOR) if isinstance(kept, str) else kept, self._bound[file]
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +108,7 @@ class Reading:
 
     ``fill``: how filled the mapped columns are, among those who are sent.
     ``turn``: the next day (its ordinal) on which any row begins or ceases to count; None when nothing turns.
-    ``gathered``: what `awaken` goes on with.
+    ``kept``: the rows that need not be read again. ``gathered``: what `awaken` goes on with.
     """
 
     population: Population
@@ -79,6 +118,7 @@ class Reading:
     outranked: int = 0
     out_of_scope: int = 0
     fill: Fill = field(default_factory=Fill)
+    kept: Kept = field(default_factory=Kept)
     gathered: _Gathered | None = None
 
     @property
@@ -143,10 +183,11 @@ def read_population(
     """
     source = _Source(tuple(files), mapping, today, sender)
     recognition = Recognition(remembered) if remembered else None
-    exports = tuple(_read_export(source, first, group, recognition) for first, group in _exports(files))
+    kept = Kept()
+    exports = tuple(_read_export(source, first, group, kept, recognition) for first, group in _exports(files))
     if not exports:
         raise ExportError("there is no export to read", code="empty_file")
-    gathered = _Gathered(source, exports, complete, new, item_id, entries)
+    gathered = _Gathered(source, exports, complete, new, item_id, entries, kept)
     if recognition is not None:
         unaltered = recognition.unaltered([row for export in exports for _, row in export.rows], complete=complete)
         gathered = gathered.over(unaltered, (index for index, quiet in enumerate(unaltered.quiet) if not quiet))
@@ -170,10 +211,13 @@ class _Source:
     today: date | None
     sender: bytes
 
-    def people(self, places: Collection[tuple[int, int]]) -> Iterator[tuple[int, Person | Rejection]]:
-        """Yield what certain rows say, each a (file, row) pair, with the number of the file."""
-        rows = rows_of(self.files, self.mapping, places, today=self.today, sender=self.sender)
-        return ((number, bound.person(Row(row, cells))) for number, row, cells, bound in rows)
+    def people(self, places: Collection[tuple[int, int]], kept: Kept) -> Iterator[tuple[int, Person | Rejection]]:
+        """Yield what certain rows say, each a (file, row) pair, with the number of the file; they are kept."""
+        for number, row, cells, bound in rows_of(
+            self.files, self.mapping, places, today=self.today, sender=self.sender
+        ):
+            kept.keep((number, row), cells, bound)
+            yield number, bound.person(Row(row, list(cells)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,6 +230,7 @@ class _Gathered:
     new: bool
     item_id: MakeId | None
     entries: Iterable[Entry]
+    kept: Kept
     unaltered: Unaltered | None = None
 
     def over(self, unaltered: Unaltered, woken: Iterable[int]) -> _Gathered:
@@ -193,7 +238,7 @@ class _Gathered:
         places = {place for index in woken if (place := unaltered.place(index))}
         if not places:
             return replace(self, unaltered=unaltered)
-        found = sorted(self.source.people(places), key=lambda each: (each[0], each[1].row))
+        found = sorted(self.source.people(places, self.kept), key=lambda each: (each[0], each[1].row))
         exports = tuple(export.along(found) for export in self.exports)
         return replace(self, unaltered=unaltered, exports=exports)
 
@@ -244,6 +289,7 @@ class _Gathered:
             population=Population(
                 people, frozenset(rejected), unreadable, self.complete, self.new, where, unaltered=unaltered
             ),
+            kept=self.kept,
             files=tuple(
                 _file_read(read, number, last.rejections) for number, read in enumerate(self.exports[-1].files)
             ),
@@ -385,11 +431,16 @@ def rows_of(
     *,
     today: date | None = None,
     sender: bytes = b"",
-) -> Iterator[tuple[int, int, list[str], BoundMapping]]:
+    kept: Kept | None = None,
+) -> Iterator[tuple[int, int, Sequence[str], BoundMapping]]:
     """Yield the cells of the wanted rows, each a (file, row) pair, in the order of files and rows.
 
-    ``today`` and ``sender`` as they were read with; the latter counts for their digests only.
+    ``today`` and ``sender`` as they were read with; the latter counts for their digests only. What was ``kept`` is not
+    read again.
     """
+    if kept is not None and kept.has(wanted):
+        yield from kept.rows(wanted)
+        return
     for number, file in enumerate(files):
         numbers = {row for place, row in wanted if place == number}
         if not numbers:
@@ -443,13 +494,15 @@ class _Export:
     out_of_scope: int
 
 
-def _read_export(source: _Source, first: int, files: Sequence[ExportFile], recognition: Recognition | None) -> _Rows:
+def _read_export(
+    source: _Source, first: int, files: Sequence[ExportFile], kept: Kept, recognition: Recognition | None
+) -> _Rows:
     read: list[_FileRows] = []
     rows: list[tuple[int, Person | Rejection]] = []
     room = _Room()
     for number, file in enumerate(files):
         try:
-            read.append(_read_file(file, source, (first, number), rows, room, recognition))
+            read.append(_read_file(file, source, (first, number), (rows, room, kept), recognition))
         except ExportError as error:
             error.file = file.name if len(files) > 1 else ""
             raise
@@ -500,15 +553,15 @@ def _read_file(
     file: ExportFile,
     source: _Source,
     place: tuple[int, int],
-    found: list[tuple[int, Person | Rejection]],
-    room: _Room,
+    into: tuple[list[tuple[int, Person | Rejection]], _Room, Kept],
     recognition: Recognition | None,
 ) -> _FileRows:
-    """Read a file and add its rows to ``found``, but for those that are recognised.
+    """Read a file and add its rows to those found, as far as there is room, but for those that are recognised.
 
     ``place``: the number of its export's first file among all, and its own within the export.
     """
     first, number = place
+    found, room, kept = into
     rows = 0
     turn: int | None = None
     with file.open() as stream:
@@ -519,6 +572,7 @@ def _read_file(
             rows = row.number
             one = bound.person(row)
             found.append((number, one if isinstance(one, Person) else room.kept(one)))
+            kept.keep((first + number, row.number), row.cells, bound)
             if source.today is not None and not row.problem:
                 turn = _earliest((turn, *bound.turns(row.cells)))
     if recognition:

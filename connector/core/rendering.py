@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from connector.core.ledger import Entry
     from connector.core.mapping import Mapping as ColumnMapping
     from connector.core.plan import ItemIds, Population
-    from connector.core.population import ExportFile
+    from connector.core.population import ExportFile, Kept
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,10 +33,12 @@ class Rendering:
     population: Population
     known: Mapping[str, Known]
     references: References
+    kept: Kept
 
     def bodies(self, wanted: Mapping[tuple[int, int], tuple[str, str]]) -> Iterator[tuple[str, bytes]]:
         """Yield (key, body of the item) in the files' order; ``wanted``: (key, item id) by (file, row)."""
-        for number, row, cells, bound in rows_of(self.files, self.mapping, wanted.keys(), today=self.today):
+        rows = rows_of(self.files, self.mapping, wanted.keys(), today=self.today, kept=self.kept)
+        for number, row, cells, bound in rows:
             key, item_id = wanted[number, row]
             filled = bound.entities(cells, self.known[key], self.references.of[key])
             yield key, self.contract.item(Content(item_id, self.connection, self.known[key], self.mapping, filled))

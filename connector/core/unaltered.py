@@ -11,6 +11,7 @@ from __future__ import annotations
 import struct
 from array import array
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Final
 
 from connector.core.accounts import account_key, is_referred, referred_key
@@ -109,7 +110,7 @@ def _dormant(remembered: Remembered) -> bytes:
     return bytes([known and moment > remembered.due for known, moment in zip(plain, resolved, strict=True)])
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Unaltered:
     """Those who are left alone, among the entries of a ledger.
 
@@ -126,12 +127,12 @@ class Unaltered:
         """How many they are."""
         return self.quiet.count(1)
 
-    @property
+    @cached_property
     def seen(self) -> bytes:
         """A byte per entry, 1 of those who are left alone and in the files."""
         return bytes([quiet and place > 0 for quiet, place in zip(self.quiet, self.places, strict=True)])
 
-    @property
+    @cached_property
     def rows(self) -> int:
         """How many of them are in the files."""
         return self.seen.count(1)

@@ -17,6 +17,7 @@ from bisect import bisect_left
 from collections import Counter
 from collections.abc import ItemsView, Mapping, ValuesView
 from dataclasses import replace
+from functools import cached_property
 from heapq import nsmallest
 from itertools import accumulate, chain, compress, count
 from operator import add
@@ -179,7 +180,7 @@ class Packed(Mapping[str, Entry]):
         shape = columns["shape"][index]
         key, upn = self.key_at(index), _text(self._piece("upn", index))
         made = self.item_id(key, upn) if shape & _MADE and self.item_id else _text(self._piece("item_id", index))
-        place = slice(index * DIGEST, index * DIGEST + DIGEST)
+        place, width = slice(index * DIGEST, index * DIGEST + DIGEST), self.kind.width
         entry = Entry(
             key=key,
             item_id=made,
@@ -197,7 +198,7 @@ class Packed(Mapping[str, Entry]):
             retry_at=times["retry_at"][index],
             code=self.codes[columns["code"][index]],
             asked=_text(self._piece("asked", index)),
-            fields=self._fields(index) if shape & _FIELDS else b"",
+            fields=self.kind.mark + self._cells[index * width : index * width + width] if shape & _FIELDS else b"",
         )
         return _with(entry, orjson.loads(self._piece("odd", index))) if shape & (_ODD | _ODD_FIELDS) else entry
 
@@ -257,7 +258,7 @@ class Packed(Mapping[str, Entry]):
         having = shape.translate(bytes(bool(each & _FIELDS) for each in range(256)))
         wanted = _both(chosen.translate(b"\x00" + b"\x01" * 255), having) if chosen.count(0) else having
         others = wanted.count(0)
-        columns = [self._columns[name] for name in _field_names(self.kind)]
+        columns = (self._cells[place :: self.kind.width] for place in range(self.kind.width))
         if others > self._size // 4:
             return self.kind.mark, [bytes(compress(column, wanted)).count(0) for column in columns]
         places = list(_places(wanted, 0))
@@ -420,9 +421,14 @@ class Packed(Mapping[str, Entry]):
             if not wanted.isdisjoint(found):
                 yield from (place for place, user in enumerate(found, start) if user in wanted)
 
-    def _fields(self, index: int) -> bytes:
-        columns = self._columns
-        return self.kind.mark + bytes([columns[name][index] for name in _field_names(self.kind)])
+    @cached_property
+    def _cells(self) -> bytearray:
+        """Everybody's common fields without their mark, one person's after another's."""
+        width = self.kind.width
+        cells = bytearray(self._size * width)
+        for place, name in enumerate(_field_names(self.kind)):
+            cells[place::width] = self._column(name)
+        return cells
 
     def _having(self, bit: int) -> int:
         shape = self._columns["shape"]

@@ -212,24 +212,43 @@ def test_entries_of_some_keys_are_found(entries, keys):
         assert packed.with_keys(wanted) == [place for place, key in enumerate(packed) if key in wanted]
 
 
-@given(SEVERAL, st.lists(KEYS | TEXT, max_size=4))
-def test_whoever_refers_to_somebody_is_found(entries, keys):
+@given(SEVERAL, st.lists(KEYS | TEXT, max_size=4), st.data())
+def test_whoever_refers_to_somebody_is_found(entries, keys, data):
     """By any of their references, each once."""
     packed = pack(entries.values())
+    theirs = sorted({other for entry in entries.values() for other in entry.references})
+    wanted = {*keys, *(data.draw(st.lists(st.sampled_from(theirs), max_size=3)) if theirs else ())}
 
-    found = list(packed.referring_to(keys))
+    found = list(packed.referring_to(wanted))
 
-    assert found == [n for n, entry in enumerate(packed.values()) if set(entry.references) & set(keys)]
+    assert found == [n for n, entry in enumerate(packed.values()) if set(entry.references) & wanted]
 
 
-@given(SEVERAL, st.lists(UPNS, max_size=4))
-def test_whoever_was_asked_for_is_found(entries, asks):
+def test_whoever_refers_to_several_is_found_beside_whoever_refers_to_nobody():
+    """There are as many references then as people, and they are not one each."""
+    packed = pack([replace(a_plain(1), references=()), replace(a_plain(2), references=("E7", "E8"))])
+
+    assert list(packed.referring_to(["E8"])) == [1]
+
+
+@given(SEVERAL, st.lists(UPNS, max_size=4), st.data())
+def test_whoever_was_asked_for_is_found(entries, asks, data):
     """By what Entra was asked, which is the UPN where nothing else is said, in whatever spelling."""
-    packed, wanted = pack(entries.values()), {account_key(each) for each in asks}
+    packed, theirs = pack(entries.values()), sorted({entry.asked or entry.upn for entry in entries.values()})
+    wanted = {*asks, *(data.draw(st.lists(st.sampled_from(theirs), max_size=3)) if theirs else ())}
+    keys = {account_key(each) for each in wanted}
 
-    found = list(packed.asking(wanted))
+    found = list(packed.asking(keys))
 
-    assert found == [n for n, entry in enumerate(packed.values()) if account_key(entry.asked or entry.upn) in wanted]
+    assert found == [n for n, entry in enumerate(packed.values()) if account_key(entry.asked or entry.upn) in keys]
+
+
+def test_an_ask_of_any_characters_is_found():
+    """Those by which columns are held together are among them."""
+    packed = pack([replace(a_plain(1), upn="a\0b@contoso.com"), replace(a_plain(2), asked="mail:\1\2")])
+
+    assert list(packed.asking(["a\0b@contoso.com"])) == [0]
+    assert list(packed.asking(["mail:\1\2"])) == [1]
 
 
 @given(SEVERAL, st.lists(USERS, max_size=4), st.booleans())

@@ -20,6 +20,7 @@ from connector.core.plan import Progress, hold
 from connector.core.setup import Registration
 from connector.errors import Busy, DiskError, LeaseLost, StateChanged, StoreError
 from connector.graph.client import REQUEST_TIMEOUT
+from connector.storage.blobs import SINGLE_PUT_LIMIT, AzureContainer, open_service
 from connector.storage.spool import SMALL
 from connector.storage.state import LEASE_SECONDS, RENEW_SECONDS, WRITE_MARGIN_SECONDS, Lease, Look, State
 from tests.core.nights import a_night
@@ -30,6 +31,7 @@ from tests.tenant.clock import VirtualClock
 if TYPE_CHECKING:
     from connector.core.ledger import Ledger
     from connector.core.plan import Plan
+    from connector.storage.blobs import Container
 
 SAFE_SECONDS = LEASE_SECONDS - WRITE_MARGIN_SECONDS
 """So long after a renewal was sent, a write may still begin."""
@@ -373,17 +375,33 @@ async def test_of_two_releases_ledgers_the_later_one_counts(
     assert await state.ledger(1) == ledgers[1]
 
 
-async def test_a_large_ledger_goes_through_a_file(state: State, container: MemoryContainer):
-    """What does not stay in memory is stored and read all the same, and no generation is written over by it either."""
-    entries = {f"E{number:06}": an_entry(f"E{number:06}") for number in range(3)}
-    huge = replace(a_ledger(), entries={key: replace(each, asked=key + noise(SMALL)) for key, each in entries.items()})
+async def goes_through_a_file(container: Container) -> None:
+    """Store a ledger twice that does not stay in memory, and read both generations."""
+    state = State(container, "contosohr")
+    entries = [an_entry(f"E{number}", asked=f"{number}{noise(SMALL)}") for number in range(5)]
 
-    first, second = await state.save_ledger(huge), await state.save_ledger(huge)
+    first, second = await state.save_ledger(a_ledger(*entries)), await state.save_ledger(a_ledger(*entries))
 
-    assert max(len(data) for data in container.contents.values()) > SMALL
+    sizes = [info.size for info in (await container.list("contosohr/ledger/")).blobs]
+    assert min(sizes) > SINGLE_PUT_LIMIT
     assert (first.generation, second.generation) == (1, 2)
-    assert await state.ledger(1) == first
-    assert await state.ledger(2) == second
+    assert [await state.ledger(1), await state.ledger(2)] == [first, second]
+
+
+async def test_a_large_ledger_goes_through_a_file(container: MemoryContainer):
+    """It is stored and read as any other, and no generation is written over by it either."""
+    await goes_through_a_file(container)
+
+
+@pytest.mark.azurite
+@pytest.mark.filterwarnings("ignore:Sending a large body directly:ResourceWarning")
+async def test_a_large_ledger_goes_through_a_file_to_azurite(azurite_server: str):
+    """In blocks, the last of which makes it a blob, unless there is one of that name."""
+    async with open_service(connection_string=azurite_server) as service:
+        container = AzureContainer(service.get_container_client("large-ledgers"))
+        await container.ensure()
+
+        await goes_through_a_file(container)
 
 
 async def test_a_full_disk_is_said_as_such(state: State, container: MemoryContainer):

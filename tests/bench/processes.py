@@ -11,12 +11,13 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
-
-from tests.bench.results import ROOT
+from typing import TYPE_CHECKING, Any, Final, Self
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+
+
+ROOT: Final = Path(__file__).resolve().parents[2]
 
 
 class Process:

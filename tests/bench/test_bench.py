@@ -62,7 +62,8 @@ def test_an_unchanged_export_has_other_bytes_for_everyone(tmp_path: Path):
 
 
 def test_churn_is_exactly_as_large_as_it_says(tmp_path: Path):
-    """Every night so many change, join and leave as their shares say, and its counts say the same."""
+    """Every night so many change, join and leave as their shares say, others each time; its counts say the same."""
+    met: set[str] = set()
     company = Company(PEOPLE, churn=CHURN)
     nights = [night_of(company, night, tmp_path) for night in range(4)]
 
@@ -77,6 +78,8 @@ def test_churn_is_exactly_as_large_as_it_says(tmp_path: Path):
         assert 0 < len(changed) <= 4  # whoever has left does not count
         assert (counts.rows, counts.created, counts.deleted) == (len(after), 2, 8)
         assert counts.updated == len(changed)
+        assert not changed & met
+        met |= changed
 
 
 def test_managers_are_there_and_have_ten_reports(tmp_path: Path):

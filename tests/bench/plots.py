@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 from xml.sax.saxutils import escape
 
 from tests.bench.results import FOLDER, ROOT, Result, limit_text, number_text
-from tests.bench.scale import PER_SECOND
+from tests.bench.scale import PER_SECOND, results_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -45,17 +45,23 @@ Life = dict[str, Any]
 
 def main() -> None:
     """Write the page and its pictures; what was not measured stays as it is."""
-    results = [Result(**each) for each in json.loads((FOLDER / "details.json").read_bytes())]
-    lives = lives_in(FOLDER)
-    machine = json.loads((FOLDER / "machine.json").read_bytes())
-    parts = {"machine": machine_text(machine), "bars": bars_text(results), "told": told_text(results)}
-    if lives:
-        parts["scale"] = scale_text(lives)
-    PAGE.write_text(with_parts(PAGE.read_text(encoding="utf-8"), parts), encoding="utf-8")
     PICTURES.mkdir(exist_ok=True)
-    pictures = {"bars": bars_picture(results)}
-    if lives:
-        pictures |= {"load": load_picture(lives), "memory": memory_picture(lives)}
+    for path in FOLDER.glob("scale-*.json"):
+        (PICTURES / path.name).write_bytes(path.read_bytes())
+    lives = lives_in(PICTURES)
+    results = [Result(**each) for each in json.loads((FOLDER / "details.json").read_bytes())]
+    names = {result.name for result in results}
+    results += [result for life in lives for result in results_of(life) if result.name not in names]
+    machine = json.loads((FOLDER / "machine.json").read_bytes())
+    parts = {
+        "machine": machine_text(machine),
+        "bars": bars_text(results),
+        "sizes": sizes_text(lives),
+        "scale": scale_text(lives),
+        "told": told_text(results),
+    }
+    PAGE.write_text(with_parts(PAGE.read_text(encoding="utf-8"), parts), encoding="utf-8")
+    pictures = {"bars": bars_picture(results), "load": load_picture(lives), "memory": memory_picture(lives)}
     for name, picture in pictures.items():
         (PICTURES / f"{name}.svg").write_text(picture, encoding="utf-8")
     for path in (PAGE, *(PICTURES / f"{name}.svg" for name in pictures)):
@@ -109,6 +115,23 @@ def told_text(results: Iterable[Result]) -> str:
     """Return the table of what is told beside it."""
     rows = [[each.name, _with_unit(each), _reference(each), _ratio(each)] for each in results if not each.bar]
     return _table(["what; beside what", "measured", "reference", "ratio"], rows, right="-rrr")
+
+
+def sizes_text(lives: Sequence[Life]) -> str:
+    """Return the table of what a company of some size needs."""
+    heads = ["people", "first load", "slices", "a night of 1 % churn", "peak memory, first load", "ledger stored"]
+    rows = [
+        [
+            f"{life['people']:,}",
+            f"{life['seconds'] / 3600:.1f} h",
+            str(len(life["slices"])),
+            f"{life['nights'][-1]['seconds'] / 60:.1f} min",
+            f"{max(each['peak'] for each in life['slices']):,.0f} MB",
+            f"{life['traffic']['ledger']['sent'] / 1e6:,.1f} MB",
+        ]
+        for life in lives
+    ]
+    return _table(heads, rows, right="rrrrrr")
 
 
 def scale_text(lives: Sequence[Life]) -> str:

@@ -24,6 +24,9 @@ pytestmark = pytest.mark.once
 PEOPLE = 400
 CHURN = Churn(changed=0.01, joined=0.005, left=0.02)
 
+PARTS: Final = ("machine", "bars", "sizes", "scale", "told")
+"""What of the page about performance is written by a program."""
+
 BARS: Final[dict[str, set[str]]] = {
     "reading": {"B1"},
     "ledger": {"B3"},
@@ -155,10 +158,10 @@ def test_the_page_is_written_from_what_was_measured():
     """The page has a place for each table; what is measured again takes the place of what stood there."""
     page = plots.PAGE.read_text(encoding="utf-8")
 
-    once = plots.with_parts(page, dict.fromkeys(("machine", "bars", "told", "scale"), "| 1 |"))
-    twice = plots.with_parts(once, dict.fromkeys(("machine", "bars", "told", "scale"), "| 2 |"))
+    once = plots.with_parts(page, dict.fromkeys(PARTS, "| 1 |"))
+    twice = plots.with_parts(once, dict.fromkeys(PARTS, "| 2 |"))
 
-    assert once.count("| 1 |") == twice.count("| 2 |") == 4
+    assert once.count("| 1 |") == twice.count("| 2 |") == len(PARTS)
     assert "| 1 |" not in twice
     with pytest.raises(ValueError, match="no place for weather"):
         plots.with_parts(page, {"weather": "fine"})

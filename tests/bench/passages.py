@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-import resource
 import time
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
@@ -18,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 from uuid import uuid4
 
 from tests.bench.company import Churn, Company, object_id_of, upn_of
+from tests.bench.processes import peak_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
@@ -225,7 +225,7 @@ async def _resolve(url: str, people: int) -> Resolved:
         took = time.perf_counter() - since
     ids = {upn: account.id for upn, account in found.accounts.items()}
     right = sum(ids.get(upn) == object_id_of(number) for number, upn in enumerate(asks))
-    return Resolved(right, took, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6)
+    return Resolved(right, took, peak_of())
 
 
 # --- what it is measured beside --------------------------------------------------------------------------------------

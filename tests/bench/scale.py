@@ -2,7 +2,8 @@
 
 Time passes only where somebody waits, so that hours of writing take minutes. What is told in days is Graph's time and
 the timer's; what the connector's own work takes on top is told beside it, in processor seconds. The company of a
-hundred thousand is measured with the others. The one of a million takes half an hour and is asked for by itself::
+hundred thousand is measured with the others. The one of a million takes a quarter of an hour or more and is asked for
+by itself::
 
     python -m tests.bench.scale 1000000
 """
